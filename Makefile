@@ -1,0 +1,37 @@
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+# Tests run small models on small batches: one thread is fastest, and leaves the others alone.
+TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: setup demo lint test test-all bench docs clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/pointstill demo
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(TEST) -m "not slow"
+
+test-all: lint
+	$(TEST)
+
+bench: setup
+	$(BIN)/python benchmarks/run.py
+
+docs: setup
+	$(BIN)/sphinx-build -q -W -b html docs docs/_build
+
+clean:
+	rm -rf $(VENV) docs/_build demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,52 @@
+"""pointstill: record a large point-cloud classifier once, distil small ones for the CPU.
+
+The public names load on first use, so that `import pointstill` costs nothing and classifying with
+an exported student needs neither PyTorch nor anything that imports it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .data import open_dataset
+    from .distillation import distill, train
+    from .errors import PointstillError
+    from .evaluation import evaluate
+    from .exporting import export
+    from .recording import record
+    from .runtime import Classifier
+    from .teachers import load_teacher
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Classifier": "runtime",
+    "PointstillError": "errors",
+    "distill": "distillation",
+    "evaluate": "evaluation",
+    "export": "exporting",
+    "load_teacher": "teachers",
+    "open_dataset": "data",
+    "record": "recording",
+    "train": "distillation",
+}
+
+__all__ = [
+    "Classifier",
+    "PointstillError",
+    "distill",
+    "evaluate",
+    "export",
+    "load_teacher",
+    "open_dataset",
+    "record",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pointstill' has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value

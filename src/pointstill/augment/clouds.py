@@ -1,0 +1,32 @@
+"""The clouds of a split on the device that trains."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import normalize, resample
+
+
+class Clouds:
+    """All clouds of a split on one device, with their centres and radii."""
+
+    def __init__(self, points: np.ndarray, offsets: np.ndarray, device: str | torch.device = "cpu"):
+        """Take (total, 3) float32 points, which may be memory-mapped, and (S + 1,) offsets."""
+        frame = normalize.sample(points, offsets)
+        self.points = torch.from_numpy(np.asarray(points, np.float32).copy()).to(device)
+        self.starts = torch.from_numpy(np.asarray(offsets[:-1], np.int64).copy()).to(device)
+        self.sizes = torch.from_numpy(np.diff(offsets).astype(np.int64)).to(device)
+        self.frame = torch.from_numpy(frame).to(device)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def take(self, shapes: Tensor, indices: Tensor) -> Tensor:
+        """Points `indices` (B, N) of clouds `shapes` (B,), normalised by the full cloud."""
+        rows = self.starts[shapes][:, None] + indices
+        points = self.points.index_select(0, rows.reshape(-1)).reshape(*rows.shape, 3)
+        return normalize.apply(points, self.frame[shapes])
+
+    def plain(self, shapes: Tensor, count: int) -> Tensor:
+        """The view of evaluation: no augmentation, evenly spaced points, (B, count, 3)."""
+        return self.take(shapes, resample.stride(self.sizes[shapes], count))

@@ -1,0 +1,225 @@
+"""From clouds to views: normalise, draw points, augment; sampling is apart from applying."""
+
+import ast
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from . import normalize, resample
+from .clouds import Clouds
+from .dropout import Dropout
+from .jitter import Jitter
+from .key import Key
+from .mirror import Mirror
+from .rotate import Rotate
+from .scale import Scale
+from .shift import Shift
+
+
+class Operation(Protocol):
+    """One augmentation. With `columns` it is shape-level and recorded; without, point-level."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    columns: ClassVar[tuple[str, ...]]
+
+    def lanes(self, points: int) -> int:
+        """Random words a shape needs."""
+
+    def sample(self, bits: Tensor) -> Tensor:
+        """Words (B, lanes) -> parameters, (B, columns) if shape-level."""
+
+    def apply(self, points: Tensor, parameters: Tensor) -> Tensor:
+        """Points (B, N, 3) and parameters -> points (B, N, 3). Draws nothing."""
+
+
+OPERATIONS: dict[str, type[Any]] = {
+    "scale": Scale,
+    "shift": Shift,
+    "rotate": Rotate,
+    "mirror": Mirror,
+    "jitter": Jitter,
+    "dropout": Dropout,
+}
+
+
+def parse(text: str, up: str) -> tuple[Operation, ...]:
+    """Operations from a string such as `scale,rotate(axis=any),jitter(sigma=0.02)`.
+
+    Args:
+        text: names, comma separated, with options in brackets; empty or `none` for none.
+        up: the data's up axis, x, y or z, in place of an option that says up.
+
+    Raises:
+        UsageError: an unknown operation or option.
+    """
+    if text.strip() in ("", "none"):
+        return ()
+    try:
+        tree = ast.parse(f"[{text}]", mode="eval").body
+        assert isinstance(tree, ast.List)
+        return tuple(_operation(node, up) for node in tree.elts)
+    except (SyntaxError, AssertionError, ValueError) as error:
+        raise UsageError(
+            f"augment {text!r} cannot be read: write names with options in brackets, "
+            "such as scale,rotate(axis=any)"
+        ) from error
+
+
+def _operation(node: ast.expr, up: str) -> Operation:
+    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+    name = call.func.id if isinstance(call.func, ast.Name) else ast.unparse(call.func)
+    if name not in OPERATIONS:
+        raise UsageError(f"unknown augmentation {name!r}: choose from {', '.join(OPERATIONS)}")
+    options: dict[str, Any] = {}
+    known = {field.name: field.type for field in fields(OPERATIONS[name])}
+    for keyword in call.keywords:
+        if keyword.arg not in known:
+            raise UsageError(
+                f"{name} has no option {keyword.arg!r}: choose from {', '.join(known)}"
+            )
+        value = keyword.value
+        word = value.id if isinstance(value, ast.Name) else ast.literal_eval(value)
+        if isinstance(word, str) != (known[keyword.arg] is str):
+            raise UsageError(f"{name}: {keyword.arg}={word} is of the wrong kind")
+        options[keyword.arg] = word
+    if call.args:
+        raise UsageError(f"{name}: name the options, such as {name}({next(iter(known))}=...)")
+    operation = OPERATIONS[name](**options)
+    for field, value in asdict(operation).items():
+        if known[field] is str:
+            operation = replace(operation, **{field: up if value == "up" else value})
+            if getattr(operation, field) not in ("x", "y", "z", "any"):
+                raise UsageError(f"{name}: {field}={value} is no axis: choose x, y, z or up")
+    result: Operation = operation
+    return result
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A seed and a row of operations: view v of shape s is the same wherever it is made."""
+
+    operations: tuple[Operation, ...]
+    seed: int
+    split: str = "train"
+
+    @classmethod
+    def restore(cls, description: dict[str, Any]) -> "Pipeline":
+        """The pipeline of a description, as this version of the code makes it.
+
+        Raises:
+            UsageError: an operation or option that this version does not have.
+        """
+        operations = []
+        for each in description["operations"]:
+            options = {name: each[name] for name in each.keys() - {"name", "version"}}
+            try:
+                operations.append(OPERATIONS[each["name"]](**options))
+            except (KeyError, TypeError) as error:
+                raise UsageError(
+                    f"augmentation {each['name']}@{each['version']} is not in this pointstill: "
+                    "install the one that recorded it, or record again"
+                ) from error
+        return cls(tuple(operations), description["seed"], description["split"])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the recorded parameters; a repeated operation's carry its number."""
+        return tuple(
+            column if tag.endswith("#0") else f"{column}{tag[tag.index('#') :]}"
+            for tag, operation in self._tagged()
+            for column in operation.columns
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides a view, as plain data: what the records must agree on."""
+        return {
+            "seed": self.seed,
+            "split": self.split,
+            "normalize": {"version": normalize.VERSION},
+            "resample": {"version": resample.VERSION},
+            "operations": [
+                {"name": operation.name, "version": operation.version, **asdict(operation)}  # type: ignore[call-overload]
+                for operation in self.operations
+            ],
+        }
+
+    def sample(self, view: int, shapes: Tensor) -> Tensor:
+        """The shape-level parameters of one view: (B, columns) float32, drawn on the CPU."""
+        drawn = [torch.empty(len(shapes), 0)]
+        for tag, operation in self._tagged():
+            if operation.columns:
+                bits = self._key(tag, view, shapes.cpu()).bits(operation.lanes(0))
+                drawn.append(operation.sample(bits))
+        return torch.cat(drawn, dim=1)
+
+    def replay(
+        self, clouds: Clouds, view: int, shapes: Tensor, parameters: Tensor, count: int
+    ) -> Tensor:
+        """Make the points of a view again: (B, count, 3) on the device of the clouds.
+
+        Args:
+            clouds: the split's clouds.
+            view: number of the view.
+            shapes: (B,) indices in the whole split, on the clouds' device.
+            parameters: (B, columns), from `sample` or from records.
+            count: points per view.
+        """
+        points = clouds.take(shapes, self.indices(clouds, view, shapes, count))
+        for tag, operation in self._tagged():
+            if width := len(operation.columns):
+                mine, parameters = parameters[:, :width], parameters[:, width:]
+            else:
+                mine = operation.sample(self._key(tag, view, shapes).bits(operation.lanes(count)))
+            points = operation.apply(points, mine)
+        return points
+
+    def indices(self, clouds: Clouds, view: int, shapes: Tensor, count: int) -> Tensor:
+        """Which points of each cloud the view shows: (B, count)."""
+        key = self._key("resample#0", view, shapes)
+        return resample.sample(key, clouds.sizes[shapes], count)
+
+    def proof(
+        self, clouds: Clouds, view: int, shapes: Tensor, parameters: Tensor, count: int
+    ) -> bytes:
+        """SHA-256 of what a replay must hit exactly on every machine.
+
+        Point indices, the bits of the shape-level parameters, and the integer draws of the
+        point-level operations.
+        """
+        digest = hashlib.sha256(_bytes(self.indices(clouds, view, shapes, count).int()))
+        digest.update(_bytes(parameters))
+        for tag, operation in self._tagged():
+            if not operation.columns:
+                bits = self._key(tag, view, shapes).bits(operation.lanes(count))
+                digest.update(_bytes(bits))
+        return digest.digest()
+
+    def _key(self, tag: str, view: int, shapes: Tensor) -> Key:
+        return Key(self.seed, self.split, view, shapes, tag)
+
+    def _tagged(self) -> Sequence[tuple[str, Operation]]:
+        seen: Counter[str] = Counter()
+        tagged = []
+        for operation in self.operations:
+            tagged.append((f"{operation.name}#{seen[operation.name]}", operation))
+            seen[operation.name] += 1
+        return tagged
+
+
+def moments(points: Tensor) -> Tensor:
+    """Mean point and mean distance from the origin of (B, N, 3) points: (B, 4) float32."""
+    norms = torch.linalg.vector_norm(points, dim=2)
+    return torch.cat((points.mean(dim=1), norms.mean(dim=1, keepdim=True)), dim=1)
+
+
+def _bytes(values: Tensor) -> bytes:
+    data: bytes = np.ascontiguousarray(values.cpu().numpy()).tobytes()
+    return data

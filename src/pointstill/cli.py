@@ -1,0 +1,445 @@
+"""The command line: one function a verb, no logic; heavy imports inside."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from . import __version__
+from .cli_options import DataOptions, TeacherOptions, read_recipe
+from .errors import PointstillError, UsageError
+from .recipe import DistillRecipe, TrainRecipe
+
+app = App(
+    name="pointstill",
+    version=__version__,
+    help="""A still for point clouds: record a large classifier once, distil small ones for the CPU.
+
+    **Examples**
+
+        pointstill demo --quick
+        pointstill record --teacher gdanet --weights gdanet.t7 --data modelnet40/ --out records.zarr
+        pointstill distill --student stillnet-n --data modelnet40/ --records records.zarr --out run
+        pointstill evaluate run --data modelnet40/
+        pointstill export run --out student.onnx
+    """,
+    help_format="markdown",
+    default_parameter=Parameter(negative=()),
+)
+data_app = App(name="data", help="Look at data sets.")
+records_app = App(name="records", help="Look at record stores.")
+app.command(data_app)
+app.command(records_app)
+
+TRAIN, DISTILL, SPEAKING = TrainRecipe(), DistillRecipe(), TeacherOptions()
+Flat = Parameter(name="*")
+RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
+
+
+@data_app.command(name="info")
+def data_info(
+    source: str, /, *, fold: int = 0, skip_bad: bool = False, verify: bool = False
+) -> None:
+    """Count the shapes, classes and points of a data set.
+
+    **Examples**
+
+        pointstill data info primitives
+        pointstill data info modelnet40_ply_hdf5_2048/
+        pointstill data info my_scans/ --skip-bad
+
+    Parameters
+    ----------
+    source:
+        Folder of a data set, or primitives, or primitives-clean.
+    fold:
+        Which of five parts is the test split, for a folder without a split of its own.
+    skip_bad:
+        Leave out clouds that cannot be used, and list them.
+    verify:
+        Read the source again and compare it with the cache.
+    """
+    from .show import describe_dataset
+
+    options = DataOptions(data=source, fold=fold, skip_bad=skip_bad, verify=verify)
+    describe_dataset(options.open())
+
+
+@app.command
+def train(
+    *,
+    model: str,
+    data: Annotated[DataOptions, Flat],
+    out: Path,
+    recipe: RecipeFile = None,
+    options: Annotated[TrainRecipe, Flat] = TRAIN,
+) -> None:
+    """Train a model from labels alone: a teacher, or a baseline.
+
+    **Examples**
+
+        pointstill train --model stillnet-s --data primitives --epochs 30 --out runs/baseline
+        pointstill train --model pointnet --data my_scans/ --augment scale,rotate --out runs/teacher
+        pointstill train --recipe runs/baseline/recipe.yaml --seed 1 --out runs/baseline-1
+
+    Parameters
+    ----------
+    model:
+        Name of a model, such as stillnet-n, stillnet-s, stillnet-m, pointnet or gdanet.
+    out:
+        Run folder to write; an unfinished run of the same recipe is gone on with.
+    recipe:
+        YAML file of these options; a flag overrides what it says.
+    """
+    _needs_torch()
+    from .distillation import train as job
+
+    run = job(model, data.open(), out=out, recipe=options)
+    _next(run.folder, data.data)
+
+
+@app.command
+def record(
+    *,
+    teacher: str,
+    data: Annotated[DataOptions, Flat],
+    out: Path,
+    views: int = 20,
+    augment: str = "scale,shift",
+    points: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 16,
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
+    recipe: RecipeFile = None,
+) -> None:
+    """Run a teacher once over many augmented views of each training shape; keep what it says.
+
+    Killed at any moment, the same command goes on where it was.
+
+    **Examples**
+
+        pointstill record --teacher runs/teacher --data primitives --views 10 --out records.zarr
+        pointstill record --teacher gdanet --weights gdanet.t7 --data modelnet40/ --out records.zarr
+        pointstill record --teacher my_package.nets:build --weights w.pth --data scans/ --out r.zarr
+
+    Parameters
+    ----------
+    teacher:
+        A finished run folder, the name of a built-in model, or package.module:callable.
+    out:
+        Folder of the record store.
+    views:
+        Augmentation draws of each shape.
+    augment:
+        Operations, such as scale,shift,rotate(axis=up),mirror,jitter,dropout; none for none.
+    points:
+        Points per view; by default what the teacher was trained with, or 1,024.
+    limit:
+        Record this many shapes only (stratified); train students with the same limit.
+    seed:
+        Seed of the augmentation.
+    batch_size:
+        Views the teacher sees at once.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    recipe:
+        YAML file of these options; a flag overrides what it says.
+    """
+    _needs_torch()
+    from .recording import record as job
+
+    opened = data.open()
+    store = job(
+        speaking.load(teacher, opened, device, threads),
+        opened,
+        out=out,
+        views=views,
+        augment=augment,
+        points=points,
+        limit=limit,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    limited = f" --limit {limit}" if limit else ""
+    print(f"recorded {store.views * store.rows:,} records in {out}")
+    print(
+        f"next: pointstill distill --student stillnet-n --data {data.data} "
+        f"--records {out}{limited} --out runs/student"
+    )
+
+
+@records_app.command(name="info")
+def records_info(store: Path, /) -> None:
+    """Say what a record store holds, how far it is, and what it was made from.
+
+    **Examples**
+
+        pointstill records info records.zarr
+
+    Parameters
+    ----------
+    store:
+        Folder of the record store.
+    """
+    _needs_torch()
+    from .show import describe_store
+
+    describe_store(store)
+
+
+@app.command
+def distill(
+    *,
+    student: str,
+    data: Annotated[DataOptions, Flat],
+    records: Path,
+    out: Path,
+    past_records: Path | None = None,
+    recipe: RecipeFile = None,
+    options: Annotated[DistillRecipe, Flat] = DISTILL,
+) -> None:
+    """Train a student from records and clouds; no teacher is loaded.
+
+    **Examples**
+
+        pointstill distill --student stillnet-n --data primitives --records records.zarr --out run
+        pointstill distill --student stillnet-n --data primitives --records records.zarr --loss kd
+            --temperature 2 --epochs 100 --seed 1 --out runs/kd-1
+        pointstill distill --recipe runs/kd-1/recipe.yaml --seed 2 --out runs/kd-2
+
+    Parameters
+    ----------
+    student:
+        Name of a model, such as stillnet-n, stillnet-s or stillnet-m.
+    records:
+        The record store that `pointstill record` made of the same data.
+    out:
+        Run folder to write; an unfinished run of the same recipe is gone on with.
+    past_records:
+        Records of an earlier student, for --past records.
+    recipe:
+        YAML file of these options; a flag overrides what it says.
+    """
+    _needs_torch()
+    from .distillation import distill as job
+
+    run = job(
+        student,
+        data.open(),
+        records=records,
+        out=out,
+        recipe=options,
+        past_records=past_records,
+    )
+    _next(run.folder, data.data)
+
+
+@app.command
+def evaluate(
+    models: list[str],
+    /,
+    *,
+    data: Annotated[DataOptions, Flat],
+    split: Literal["train", "test"] = "test",
+    limit: int | None = None,
+    records: Path | None = None,
+    batch_size: int = 16,
+    device: str = "auto",
+    threads: int = 0,
+    json: Path | None = None,
+    pictures: Path | None = None,
+    classes: bool = False,
+    speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
+) -> None:
+    """Measure runs and teachers side by side: accuracy, calibration, cost, tests between them.
+
+    **Examples**
+
+        pointstill evaluate runs/nwsd runs/kd --data primitives
+        pointstill evaluate gdanet --weights gdanet.t7 --data modelnet40/ --limit 200
+        pointstill evaluate run --data scans/ --records records.zarr --json run.json --pictures out/
+
+    Parameters
+    ----------
+    models:
+        Finished run folders, or one teacher with --weights.
+    split:
+        Which split; the test split is for the last word.
+    limit:
+        Use this many shapes only (stratified).
+    records:
+        A record store, to measure the agreement with its teacher.
+    batch_size:
+        Clouds at once.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    json:
+        Also write everything to this file, predictions and confusion matrix included.
+    pictures:
+        Also draw each model's confusion matrix, as PNG in this folder.
+    classes:
+        Also print the accuracy of every class.
+    """
+    _needs_torch()
+    from .evaluation import evaluate as job
+    from .report import class_table, confusion_picture, pair_lines, score_table
+
+    opened = data.open()
+    result = job(
+        [speaking.load(model, opened, device, threads) for model in models],
+        opened,
+        split=split,
+        limit=limit,
+        records=records,
+        batch_size=batch_size,
+    )
+    out = _console()
+    out.print(score_table(result))
+    if classes:
+        out.print(class_table(result))
+    for line in pair_lines(result):
+        print(line)
+    if json:
+        result.write_json(json)
+        print(f"everything in {json}")
+    for score in result.scores if pictures else ():
+        assert pictures
+        path = pictures / f"{Path(score.name).name}-{split}.png"
+        confusion_picture(score, result.classes, path)
+        print(f"confusion matrix in {path}")
+
+
+@app.command
+def export(run: Path, /, *, out: Path) -> None:
+    """Write a finished student as one self-contained ONNX file, compared with torch on the spot.
+
+    **Examples**
+
+        pointstill export runs/nwsd --out student.onnx
+
+    Parameters
+    ----------
+    run:
+        A finished run folder.
+    out:
+        The .onnx file to write.
+    """
+    _needs_torch()
+    from .exporting import export as job
+    from .progress import size
+
+    path = job(run, out)
+    print(f"wrote {path} ({size(path.stat().st_size)}); it agrees with torch")
+    print(f"next: pointstill predict {path} SCAN.ply")
+
+
+@app.command
+def predict(model: Path, files: list[Path], /, *, top: int = 3) -> None:
+    """Classify clouds from files; with an .onnx student, PyTorch is not needed.
+
+    **Examples**
+
+        pointstill predict student.onnx scan.ply other.las
+        pointstill predict runs/nwsd scan.xyz --top 5
+
+    Parameters
+    ----------
+    model:
+        An exported .onnx file, or a finished run folder.
+    files:
+        Clouds or meshes: ply, pcd, las, laz, xyz, txt, csv, pts, npy, npz, off, obj, stl, glb.
+    top:
+        How many classes to name.
+    """
+    from .show import predict_files
+
+    predict_files(model, files, top)
+
+
+@app.command
+def demo(*, out: Path = Path("demo"), quick: bool = False) -> None:
+    """See the whole still at work on generated shapes: teacher, records, students, report.
+
+    **Examples**
+
+        pointstill demo
+        pointstill demo --quick --out /tmp/demo
+
+    Parameters
+    ----------
+    out:
+        Folder for everything that is made; run again, it goes on there.
+    quick:
+        A small version, for a first look: under a minute, figures mean nothing.
+    """
+    _needs_torch()
+    from .demo import run_demo
+
+    run_demo(out, quick)
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 failed, 2 misused."""
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(tokens: list[str]) -> int:
+    try:
+        if "--recipe" in tokens[:-1]:
+            app.config = read_recipe(Path(tokens[tokens.index("--recipe") + 1]))
+        app(tokens, exit_on_error=False, result_action="return_none")
+    except CycloptsError:
+        return 2  # Cyclopts has said what is wrong, and what was perhaps meant
+    except PointstillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        print(f"error: {error}: check the path, its permissions and the space", file=sys.stderr)
+        return 1
+    except Exception as error:
+        from os import environ
+
+        if environ.get("POINTSTILL_DEBUG"):
+            raise
+        print(
+            f"error: {type(error).__name__}: {' '.join(str(error).split())} (a fault of "
+            "pointstill: set POINTSTILL_DEBUG=1 for the traceback, and report it)",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _next(folder: Path, data: str) -> None:
+    print(f"finished {folder}")
+    print(f"next: pointstill evaluate {folder} --data {data}")
+    print(f"      pointstill export {folder} --out student.onnx")
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _needs_torch() -> None:
+    from importlib.util import find_spec
+
+    if not find_spec("torch"):
+        raise UsageError(
+            "this command needs PyTorch: install it as pytorch.org says for your machine, then "
+            "pip install 'pointstill[train]'"
+        )

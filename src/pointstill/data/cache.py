@@ -1,0 +1,210 @@
+"""Parsed splits on disk, memory-mapped: a second start reads nothing but an index.
+
+A cache is a folder of entries, one per split, each named by the SHA-256 of everything that decides
+its content. Entries are written beside their place and renamed into it, so that a reader sees a
+whole entry or none, whoever is killed and however many write. Deleting any of them is always safe.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+FORMAT = 1
+WRITING = ".writing-"
+GRACE = 60.0
+"""Seconds that a new writer has to lock its folder before a sweep may take it for a dead one."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cached split: points (total, 3) memory-mapped, offsets (S + 1,), labels (S,)."""
+
+    points: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    meta: dict[str, Any]
+
+
+def default_root() -> Path:
+    """`$POINTSTILL_CACHE`, or `~/.cache/pointstill`."""
+    return Path(os.environ.get("POINTSTILL_CACHE") or "~/.cache/pointstill").expanduser()
+
+
+def entry_key(files: Iterable[Path], **about: Any) -> str:
+    """Name an entry by what decides its content: `about`, and paths, sizes and times of `files`.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    stats = []
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError as error:
+            raise DataError(f"{file}: {error.strerror}; restore it, or its permissions") from error
+        stats.append((str(file.absolute()), stat.st_size, stat.st_mtime_ns))
+    text = json.dumps({"format": FORMAT, "files": stats, **about}, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def read(folder: Path) -> Entry | None:
+    """Open an entry without reading its points; None when it is missing or damaged."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text("utf-8"))
+        points = np.load(folder / "points.npy", mmap_mode="r").view(np.ndarray)
+        offsets = np.load(folder / "offsets.npy")
+        labels = np.load(folder / "labels.npy")
+        sizes = (len(points), len(offsets), len(labels))
+        whole = sizes == (offsets[-1], len(meta["names"]) + 1, len(meta["names"]))
+    except (OSError, ValueError, KeyError, IndexError, EOFError):
+        return None
+    return Entry(points, offsets, labels, meta) if whole else None
+
+
+def write(
+    root: Path,
+    key: str,
+    clouds: Iterable[tuple[str, int, NDArray[np.float32]]],
+    about: dict[str, Any],
+    *,
+    replace: bool = False,
+) -> Entry:
+    """Stream clouds into a new entry and open it; memory holds one cloud at a time.
+
+    Args:
+        root: the cache folder; made if missing.
+        key: name of the entry.
+        clouds: (name, label, points (n, 3)) in order.
+        about: `classes`, `name` (the split), `up`, and whatever else belongs in `meta.json`; it is
+            read after the last cloud, so the iterator may still add to it.
+        replace: take the place of a whole entry; otherwise the first writer wins.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    with _writable(root):
+        root.mkdir(parents=True, exist_ok=True)
+        _sweep(root)
+        folder = root / f"{WRITING}{uuid.uuid4().hex}"
+        folder.mkdir()
+        try:
+            with (folder / "points.npy").open("wb") as handle:
+                # Held until the entry is in place, or its writer dead: how a sweep tells which.
+                with suppress(OSError):  # some network file systems have no locks: never swept
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+                meta, offsets, labels = _stream(handle, clouds, about)
+                np.save(folder / "offsets.npy", offsets)
+                np.save(folder / "labels.npy", labels)
+                (folder / "meta.json").write_text(json.dumps(meta), "utf-8")
+                _publish(folder, root / key, replace)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    entry = read(root / key)
+    if entry is None:
+        raise DataError(f"{root / key}: deleted or damaged while it was opened; run again")
+    return entry
+
+
+def _stream(
+    handle: BinaryIO, clouds: Iterable[tuple[str, int, NDArray[np.float32]]], about: dict[str, Any]
+) -> tuple[dict[str, Any], NDArray[np.int64], NDArray[np.int64]]:
+    """Write the points as they come, and return meta, offsets and labels.
+
+    The fingerprint is the SHA-256 of points, offsets, labels (little-endian, in order), then of the
+    class names, split name, frame and number of shapes as JSON.
+    """
+    digest = hashlib.sha256()
+    names: list[str] = []
+    labels: list[int] = []
+    ends = [0]
+    _header(handle, 0)
+    start = handle.tell()
+    for name, label, cloud in clouds:
+        block = np.ascontiguousarray(cloud, dtype="<f4").tobytes()
+        digest.update(block)
+        handle.write(block)
+        names.append(name)
+        labels.append(label)
+        ends.append(ends[-1] + len(cloud))
+    # NumPy pads the header for a first axis that grows, so it is rewritten in place.
+    handle.seek(0)
+    _header(handle, ends[-1])
+    assert handle.tell() == start
+    handle.flush()
+    os.fsync(handle.fileno())
+    offset_array, label_array = np.asarray(ends, "<i8"), np.asarray(labels, "<i8")
+    digest.update(offset_array.tobytes())
+    digest.update(label_array.tobytes())
+    frame = [list(about["classes"]), about["name"], about["up"], len(names)]
+    digest.update(json.dumps(frame).encode())
+    meta = {**about, "names": names, "fingerprint": digest.hexdigest()}
+    return meta, offset_array, label_array
+
+
+def _header(handle: BinaryIO, points: int) -> None:
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (points, 3)}
+    np.lib.format.write_array_header_1_0(handle, shape)
+
+
+def _publish(folder: Path, target: Path, replace: bool) -> None:
+    """Rename a finished folder into its place, unless another writer's whole entry is there."""
+    while True:
+        try:
+            folder.rename(target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+        if not replace and read(target) is not None:
+            return
+        aside = target.with_name(f"{WRITING}{uuid.uuid4().hex}")
+        with suppress(FileNotFoundError):
+            target.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.unlink(missing_ok=True)
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed writers left: folders old enough to be locked that no one holds."""
+    for folder in root.glob(f"{WRITING}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > GRACE and not _held(folder / "points.npy"):
+                shutil.rmtree(folder)
+
+
+def _held(file: Path) -> bool:
+    if not file.exists():
+        return False
+    with file.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@contextmanager
+def _writable(root: Path) -> Iterator[None]:
+    """Turn a full disk or missing permission into one line that says where else to write."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{root}: the cache cannot be written ({error}); make room or mend its permissions, or "
+            "set POINTSTILL_CACHE to another folder"
+        ) from error

@@ -1,0 +1,333 @@
+"""Labelled clouds of any size: what a source of them offers, and how they are opened."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from operator import length_hint
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, UsageError
+from . import cache as store
+
+MIN_POINTS = 8
+"""Fewer points than this say nothing about a shape."""
+FAR = 10.0
+"""A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
+shifted there, as float32 would round its shape away (UTM coordinates in metres)."""
+FOLDS = 5
+
+SplitName = Literal["train", "test"]
+Progress = Callable[[int, int], None]
+"""Called with (clouds done, clouds in all; 0 when unknown) while a source is first read."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One labelled object; `load` reads its points (n, 3), as they are in the file."""
+
+    name: str
+    label: int
+    load: Callable[[], NDArray[Any]]
+
+
+class Source(Protocol):
+    """Where clouds come from: one class per layout."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the layout, such as `modelnet-hdf5`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+
+    @property
+    def up(self) -> str:
+        """The axis that points up: x, y or z."""
+
+    @property
+    def key(self) -> str:
+        """Whatever decides what is read, besides the files: options, fold, reader version."""
+
+    def files(self, split: SplitName) -> list[Path]:
+        """List the files that `shapes(split)` reads, and no others."""
+
+    def shapes(self, split: SplitName) -> Iterable[Shape]:
+        """List the shapes, in a fixed order; files of the other split stay closed.
+
+        Raises, as `Shape.load` does, DataError whatever is wrong.
+        """
+
+
+class Finder(Protocol):
+    """The door of a layout."""
+
+    looks_for: ClassVar[str]
+
+    @classmethod
+    def find(cls, path: Path, fold: int) -> Source | None:
+        """Return the source at `path`, or None when something else, or nothing, is there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The clouds of one split, ragged, memory-mapped and in a fixed order."""
+
+    points: NDArray[np.float32]  # (total, 3)
+    offsets: NDArray[np.int64]  # (S + 1,): cloud i is points[offsets[i] : offsets[i + 1]]
+    labels: NDArray[np.int64]  # (S,)
+    names: list[str]
+    classes: tuple[str, ...]
+    up: str
+    name: SplitName
+    fingerprint: str
+    """SHA-256 (hex) over points, offsets, labels, class names, split name and frame."""
+    bad: tuple[str, ...] = ()
+    """What was left out by `skip_bad`: one line each, naming the cloud and what is wrong."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def cloud(self, index: int) -> NDArray[np.float32]:
+        """Copy out the points (n, 3) of one shape."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"shape {index} of {len(self)}")
+        return np.array(self.points[self.offsets[index] : self.offsets[index + 1]])
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Points per shape (S,)."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A recognised source; each split is read when it is first asked for, and on its own."""
+
+    name: str
+    """As the user typed it."""
+    source: Source
+    fold: int = 0
+    skip_bad: bool = False
+    verify: bool = False
+    cache: Path = field(default_factory=store.default_root)
+    progress: Progress | None = None
+    _opened: dict[str, Split] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+        return self.source.classes
+
+    @property
+    def up(self) -> str:
+        """The axis that points up: x, y or z."""
+        return self.source.up
+
+    @property
+    def kind(self) -> str:
+        """Name of the layout, such as `modelnet-hdf5`."""
+        return self.source.kind
+
+    @property
+    def train(self) -> Split:
+        """The training split."""
+        return self.split("train")
+
+    @property
+    def test(self) -> Split:
+        """The test split: for evaluation alone."""
+        return self.split("test")
+
+    def split(self, name: SplitName) -> Split:
+        """Open one split, from the cache if it is there; files of the other are not touched.
+
+        Raises:
+            DataError: a file is missing, a cloud is bad, or the cache cannot be written.
+        """
+        if name not in ("train", "test"):
+            raise UsageError(f"split is {name!r}; choose train or test")
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        return self._opened[name]
+
+    def _open(self, name: SplitName) -> Split:
+        source = self.source
+        bad: list[str] = []
+        about = {"classes": source.classes, "name": name, "up": source.up, "bad": bad}
+        key = store.entry_key(
+            source.files(name),
+            kind=source.kind,
+            key=source.key,
+            classes=source.classes,
+            up=source.up,
+            split=name,
+            skip_bad=self.skip_bad,
+        )
+        entry = store.read(self.cache / key)
+        if entry is None or self.verify:
+            before = entry and entry.meta["fingerprint"]
+            clouds = self._checked(name, bad)
+            entry = store.write(self.cache, key, clouds, about, replace=self.verify)
+            if before and before != entry.meta["fingerprint"]:
+                raise DataError(
+                    f"{self.name}: the {name} clouds are not those read before, though sizes and "
+                    "times of the files are; the cache now holds what is there: run again, and "
+                    "record again whatever was made from it"
+                )
+        meta = entry.meta
+        return Split(
+            points=entry.points,
+            offsets=entry.offsets,
+            labels=entry.labels,
+            names=meta["names"],
+            classes=tuple(meta["classes"]),
+            up=meta["up"],
+            name=name,
+            fingerprint=meta["fingerprint"],
+            bad=tuple(meta["bad"]),
+        )
+
+    def _checked(
+        self, name: SplitName, bad: list[str]
+    ) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
+        """Yield (name, label, points) of every good cloud; stop at a bad one, or list it."""
+        shapes = self.source.shapes(name)
+        total = length_hint(shapes)
+        good = 0
+        for done, shape in enumerate(shapes, 1):
+            try:
+                cloud = check_cloud(shape.name, shape.load())
+            except DataError as error:
+                if not self.skip_bad:
+                    raise DataError(f"{error}; pass --skip-bad to leave it out") from error
+                bad.append(str(error))
+            else:
+                good += 1
+                yield shape.name, shape.label, cloud
+            if self.progress:
+                self.progress(done, total)
+        if not good:
+            why = f"all {len(bad)} are bad, first {bad[0]}" if bad else "nothing is listed for it"
+            raise DataError(f"{self.name}: no shape in the {name} split ({why})")
+
+
+def open_dataset(
+    source: str | Path,
+    *,
+    fold: int = 0,
+    skip_bad: bool = False,
+    verify: bool = False,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Recognise a data set; nothing of it is read before `.train` or `.test` is asked for.
+
+    Args:
+        source: a folder, or `primitives`, or `primitives-clean`. A folder that holds several
+            variants takes one as the last part of its path, such as `ScanObjectNN/pb_t50_rs`.
+        fold: which of five stratified parts is the test split (0 to 4), for a folder without a
+            split of its own.
+        skip_bad: leave out clouds that cannot be used, and list them in `Split.bad`.
+        verify: read the source again and compare it with the cache.
+        cache: folder of parsed splits; `$POINTSTILL_CACHE` or `~/.cache/pointstill` by default.
+        progress: called with (done, total) while a split is first read; total 0 is unknown.
+
+    Raises:
+        DataError: nothing known is at `source`; the message lists what was looked for.
+        UsageError: a fold was asked for that does not exist.
+    """
+    if not 0 <= fold < FOLDS:
+        raise UsageError(f"fold is {fold}; choose 0 to {FOLDS - 1}")
+    return Dataset(
+        name=str(source),
+        source=find_source(source, fold),
+        fold=fold,
+        skip_bad=skip_bad,
+        verify=verify,
+        cache=cache or store.default_root(),
+        progress=progress,
+    )
+
+
+def find_source(source: str | Path, fold: int = 0) -> Source:
+    """Recognise what is at `source`; see `open_dataset`."""
+    # Here, not above: the layouts are built on this file, and most runs need one of them.
+    if str(source) in ("primitives", "primitives-clean"):
+        from .primitives import Primitives
+
+        refuse_fold(source, fold)
+        return Primitives(clean=str(source) == "primitives-clean")
+
+    from .folder import ClassFolders
+    from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetText
+    from .scanobjectnn import ScanObjectNN
+
+    layouts: tuple[type[Finder], ...] = (
+        ModelNetHDF5,
+        ModelNetText,
+        ModelNetOFF,
+        ScanObjectNN,
+        ClassFolders,
+    )
+    path = Path(source).expanduser()
+    try:
+        for layout in layouts:
+            if found := layout.find(path, fold):
+                return found
+    except OSError as error:
+        raise DataError(f"{path}: cannot be listed ({error}); mend its permissions") from error
+    if not path.exists():
+        raise DataError(f"{path}: no such folder; check the path, or use the built-in primitives")
+    if not path.is_dir():
+        raise DataError(
+            f"{path}: a file, but a data set is a folder; give the folder that holds it"
+        )
+    wanted = "; ".join(layout.looks_for for layout in layouts)
+    raise DataError(f"{path}: no known layout; looked for {wanted}")
+
+
+def refuse_fold(source: str | Path, fold: int) -> None:
+    """Say that a source with a split of its own has no folds."""
+    if fold:
+        raise UsageError(
+            f"{source}: comes with its own train and test split; leave out fold {fold}"
+        )
+
+
+def check_cloud(name: str, cloud: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the points (n, 3) of a usable cloud as float32.
+
+    Columns after the first three are dropped. A cloud far from the origin (see `FAR`) is shifted,
+    in float64, so that its bounding box is centred there.
+
+    Args:
+        name: of the cloud, for the error.
+        cloud: (n, 3 or more) numbers.
+
+    Raises:
+        DataError: no such array, fewer than `MIN_POINTS` points, a NaN or infinite coordinate, or
+            all points in one place.
+    """
+    if cloud.ndim != 2 or cloud.shape[1] < 3 or cloud.dtype.kind not in "fiu":
+        raise DataError(
+            f"{name}: an array of {cloud.dtype} {cloud.shape}, but a cloud is (points, 3) numbers"
+        )
+    if len(cloud) < MIN_POINTS:
+        raise DataError(f"{name}: has {len(cloud)} points, but a cloud needs {MIN_POINTS}")
+    points = cloud[:, :3].astype(np.float64)
+    # Beyond the largest float32 is infinite too; NaN compares false.
+    usable = (np.abs(points) <= np.finfo(np.float32).max).all(axis=1)
+    if not usable.all():
+        raise DataError(f"{name}: {np.sum(~usable)} of {len(points)} points are NaN or infinite")
+    low, high = points.min(axis=0), points.max(axis=0)
+    centre = (low + high) / 2
+    if np.linalg.norm(centre) > FAR * np.linalg.norm(high - low):
+        points -= centre
+    small = points.astype(np.float32)
+    if (small == small[0]).all():
+        raise DataError(f"{name}: all {len(small)} points are the same")
+    return small

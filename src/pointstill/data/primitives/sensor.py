@@ -1,0 +1,126 @@
+"""A depth camera: it sees the near side of things, with noise, and the less the farther away."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..draws import uniforms
+from .arithmetic import Array, cosine, cross, dot, gaussian, sine, unit
+
+LEAST_POINTS = 128
+"""The camera steps nearer until it sees as many."""
+STEP = 0.8
+"""A pixel's width after a step, in widths before."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One shot of the camera; lengths are in radii of the object's bounding sphere."""
+
+    azimuth: float
+    """Where the camera stands, in turns about the object."""
+    elevation: float
+    """How far above the horizon, in turns."""
+    distance: float
+    """From the middle of the object."""
+    pixel: float
+    """Width of a pixel at the object."""
+    noise: float
+    """Standard deviation of the range."""
+    lost: float
+    """Fraction of pixels without an answer."""
+    hidden: float
+    """Fraction of the near side that is hidden by something in front of it."""
+    tilt: float
+    """Direction of the edge of that thing, in turns."""
+
+    @classmethod
+    def sample(cls, key: str) -> "View":
+        """Draw a view."""
+        u = uniforms(key, 8).tolist()
+        far = u[2] * u[2]
+        return cls(
+            azimuth=u[0],
+            elevation=-0.02 + 0.14 * u[1],
+            distance=2.5 + 3.5 * u[2],
+            pixel=0.03 + 0.05 * far,
+            noise=(0.006 + 0.03 * u[3] * u[3]) * (0.4 + far),
+            lost=0.25 * u[4],
+            hidden=HID0 + HID1 * u[5] if u[6] < 0.85 else 0.0,
+            tilt=u[7],
+        )
+HID0, HID1 = 0.15, 0.5
+
+
+def look(points: Array, normals: Array, view: View, key: str) -> Array:
+    """Keep what a camera sees of a surface: the nearest point of each pixel, along a noisy ray.
+
+    Args:
+        points: (n, 3) on the surface, dense: several a pixel.
+        normals: (n, 3) outward.
+        view: where the camera stands and how good it is.
+        key: names the draws of the noise.
+
+    Returns:
+        (m, 3) seen points, in the frame of `points`; m is `LEAST_POINTS` or more.
+    """
+    middle, radius = _sphere(points)
+    ahead, right, above = _axes(view)
+    eye = middle - ahead * (view.distance * radius)
+
+    ray = points - eye
+    ray = ray[dot(normals, ray) < 0]  # the near side
+    depth = dot(ray, ahead)
+    across, up = dot(ray, right) / depth, dot(ray, above) / depth
+    if view.hidden > 0:  # a straight edge cuts the picture
+        side = across * cosine(view.tilt) + up * sine(view.tilt)
+        open_ = side >= np.sort(side)[int(view.hidden * len(side))]
+        ray, depth, across, up = ray[open_], depth[open_], across[open_], up[open_]
+
+    pixel = view.pixel / view.distance
+    near, far, seen = _nearest(across, up, depth, pixel)
+    while len(seen) * (1 - view.lost) < LEAST_POINTS:
+        pixel *= STEP
+        near, far, seen = _nearest(across, up, depth, pixel)
+
+    u = uniforms(key, 7 * len(seen)).reshape(7, -1)
+    # Pixels on an edge often mix the near surface with the one behind it ("flying pixels").
+    gap = far[seen] - near[seen]
+    flying = (gap > 0.1 * radius) & (u[4] < 0.25)
+    reach = near[seen] + np.where(flying, u[5] * gap, 0)
+    reach = reach + view.noise * radius * gaussian(u[:4])
+    cloud = eye + ray[seen] * (reach / depth[seen])[:, None]
+    answered = max(LEAST_POINTS, int(len(seen) * (1 - view.lost)))
+    return np.asarray(cloud[np.argsort(u[6], kind="stable")[:answered]])
+
+
+def _sphere(points: Array) -> tuple[Array, float]:
+    """Centre (3,) and radius of the sphere around the bounding box of points (n, 3)."""
+    low = np.array([column.min() for column in points.T])
+    high = np.array([column.max() for column in points.T])
+    half = (high - low) / 2
+    return (low + high) / 2, float(np.sqrt(dot(half, half)))
+
+
+def _axes(view: View) -> tuple[Array, Array, Array]:
+    """Return the camera's unit vectors: ahead, right and up."""
+    level, east, north = cosine(view.elevation), cosine(view.azimuth), sine(view.azimuth)
+    ahead = -np.array([level * east, level * north, sine(view.elevation)])
+    right = unit(cross(ahead, np.array([0.0, 0.0, 1.0])))
+    return ahead, right, cross(right, ahead)
+
+
+def _nearest(
+    across: Array, up: Array, depth: Array, pixel: float
+) -> tuple[Array, Array, NDArray[np.intp]]:
+    """Depth buffer: least and greatest depth of each point's pixel, and the nearest points."""
+    column = ((across - across.min()) / pixel).astype(np.int64)
+    row = ((up - up.min()) / pixel).astype(np.int64)
+    cell = row * (column.max() + 1) + column
+    least = np.full(cell.max() + 1, np.inf)
+    most = np.full(cell.max() + 1, -np.inf)
+    np.minimum.at(least, cell, depth)
+    np.maximum.at(most, cell, depth)
+    near = least[cell]
+    return near, most[cell], np.flatnonzero(depth == near)

@@ -1,0 +1,25 @@
+"""Which shapes of a split a job uses: all, or a stratified and seeded part."""
+
+import numpy as np
+
+from .dataset import Split
+from .draws import stratified
+
+
+def limited(split: Split, limit: int | None) -> np.ndarray:
+    """Indices of `limit` shapes, or of all: sorted, (S,) int64.
+
+    The choice depends on the data alone, so that a teacher is recorded on, and every student
+    trained on, the same shapes. A smaller limit chooses among a larger one's shapes.
+    """
+    if limit is None or limit >= len(split):
+        return np.arange(len(split))
+    return stratified(np.asarray(split.labels), limit, "limit")
+
+
+def held_out(split: Split, shapes: np.ndarray, part: float, seed: int) -> np.ndarray:
+    """Indices of the validation shapes: `part` of each class of `shapes`, sorted, (V,) int64."""
+    if not part:
+        return shapes[:0]
+    held: np.ndarray = shapes[stratified(np.asarray(split.labels)[shapes], part, f"val/{seed}")]
+    return held

@@ -1,0 +1,297 @@
+"""Job 2: train a student from records and clouds; and, from labels alone, teachers and baselines.
+
+Nothing here can load a teacher: what it had to say is in the records.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import __version__
+from .augment import Clouds, Pipeline, parse
+from .data import Dataset, Split
+from .data.subset import held_out, limited
+from .errors import RecordsError, TrainingError
+from .losses import LOSSES
+from .models import build_model
+from .progress import console, size
+from .recipe import DistillRecipe, FitOptions, LossOptions, TrainRecipe
+from .records import Store
+from .records.fingerprint import check_same
+from .records.verify import check_replay
+from .run import Run
+from .self_teacher import Present, self_teacher
+from .training import Material, View, fit, start_fabric
+
+
+def train(
+    model: str, data: Dataset, *, out: str | Path, recipe: TrainRecipe, quiet: bool = False
+) -> Run:
+    """Train a model from labels alone, on a fresh view of every shape in every epoch.
+
+    Args:
+        model: a name from `models.MODELS`.
+        data: from `open_dataset`; only its training split is opened.
+        out: run folder; one with an unfinished run of the same recipe is gone on with.
+        recipe: the options.
+        quiet: report nothing.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        TrainingError: see `training.fit` and `Run.begin`.
+    """
+    split = data.train
+    pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
+    points = recipe.points or 1024
+    run = Run.begin(out, {"model": model} | _resolved(model, data, split, recipe, points))
+    if run.finished:
+        return run
+    shapes, validation = training_shapes(split, recipe)
+    fabric = start_fabric(recipe)
+    clouds = Clouds(split.points, split.offsets, fabric.device)
+    views = _Fresh(pipeline, torch.from_numpy(shapes), fabric.device)
+    material = _material(clouds, pipeline, views, split, shapes, validation, points)
+    network = _seeded(model, len(split.classes), recipe.seed)
+    loss = LossOptions(loss="ce", smoothing=recipe.smoothing)
+    _announce(run, material, recipe, network, quiet)
+    fit(fabric, run, network, material, Present(), loss, recipe, quiet)
+    return run
+
+
+def distill(
+    student: str,
+    data: Dataset,
+    *,
+    records: str | Path,
+    out: str | Path,
+    recipe: DistillRecipe,
+    past_records: str | Path | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Train a student from the records of a teacher, which is not loaded.
+
+    Epoch e replays view e mod V of every shape, exactly as the teacher saw it (a student that
+    takes fewer points sees a subset of them).
+
+    Args:
+        student: a name from `models.MODELS`.
+        data: from `open_dataset`, the one that was recorded; only its training split is opened.
+        records: the store that `record` made.
+        out: run folder; one with an unfinished run of the same recipe is gone on with.
+        recipe: the options.
+        past_records: records of an earlier student, for `past="records"`.
+        quiet: report nothing.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RecordsError: the records are unfinished, damaged, or made from something else.
+        TrainingError: see `training.fit` and `Run.begin`.
+    """
+    # 1. Records and data must belong together; the message names the fix.
+    split = data.train
+    store = Store.open(records)
+    shapes, validation = training_shapes(split, recipe)
+    rows = check_records(store, split, shapes)
+    points = recipe.points or store.attributes["points"]
+    past_store = Store.open(past_records) if past_records else None
+    if past_store:
+        _check_past(past_store, store)
+    pipeline = recorded_pipeline(store, split)
+
+    # 2. The run folder keeps what decides the result.
+    resolved = {"student": student} | _resolved(student, data, split, recipe, points)
+    resolved |= {"records": str(records), "past_records": past_records and str(past_records)}
+    for name, each in (("teacher", store), ("past", past_store)):
+        if each:
+            resolved["origin"][name] = each.attributes["teacher"]
+    resolved["origin"]["augment"] = store.attributes["augment"]
+    run = Run.begin(out, resolved)
+    if run.finished:
+        return run
+
+    # 3. Replay is proven on two tiles before it is relied on.
+    fabric = start_fabric(recipe)
+    clouds = Clouds(split.points, split.offsets, fabric.device)
+    for tile in _some_tiles(store, recipe.seed):
+        check_replay(store, tile, pipeline, clouds)
+
+    # 4. Train.
+    views = _Recorded(store, rows, fabric.device, LOSSES[recipe.loss].needs_teacher)
+    material = _material(clouds, pipeline, views, split, shapes, validation, points)
+    network = _seeded(student, len(split.classes), recipe.seed).to(fabric.device)
+    needed = LOSSES[recipe.loss].needs_past
+    past = (
+        self_teacher(recipe, network, store, rows, past_store, fabric.device)
+        if needed
+        else Present()
+    )
+    _announce(run, material, recipe, network, quiet)
+    fit(fabric, run, network, material, past, recipe, recipe, quiet)
+    return run
+
+
+def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Shapes to train on and to validate on, as indices in the split."""
+    shapes = limited(split, recipe.limit)
+    validation = held_out(split, shapes, recipe.val, recipe.seed)
+    return np.setdiff1d(shapes, validation), validation
+
+
+def check_records(store: Store, split: Split, shapes: np.ndarray) -> np.ndarray:
+    """Where the training shapes are in the store.
+
+    Returns:
+        (R,) rows.
+
+    Raises:
+        RecordsError: another data set, other classes, shapes that were not recorded, or tiles
+            that are missing.
+    """
+    now = {
+        "classes": list(split.classes),
+        "data": {"fingerprint": split.fingerprint, "split": split.name, "shapes": len(split)},
+    }
+    fix = "train on the data that was recorded, or record this data"
+    check_same(store.path, store.attributes, now, fix)
+    absent = np.setdiff1d(shapes, store.shapes)
+    if len(absent):
+        raise RecordsError(
+            f"{store.path} covers {store.rows:,} of the data's {len(split):,} shapes, and "
+            f"{len(absent):,} of those to train on are not among them: pass --limit "
+            f"{store.rows}, or record all shapes into another store"
+        )
+    missing = len(store.missing())
+    if missing:
+        raise RecordsError(
+            f"{store.path} is unfinished: {missing} of {len(list(store.tiles()))} tiles are "
+            "missing; run the same `pointstill record` again to finish it"
+        )
+    rows: np.ndarray = np.searchsorted(store.shapes, shapes)
+    return rows
+
+
+def recorded_pipeline(store: Store, split: Split) -> Pipeline:
+    """The pipeline a store was recorded with.
+
+    Raises:
+        RecordsError: this pointstill has other versions of its operations.
+    """
+    made = store.attributes["augment"]
+    pipeline = Pipeline.restore(made)
+    now = pipeline.describe()
+    fix = "record again, or install the pointstill that recorded it"
+    check_same(store.path, {"augment": made}, {"augment": now}, fix)
+    return pipeline
+
+
+class _Fresh:
+    """Views drawn afresh: epoch e is view e."""
+
+    def __init__(self, pipeline: Pipeline, shapes: torch.Tensor, device: torch.device):
+        self.pipeline, self.shapes, self.device = pipeline, shapes, device
+
+    def view(self, epoch: int) -> View:
+        parameters = self.pipeline.sample(epoch, self.shapes)
+        return View(epoch, parameters.to(self.device), None)
+
+
+class _Recorded:
+    """Views as they were recorded: epoch e is view e mod V."""
+
+    def __init__(self, store: Store, rows: np.ndarray, device: torch.device, teacher: bool):
+        self.store, self.rows, self.device, self.teacher = store, rows, device, teacher
+
+    def view(self, epoch: int) -> View:
+        number = epoch % self.store.views
+        parameters = torch.from_numpy(self.store.parameters(number)[self.rows])
+        logits = torch.from_numpy(self.store.logits(number)[self.rows]) if self.teacher else None
+        return View(
+            number,
+            parameters.to(self.device),
+            logits.to(self.device) if logits is not None else None,
+        )
+
+
+def _material(
+    clouds: Clouds,
+    pipeline: Pipeline,
+    views: Any,
+    split: Split,
+    shapes: np.ndarray,
+    validation: np.ndarray,
+    points: int,
+) -> Material:
+    device = clouds.points.device
+    return Material(
+        clouds=clouds,
+        pipeline=pipeline,
+        views=views,
+        shapes=torch.from_numpy(shapes).to(device),
+        labels=torch.from_numpy(np.asarray(split.labels, np.int64).copy()).to(device),
+        validation=torch.from_numpy(validation).to(device),
+        points=points,
+    )
+
+
+def _resolved(
+    model: str, data: Dataset, split: Split, recipe: FitOptions, points: int
+) -> dict[str, Any]:
+    return {
+        "data": data.name,
+        "fold": data.fold,
+        **asdict(recipe),
+        "points": points,
+        "origin": {
+            "pointstill": __version__,
+            "model": model,
+            "classes": list(split.classes),
+            "up": split.up,
+            "data": split.fingerprint,
+        },
+    }
+
+
+def _seeded(model: str, classes: int, seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return build_model(model, classes)
+
+
+def _check_past(past: Store, store: Store) -> None:
+    shared = ("classes", "data", "augment", "points")
+    now = {name: store.attributes[name] for name in shared} | {"views": store.views}
+    made = {name: past.attributes[name] for name in shared} | {"views": past.views}
+    check_same(past.path, made, now, f"record the student as {store.path} was recorded")
+    if not np.array_equal(past.shapes, store.shapes) or past.missing():
+        raise RecordsError(
+            f"{past.path} does not cover the shapes of {store.path}: record the student "
+            "with the same --limit, to the end"
+        )
+
+
+def _some_tiles(store: Store, seed: int, count: int = 2) -> list[Any]:
+    tiles = list(store.tiles())
+    chosen = np.random.Generator(np.random.Philox(seed)).permutation(len(tiles))[:count]
+    return [tiles[number] for number in chosen]
+
+
+def _announce(
+    run: Run, material: Material, recipe: FitOptions, network: torch.nn.Module, quiet: bool
+) -> None:
+    if not len(material.shapes):
+        raise TrainingError("there is no shape to train on: choose a smaller --val")
+    if quiet:
+        return
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    console.print(
+        f"training {run.model_name} ({parameters:,} parameters) on {len(material.shapes):,} shapes "
+        f"of {len(run.classes)} classes ({len(material.validation):,} held out), "
+        f"{recipe.epochs} epochs, {material.points} points a view, "
+        f"{size(material.clouds.points.nbytes)} of clouds in memory"
+    )

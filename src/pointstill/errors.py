@@ -1,0 +1,33 @@
+"""The failures that `pointstill` explains to its user.
+
+Every message names what is wrong, where (file, array, option) and the fix. The command line prints
+it on one line, without a traceback, and exits with `exit_code`.
+"""
+
+
+class PointstillError(Exception):
+    """Something failed that the user can mend."""
+
+    exit_code = 1
+
+
+class UsageError(PointstillError):
+    """An option, name or recipe that makes no sense; nothing was started."""
+
+    exit_code = 2
+
+
+class DataError(PointstillError):
+    """A data set, or one cloud of it, cannot be used."""
+
+
+class TeacherError(PointstillError):
+    """A teacher cannot be loaded, or does not fit the data."""
+
+
+class RecordsError(PointstillError):
+    """A record store is missing, unfinished, damaged, or made from something else."""
+
+
+class TrainingError(PointstillError):
+    """A training run cannot start, resume or go on."""

@@ -1,0 +1,304 @@
+"""Job 3: what a model is worth, measured honestly (the only job that opens the test split)."""
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import binomtest
+from torch.utils.flop_counter import FlopCounterMode
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+)
+
+from . import __version__
+from .augment import Clouds
+from .data import Dataset
+from .data.dataset import SplitName
+from .data.subset import limited
+from .distillation import check_records, recorded_pipeline
+from .errors import UsageError
+from .progress import Track
+from .records import Store
+from .run import Run
+from .teachers import Teacher, load_teacher
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model on one split."""
+
+    name: str
+    overall_accuracy: float
+    """OA: the part of all shapes that is classified rightly."""
+    standard_error: float
+    """Binomial standard error of the overall accuracy: sqrt(OA (1 - OA) / shapes)."""
+    mean_class_accuracy: float
+    """mAcc: the mean over classes of the part of each that is classified rightly."""
+    class_accuracy: dict[str, float | None]
+    calibration_error: float
+    """Expected calibration error (15 bins of equal width, Guo et al. 2017)."""
+    confusion: list[list[int]]
+    """Counts; row: true class, column: predicted class."""
+    predictions: list[int]
+    parameters: int
+    flops: int
+    """Floating-point operations of matrix products for one cloud, 2 per multiply-add."""
+    bytes: int
+    """Size of the weights and buffers."""
+    latency_ms: float
+    """Median time for one cloud, batch 1, one CPU thread, eager torch."""
+    points: int
+    agreement: dict[str, float] | None = None
+    """With records: argmax agreement with the teacher, and KL(teacher || model) at T = 1, on the
+    first recorded view of up to 1,024 shapes."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The exact McNemar test between two models on the same shapes."""
+
+    first: str
+    second: str
+    only_first: int
+    """Shapes that only the first classifies rightly."""
+    only_second: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of models side by side, and the tests between them."""
+
+    about: dict[str, Any]
+    classes: list[str]
+    names: list[str]
+    labels: list[int]
+    scores: list[Score]
+    pairs: list[Pair]
+
+    def write_json(self, path: str | Path) -> None:
+        """Write everything as JSON."""
+        Path(path).write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def evaluate(
+    models: Run | Teacher | str | Path | Sequence[Run | Teacher | str | Path],
+    data: Dataset,
+    *,
+    split: SplitName = "test",
+    limit: int | None = None,
+    records: str | Path | None = None,
+    batch_size: int = 16,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> Evaluation:
+    """Measure models on a split, without voting and without augmentation.
+
+    Every model sees the number of points it was trained with, evenly spaced in the cloud's order.
+
+    Args:
+        models: finished runs or their folders, and teachers from `load_teacher`.
+        data: from `open_dataset`.
+        split: test, or train.
+        limit: use this many shapes, stratified and seeded.
+        records: a store, to measure the agreement with its teacher on recorded views.
+        batch_size: clouds at once; predictions do not depend on it.
+        device: where runs are evaluated.
+        quiet: report nothing.
+
+    Raises:
+        TeacherError: a model does not fit the classes of the data.
+        RecordsError: the records are not of this data.
+    """
+    if isinstance(models, Run | Teacher | str | Path):
+        models = [models]
+    if not models:
+        raise UsageError("nothing to evaluate: name a run folder or a teacher")
+    teachers = [_as_teacher(model, data, device) for model in models]
+    chosen = data.split(split)
+    shapes = torch.from_numpy(limited(chosen, limit))
+    labels = torch.from_numpy(np.asarray(chosen.labels, np.int64).copy())[shapes]
+    total = len(teachers) * len(shapes)
+    scores = []
+    with Track("evaluate", total, "clouds", quiet=quiet) as track:
+        for teacher in teachers:
+            clouds = Clouds(chosen.points, chosen.offsets, teacher.device)
+            logits = predict_all(teacher, clouds, shapes, batch_size, track)
+            agreement = _agreement(teacher, data, Store.open(records)) if records else None
+            scores.append(score(teacher, logits, labels, list(data.classes), agreement))
+    return Evaluation(
+        about={
+            "date": time.strftime("%Y-%m-%d"),
+            "data": data.name,
+            "split": split,
+            "shapes": len(shapes),
+            "fingerprint": chosen.fingerprint,
+            "pointstill": __version__,
+            "torch": torch.__version__,
+            "processor": processor(),
+            "threads": torch.get_num_threads(),
+        },
+        classes=list(data.classes),
+        names=[chosen.names[index] for index in shapes.tolist()],
+        labels=labels.tolist(),
+        scores=scores,
+        pairs=[mcnemar(one, other, labels.numpy()) for one, other in combinations(scores, 2)],
+    )
+
+
+@torch.inference_mode()
+def predict_all(
+    teacher: Teacher, clouds: Clouds, shapes: torch.Tensor, batch_size: int, track: Track
+) -> torch.Tensor:
+    """Logits (R, C) of shapes, without augmentation."""
+    logits = []
+    for some in torch.split(shapes.to(clouds.points.device), batch_size):
+        logits.append(teacher.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
+        track.advance(len(some), teacher.spec)
+    return torch.cat(logits)
+
+
+def score(
+    teacher: Teacher,
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    classes: list[str],
+    agreement: dict[str, float] | None,
+) -> Score:
+    """Measure logits (R, C) against labels (R,)."""
+    predictions = logits.argmax(1)
+    confusion = multiclass_confusion_matrix(predictions, labels, num_classes=len(classes))
+    counts = confusion.sum(1)
+    accuracy = confusion.diagonal() / counts  # NaN for a class without shapes
+    overall = float((predictions == labels).double().mean())
+    probabilities = logits.double().softmax(1)
+    calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=15)
+    points = teacher.points or 1024
+    return Score(
+        name=teacher.spec,
+        overall_accuracy=overall,
+        standard_error=math.sqrt(overall * (1 - overall) / len(labels)),
+        mean_class_accuracy=float(accuracy[counts > 0].mean()),
+        class_accuracy={
+            name: float(value) if count else None
+            for name, value, count in zip(classes, accuracy, counts, strict=True)
+        },
+        calibration_error=float(calibration),
+        confusion=confusion.tolist(),
+        predictions=predictions.tolist(),
+        parameters=sum(parameter.numel() for parameter in teacher.module.parameters()),
+        flops=flops(teacher, points),
+        bytes=sum(tensor.nbytes for tensor in teacher.module.state_dict().values()),
+        latency_ms=latency(teacher, points),
+        points=points,
+        agreement=agreement,
+    )
+
+
+def mcnemar(first: Score, second: Score, labels: np.ndarray) -> Pair:
+    """The exact, two-sided McNemar test: are the two models right equally often?
+
+    McNemar 1947; exact binomial form: under the null hypothesis each shape on which just one of
+    the two is right is a fair coin.
+    """
+    right = [np.asarray(each.predictions) == labels for each in (first, second)]
+    only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    return Pair(first.name, second.name, only_first, only_second, exact(only_first, only_second))
+
+
+def exact(only_first: int, only_second: int) -> float:
+    """The p-value of the exact McNemar test.
+
+    >>> exact(0, 5)  # 2 / 2**5
+    0.0625
+    """
+    decided = only_first + only_second
+    return float(binomtest(only_first, decided).pvalue) if decided else 1.0
+
+
+def flops(teacher: Teacher, points: int) -> int:
+    """Floating-point operations of matrix products for one cloud, 2 per multiply-add."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        teacher.logits(_sample_cloud(points, teacher.device))
+    return int(counter.get_total_flops())
+
+
+def latency(teacher: Teacher, points: int, seconds: float = 1.0, most: int = 50) -> float:
+    """Median milliseconds for one cloud on one CPU thread (on the device, for a GPU)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    cloud = _sample_cloud(points, teacher.device)
+    times: list[float] = []
+    try:
+        with torch.inference_mode():
+            teacher.logits(cloud)
+            while len(times) < 3 or (sum(times) < seconds and len(times) < most):
+                started = time.perf_counter()
+                teacher.logits(cloud).cpu()
+                times.append(time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return float(np.median(times)) * 1e3
+
+
+def processor() -> str:
+    """Name of the CPU, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
+        return f"{', '.join(sorted(names))} ({os.cpu_count()} cores)"
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def _sample_cloud(points: int, device: torch.device) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    cloud = torch.randn(1, points, 3, generator=generator)
+    unit: torch.Tensor = cloud / torch.linalg.vector_norm(cloud, dim=2, keepdim=True)
+    return unit.to(device)
+
+
+def _as_teacher(model: Run | Teacher | str | Path, data: Dataset, device: str) -> Teacher:
+    if isinstance(model, Teacher):
+        return model
+    folder = model.folder if isinstance(model, Run) else model
+    return load_teacher(str(folder), classes=data.classes, device=device)
+
+
+@torch.inference_mode()
+def _agreement(
+    teacher: Teacher, data: Dataset, store: Store, most: int = 1024, batch_size: int = 16
+) -> dict[str, float]:
+    """How a model agrees with recorded logits on the first recorded view."""
+    split = data.train
+    rows = check_records(store, split, store.shapes[:: max(1, -(-store.rows // most))])
+    pipeline, clouds = (
+        recorded_pipeline(store, split),
+        Clouds(split.points, split.offsets, teacher.device),
+    )
+    shapes = torch.from_numpy(store.shapes[rows]).to(teacher.device)
+    parameters = torch.from_numpy(store.parameters(0)[rows]).to(teacher.device)
+    points = teacher.points or store.attributes["points"]
+    said = torch.cat(
+        [
+            teacher.logits(pipeline.replay(clouds, 0, shapes[some], parameters[some], points))
+            for some in torch.split(torch.arange(len(rows)), batch_size)
+        ]
+    ).cpu()
+    recorded = torch.from_numpy(store.logits(0)[rows])
+    log_p, log_q = recorded.double().log_softmax(1), said.double().log_softmax(1)
+    return {
+        "argmax": float((said.argmax(1) == recorded.argmax(1)).double().mean()),
+        "kl": float((log_p.exp() * (log_p - log_q)).sum(1).mean()),
+        "shapes": len(rows),
+    }

@@ -1,0 +1,135 @@
+"""Job 4: one self-contained ONNX file from a finished run, compared with torch on the spot."""
+
+import json
+import logging
+import os
+import warnings
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from . import __version__
+from .augment import normalize, resample
+from .errors import TrainingError
+from .run import Run
+from .runtime import Classifier
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit between torch and ONNX Runtime, relative to the largest logit."""
+
+
+class Deployed(nn.Module):
+    """What a user's cloud goes through: normalise by all points, draw N, classify."""
+
+    def __init__(self, student: nn.Module, points: int):
+        super().__init__()
+        self.student, self.points = student, points
+
+    def forward(self, points: Tensor) -> Tensor:
+        """(B, n, 3) in any unit, any n -> (B, C) logits."""
+        count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
+        drawn = resample.stride(count[None], self.points)[0]  # (N,)
+        logits: Tensor = self.student(normalize.whole(points)[:, drawn])
+        return logits
+
+
+def export(run: Run | str | Path, out: str | Path) -> Path:
+    """Write a finished student as ONNX, and check it against torch.
+
+    Args:
+        run: a finished run, or its folder.
+        out: the .onnx file to write; replaced if it is there.
+
+    Returns:
+        The file.
+
+    Raises:
+        TrainingError: the run is not finished, the file cannot be written, or ONNX Runtime does
+            not agree with torch.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    path = Path(out)
+    points = run.recipe["points"]
+    model = Deployed(run.model(), points).eval()
+    example = torch.from_numpy(_cloud(points, 0))[None].repeat(2, 1, 1)
+    dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=32)}}
+    with warnings.catch_warnings(), open(os.devnull, "w") as null, redirect_stdout(null):  # noqa: PTH123
+        warnings.simplefilter("ignore")  # the exporter's talk about its own inside
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            input_names=["points"],
+            output_names=["logits"],
+            dynamic_shapes=dynamic,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    about: dict[str, Any] = {
+        "pointstill": __version__,
+        "model": run.model_name,
+        "classes": run.classes,
+        "points": points,
+        "up": run.recipe["origin"]["up"],
+        "origin": run.recipe["origin"],
+    }
+    onnx.helper.set_model_props(proto, {"pointstill": json.dumps(about)})
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(proto.SerializeToString())
+        _compare(model, draft, points)
+        draft.replace(path)
+    except OSError as error:
+        raise TrainingError(
+            f"{path} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+@torch.inference_mode()
+def _compare(model: nn.Module, path: Path, points: int) -> None:
+    """Compare a file with torch on clouds of several sizes."""
+    classifier = Classifier(path)
+    for seed, count in enumerate((32, points // 2 + 32, points, points, 3 * points + 1)):
+        cloud = _cloud(count, seed)
+        wanted = model(torch.from_numpy(cloud - cloud[0])[None])[0].numpy()
+        found = classifier.logits(cloud)
+        worst = float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
+        if not worst <= TOLERANCE:
+            raise TrainingError(
+                f"ONNX Runtime differs from torch by {worst:.1e} of the largest logit on a cloud "
+                f"of {count} points (tolerance {TOLERANCE}); nothing was written"
+            )
+
+
+def _cloud(count: int, seed: int) -> np.ndarray:
+    """A bumpy, lopsided shell of points in metres, away from the origin: (count, 3) float32."""
+    draw = np.random.default_rng(seed)
+    direction = draw.normal(size=(count, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    radius = 1 + 0.3 * np.sin(3 * direction[:, :1] + seed) + 0.2 * direction[:, 1:2]
+    return (direction * radius * (2, 1, 3) + (5, -3, 1)).astype(np.float32)
+
+
+class RunClassifier(Classifier):
+    """A finished run behind the same door as an exported student, computed by torch."""
+
+    def __init__(self, folder: str | Path):
+        run = Run(folder)
+        self.classes, self.about = run.classes, {"up": run.recipe["origin"]["up"]}
+        self._model = Deployed(run.model(), run.recipe["points"]).eval()
+
+    def _run(self, cloud: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            logits: np.ndarray = self._model(torch.from_numpy(cloud)[None])[0].numpy()
+        return logits

@@ -1,0 +1,61 @@
+"""Cross-entropy with the labels, optionally smoothed (Szegedy et al. 2016, section 7)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..recipe import LossOptions
+from .targets import Targets
+
+
+def precise(logits: Tensor) -> Tensor:
+    """Raise half-precision logits to float32, where a softmax keeps the unlikely classes."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def smoothed(labels: Tensor, like: Tensor, smoothing: float) -> Tensor:
+    """Return the labels as probabilities, `(1 - smoothing) y + smoothing / C`.
+
+    Args:
+        labels: (B,) int64.
+        like: (B, C), gives the number of classes and the type.
+        smoothing: probability spread evenly over all C classes, the labelled one included.
+
+    Returns:
+        (B, C)
+
+    >>> smoothed(torch.tensor([1]), torch.empty(1, 4), 0.2)  # 0.8 + 0.2 / 4, and 0.2 / 4
+    tensor([[0.0500, 0.8500, 0.0500, 0.0500]])
+    """
+    classes = like.shape[-1]
+    return (1 - smoothing) * F.one_hot(labels, classes).to(like) + smoothing / classes
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return `-sum_c y_c log q1_c` of every sample, with the smoothed label y.
+
+    Args:
+        logits: (B, C), any floating type; half precision is raised to float32.
+        labels: (B,) int64.
+        smoothing: as in `smoothed`.
+
+    Returns:
+        (B,): a sum over the classes. The mean over the batch is the caller's.
+
+    >>> logits = torch.tensor([[0.0, 0.0], [1.0986, 0.0]])  # q1 = (1/2, 1/2) and (3/4, 1/4)
+    >>> cross_entropy(logits, torch.tensor([0, 1]))  # ln 2, ln 4
+    tensor([0.6931, 1.3863])
+    """
+    log_q = F.log_softmax(precise(logits), dim=-1)
+    return -(smoothed(labels, log_q, smoothing) * log_q).sum(dim=-1)
+
+
+def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, Tensor]:
+    """Return the loss CE, and for the log `ce` and `max_logit` (largest absolute logit)."""
+    loss = cross_entropy(logits, targets.labels, options.smoothing).mean()
+    return {"loss": loss, "ce": loss.detach(), "max_logit": max_logit(logits)}
+
+
+def max_logit(logits: Tensor) -> Tensor:
+    """Return the largest absolute logit of the batch, a scalar that betrays a runaway loss."""
+    return precise(logits.detach()).abs().max()

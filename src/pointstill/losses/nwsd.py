@@ -1,0 +1,239 @@
+"""Negative-weight self-distillation: towards the teacher, away from the student's own past.
+
+    loss = CE + alpha T^2 KL(p || q) - beta T^2 KL(s || q)
+
+p, q, s are softmax(. / T) of the teacher, the student and the student's past on the same view.
+This is our formulation, after Zheng, Zhang and Sun, arXiv 2409.02020 (2024).
+
+Its gradient with respect to the logits of a sample, where q1 is q at T = 1 and y the label, is
+
+    (q1 - y) + T [(alpha - beta) q - (alpha p - beta s)]
+
+that is, distillation of weight alpha - beta towards p + beta / (alpha - beta) (p - s): the student
+aims past the teacher. For alpha > beta the loss is convex, and it is bounded below exactly when
+
+    y_c + T (alpha p_c - beta s_c) >= 0    for every class c,
+
+where y is smoothed if the cross-entropy is. Otherwise the logits run away. Each function below is
+one way of keeping, or not keeping, that condition; `FORMS` names them. All take logits (B, C), the
+targets and the options, whose `beta` is the scheduled one, and return `Terms` for every sample.
+With beta < 0 the student is pulled towards its past (ordinary self-distillation): nothing can run
+away then, and `raw`, `guard`, `floor` and `hinge` have the same gradient.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..recipe import Form, LossOptions
+from . import kd
+from .cross_entropy import cross_entropy, smoothed
+from .targets import Targets, required
+
+GUARD = 0.9  # part of the largest bounded beta that `guard` allows itself
+FLOOR = 0.1  # part of alpha p that `floor` leaves to every class
+SPREAD = 0.1  # uniform part of the past in `reverse`
+MARGIN = 0.5  # nats of KL(s || q) beyond which `hinge` stops pushing
+
+
+class Terms(NamedTuple):
+    """What a form makes of a batch."""
+
+    distillation: Tensor  # (B,) added to the cross-entropy; takes the gradient
+    repulsion: Tensor  # (B,) the distance to the past, before its weight beta
+    limited: Tensor  # (B,) bool: the form held its push back
+
+
+class _Soft(NamedTuple):
+    """Softened distributions of one batch, each (B, C)."""
+
+    p: Tensor
+    s: Tensor
+    log_s: Tensor
+    log_q: Tensor
+
+
+def _soften(logits: Tensor, targets: Targets, temperature: float) -> _Soft:
+    log_p = kd.log_soft(required(targets.teacher, "teacher"), temperature)
+    log_s = kd.log_soft(required(targets.past, "past"), temperature)
+    return _Soft(log_p.exp(), log_s.exp(), log_s, kd.log_soft(logits, temperature))
+
+
+def _push(soft: _Soft, distance: Tensor, beta: float | Tensor, options: LossOptions) -> Terms:
+    """Return `alpha T^2 KL(p || q) - beta T^2 distance`, with distance and beta per sample (B,)."""
+    pull = options.temperature**2 * kd.kl(soft.p, soft.log_q)
+    repulsion = options.temperature**2 * distance
+    unlimited = torch.zeros_like(distance, dtype=torch.bool)
+    return Terms(options.alpha * pull - beta * repulsion, repulsion, unlimited)
+
+
+def _kl_from(log_q: Tensor, log_m: Tensor) -> Tensor:
+    """Return KL(q || m), (B,), with a gradient through both (log q is finite)."""
+    return (log_q.exp() * (log_q - log_m)).sum(dim=-1)
+
+
+def raw(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+    """Push by the literal formula, `- beta T^2 KL(s || q)`: unbounded below, for diagnosis."""
+    soft = _soften(logits, targets, options.temperature)
+    return _push(soft, kd.kl(soft.s, soft.log_q), options.beta, options)
+
+
+def guard(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+    """Push as `raw` does, with the `guarded_beta` of every sample in place of beta."""
+    soft = _soften(logits, targets, options.temperature)
+    y = smoothed(targets.labels, soft.p, options.smoothing)
+    beta = guarded_beta(soft.p, soft.s, y, options)  # (B,)
+    terms = _push(soft, kd.kl(soft.s, soft.log_q), beta, options)
+    return terms._replace(limited=beta < options.beta)
+
+
+def guarded_beta(p: Tensor, s: Tensor, y: Tensor, options: LossOptions) -> Tensor:
+    """Return the largest weights up to beta that keep the loss bounded with a margin of 10 %.
+
+    That is `min(beta, 0.9 min_c (y_c / T + alpha p_c) / s_c)`; a beta below 0 is kept.
+
+    Args:
+        p: (B, C) teacher, at temperature T.
+        s: (B, C) past student, at temperature T.
+        y: (B, C) labels as probabilities, smoothed if the cross-entropy is.
+        options: alpha, beta and temperature.
+
+    Returns:
+        (B,)
+
+    >>> p, s, y = torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]], [[1.0, 0.0]]])
+    >>> guarded_beta(p, s, y, LossOptions(temperature=1.0, beta=0.5))  # 0.9 x 0.25 / 0.75
+    tensor([0.3000])
+    """
+    # A class that the past rules out cannot be pushed away from: it sets no limit.
+    limit = torch.where(s > 0, (y / options.temperature + options.alpha * p) / s, math.inf)
+    return (GUARD * limit.amin(dim=-1)).clamp(max=options.beta)
+
+
+def floor(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+    """Pull by `(alpha - beta) T^2 KL(t || q)` to the `floored_target` t: convex, at least 0.
+
+    Where nothing is floored this differs from `raw` by a constant, so its gradient is the same;
+    at beta = 0 it is KD. The push is inside t; `repulsion` is T^2 KL(s || q), as for `raw`.
+    """
+    soft = _soften(logits, targets, options.temperature)
+    t, floored = floored_target(soft.p, soft.s, options)
+    terms = _push(soft, kd.kl(soft.s, soft.log_q), options.beta, options)
+    weight = (options.alpha - options.beta) * options.temperature**2
+    return terms._replace(distillation=weight * kd.kl(t, soft.log_q), limited=floored.any(dim=-1))
+
+
+def floored_target(p: Tensor, s: Tensor, options: LossOptions) -> tuple[Tensor, Tensor]:
+    """Return t, proportional to `max(alpha p - beta s, 0.1 alpha p)`, and which classes it floors.
+
+    Args:
+        p: (B, C) teacher, at temperature T.
+        s: (B, C) past student, at temperature T.
+        options: alpha and beta.
+
+    Returns:
+        t (B, C), which sums to 1 (to 0 where alpha = beta = 0, as there is nothing to aim at),
+        and a mask (B, C).
+
+    >>> p, s = torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]]])
+    >>> floored_target(p, s, LossOptions(beta=0.1))[0]  # (0.725, 0.175) / 0.9
+    tensor([[0.8056, 0.1944]])
+    >>> floored_target(p, s, LossOptions(beta=0.5))  # (0.625, -0.125 -> 0.025) / 0.65
+    (tensor([[0.9615, 0.0385]]), tensor([[False,  True]]))
+    """
+    aim = options.alpha * p - options.beta * s
+    least = FLOOR * options.alpha * p
+    t = torch.maximum(aim, least)  # sums to alpha - beta if nothing is floored
+    total = t.sum(dim=-1, keepdim=True)
+    return t / total.clamp(min=torch.finfo(t.dtype).tiny), aim < least
+
+
+def js(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+    """Push by `- beta T^2 JS(s, q)`, the Jensen-Shannon divergence, which is at most ln 2."""
+    soft = _soften(logits, targets, options.temperature)
+    log_m = torch.logaddexp(soft.log_s, soft.log_q) - math.log(2)  # finite where s or q is 0
+    distance = (kd.kl(soft.s, log_m) + _kl_from(soft.log_q, log_m)) / 2
+    return _push(soft, distance, options.beta, options)
+
+
+def reverse(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+    """Push by `- beta T^2 KL(q || s_eps)`, `s_eps = 0.9 s + 0.1 / C`: at most ln 10 C."""
+    soft = _soften(logits, targets, options.temperature)
+    log_s_eps = ((1 - SPREAD) * soft.s + SPREAD / soft.s.shape[-1]).log()
+    return _push(soft, _kl_from(soft.log_q, log_s_eps), options.beta, options)
+
+
+def hinge(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+    """Push by `- beta T^2 min(KL(s || q), 0.5)`: not at all from a past that is already far.
+
+    A beta below 0 pulls from any distance, as in `raw`.
+    """
+    soft = _soften(logits, targets, options.temperature)
+    distance = kd.kl(soft.s, soft.log_q)
+    far = (distance > MARGIN) & (options.beta > 0)
+    distance = torch.where(far, MARGIN, distance)
+    return _push(soft, distance, options.beta, options)._replace(limited=far)
+
+
+FORMS: dict[Form, Callable[[Tensor, Targets, LossOptions], Terms]] = {
+    "raw": raw,
+    "guard": guard,
+    "floor": floor,
+    "js": js,
+    "reverse": reverse,
+    "hinge": hinge,
+}
+
+
+def schedule(progress: float, beta: float) -> float:
+    """Return beta at a time of the run: 0, a linear rise, beta, and a linear decay to 0.
+
+    There is no past worth leaving in the first fifth of the run; the second fifth rises, and in
+    the last one the student settles on labels and teacher alone.
+
+    Args:
+        progress: part of the run that is over, in [0, 1].
+        beta: the full weight.
+
+    >>> [round(schedule(i / 10, 0.1), 3) for i in range(11)]
+    [0.0, 0.0, 0.0, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.0]
+    """
+    rise, decay = (progress - 0.2) / 0.2, (1 - progress) / 0.2
+    return beta * max(0.0, min(rise, 1.0, decay))
+
+
+def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, Tensor]:
+    """Return the loss in the form `options.form`, a mean over the batch, and parts for the log.
+
+    The parts, without gradient: `ce`; `kd` = T^2 KL(p || q) before its weight alpha; `repulsion`,
+    what the form subtracts before its weight beta (for `floor`, T^2 KL(s || q)); `floored`, the
+    fraction of samples with a floored class, or whose push `guard` or `hinge` limited; `kl_past` =
+    KL(s || q), without T^2; `agreement` with the teacher; `max_logit`.
+
+    While beta is 0 the past may be missing: the loss is KD then, and so are its parts.
+
+    Args:
+        logits: (B, C) of the student.
+        targets: labels, teacher and past.
+        options: with beta as scheduled for this moment, below alpha.
+
+    Raises:
+        TrainingError: the targets hold no teacher, or no past though beta is not 0.
+    """
+    if targets.past is None and options.beta == 0:
+        return kd.parts(logits, targets, options)
+    past = required(targets.past, "past")
+    terms = FORMS[options.form](logits, targets, options)
+    ce = cross_entropy(logits, targets.labels, options.smoothing)
+    with torch.no_grad():
+        distilled = kd.parts(logits, targets, options)
+        kl_past = kd.divergence(logits, past, options.temperature).mean()
+    return distilled | {
+        "loss": (ce + terms.distillation).mean(),
+        "repulsion": terms.repulsion.detach().mean(),
+        "floored": terms.limited.float().mean(),
+        "kl_past": kl_past,
+    }

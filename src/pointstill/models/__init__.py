@@ -1,0 +1,33 @@
+"""Architectures, one whole file each. Every model maps points (B, N, 3) to logits (B, classes)."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from torch import nn
+
+from ..errors import UsageError
+from .gdanet import GDANet
+from .pointnet import PointNet
+from .stillnet import stillnet_m, stillnet_n, stillnet_s
+
+MODELS: dict[str, Callable[[int], nn.Module]] = {
+    "pointnet": PointNet,
+    "gdanet": GDANet,
+    "stillnet-n": stillnet_n,
+    "stillnet-s": stillnet_s,
+    "stillnet-m": stillnet_m,
+}
+
+
+def build_model(name: str, classes: int) -> nn.Module:
+    """A freshly initialised model from `MODELS` for so many classes.
+
+    Raises:
+        UsageError: there is no model of that name; the message has the nearest names.
+
+    """
+    if name not in MODELS:
+        near = get_close_matches(name.lower(), MODELS, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(MODELS)}"
+        raise UsageError(f"no model is called {name!r}: {hint}")
+    return MODELS[name](classes)

@@ -1,0 +1,142 @@
+"""Weights files: read without running code, unwrapped from published layouts, loaded strictly."""
+
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..errors import TeacherError
+
+WRAPPERS = ("net", "model", "model_state_dict", "state_dict", "base_model")
+"""Keys under which published checkpoints keep their state dict."""
+PREFIX = "module."
+"""What nn.DataParallel puts before every name."""
+
+_NUMPY_SCALARS: list[Any] = [
+    # Accuracies, which many published checkpoints keep beside the weights as NumPy numbers.
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # as NumPy 1 called it
+    np.float64(0).__reduce__()[0],
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64")),
+]
+
+
+def unwrap(checkpoint: object) -> dict[str, Tensor]:
+    """Find the state dict in a checkpoint: opens `WRAPPERS`, also nested, and strips `module.`.
+
+    Raises:
+        TeacherError: there is no tensor in it.
+
+    """
+    while isinstance(checkpoint, Mapping):
+        inside = [checkpoint[key] for key in WRAPPERS if isinstance(checkpoint.get(key), Mapping)]
+        if not inside:
+            break
+        checkpoint = inside[0]
+    entries = checkpoint.items() if isinstance(checkpoint, Mapping) else ()
+    state = {str(key): value for key, value in entries if isinstance(value, Tensor)}
+    if not state:
+        raise TeacherError(
+            f"no tensors found, neither at the top nor under {', '.join(WRAPPERS)}: "
+            "give the file of a state dict"
+        )
+    while all(key.startswith(PREFIX) for key in state):
+        state = {key.removeprefix(PREFIX): value for key, value in state.items()}
+    return state
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict in a `.safetensors` file, or in one of `torch.save` that holds no objects.
+
+    Raises:
+        TeacherError: the file is missing, damaged, holds objects that need unpickling (which may
+            run any code), or holds no tensors.
+
+    """
+    if not path.is_file():
+        raise TeacherError(f"{path}: there is no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            checkpoint: object = load_file(path)
+        else:
+            with torch.serialization.safe_globals(_NUMPY_SCALARS):
+                checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return unwrap(checkpoint)
+    except TeacherError as error:
+        raise TeacherError(f"{path}: {error}") from None
+    except pickle.UnpicklingError as error:
+        raise TeacherError(
+            f"{path} is damaged, or holds more than tensors, which could run any code and is "
+            "not opened: save a state dict alone, torch.save(model.state_dict(), ...)"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise TeacherError(
+            f"{path} cannot be read as weights: give a complete .safetensors file, or a state "
+            "dict saved by torch.save"
+        ) from error
+
+
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load a state dict, strictly; `name` (a file) is for the message.
+
+    A module may say in `ALIASES` by which other prefixes checkpoints know its entries.
+
+    Raises:
+        TeacherError: a name is missing or unexpected, or a shape differs.
+
+    """
+    aliases: Mapping[str, str] = getattr(module, "ALIASES", {})
+    state = {_renamed(key, aliases): value for key, value in state.items()}
+    own = module.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    if not (missing or unexpected or shapes):
+        module.load_state_dict(state)
+        return
+    counts = {(state[key].shape[:1], own[key].shape[:1]) for key in shapes}
+    # Only the last layer differs, and only in its number of outputs.
+    if not (missing or unexpected) and len(counts) == 1 and set(shapes) <= set(_last_layer(own)):
+        ((theirs, ours),) = counts
+        raise TeacherError(
+            f"{name}: weights have {theirs[0]} classes, data has {ours[0]}: "
+            "choose the data set that they were trained on, or other weights"
+        )
+    differences = [
+        _listed("missing", missing),
+        _listed("unexpected", unexpected),
+        _listed("of other shape", (_shapes(key, state[key], own[key]) for key in shapes)),
+    ]
+    raise TeacherError(
+        f"{name} does not fit {type(module).__name__}: "
+        f"{'; '.join(filter(None, differences))}: choose the model that it was saved from"
+    )
+
+
+def _renamed(key: str, aliases: Mapping[str, str]) -> str:
+    for theirs, ours in aliases.items():
+        if key.startswith(theirs):
+            return ours + key.removeprefix(theirs)
+    return key
+
+
+def _last_layer(state: Mapping[str, Any]) -> list[str]:
+    """Names of the last layer's weight and bias."""
+    layer = list(state)[-1].rpartition(".")[0]
+    return [key for key in state if key.rpartition(".")[0] == layer]
+
+
+def _shapes(key: str, theirs: Tensor, ours: Tensor) -> str:
+    return f"{key} {tuple(theirs.shape)} for {tuple(ours.shape)}"
+
+
+def _listed(what: str, keys: Iterable[str], most: int = 4) -> str:
+    keys = list(keys)
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return f"{len(keys)} {what} ({', '.join(keys[:most])}{more})" if keys else ""

@@ -1,0 +1,137 @@
+"""Every option of training, as frozen dataclasses: the command line's flags *are* these fields.
+
+A recipe is resolved once (YAML, then flags), checked in `__post_init__`, and written into the run
+folder, so that a run can be read and repeated. Nothing here imports torch.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import UsageError
+
+LossName = Literal["ce", "kd", "nwsd"]
+Form = Literal["raw", "guard", "floor", "js", "reverse", "hinge"]
+Past = Literal["snapshot", "ema", "table", "records"]
+
+
+def _require(ok: bool, message: str) -> None:
+    if not ok:
+        raise UsageError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """How the labels are used."""
+
+    smoothing: float = 0.0
+    """Label smoothing of the cross-entropy, as a fraction of probability."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.smoothing < 1, f"smoothing is {self.smoothing}; choose 0 to below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossOptions(LabelOptions):
+    """What the student is pulled towards, and how hard; ours, after arXiv 2409.02020."""
+
+    loss: LossName = "nwsd"
+    """ce: labels; kd: and the teacher's logits; nwsd: and away from the student's own past."""
+    alpha: float = 1.0
+    """Weight of the pull towards the teacher."""
+    beta: float = 0.1
+    """Weight of the push away from the student's past; below alpha. Negative: a pull towards it."""
+    temperature: float = 4.0
+    """Softmax temperature of teacher, student and past."""
+    form: Form = "floor"
+    """How the push is kept bounded; raw is the literal formula, for diagnosis."""
+    past: Past = "snapshot"
+    """Where the student's past comes from."""
+    snapshot_age: int = 5
+    """Age of the snapshot, in epochs (past=snapshot)."""
+    past_decay: float = 0.999
+    """Decay of the averaged weights per step (past=ema)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.temperature > 0, f"temperature is {self.temperature}; it must be above 0")
+        _require(self.alpha >= 0, f"alpha is {self.alpha}; it must not be negative")
+        _require(self.snapshot_age >= 1, f"snapshot_age is {self.snapshot_age}; choose 1 or more")
+        _require(0 < self.past_decay < 1, f"past_decay is {self.past_decay}; choose 0 to 1")
+        if self.loss == "nwsd":
+            _require(
+                self.beta < self.alpha,
+                f"beta is {self.beta} and alpha {self.alpha}: beta must be below alpha, or nothing "
+                "holds the student to the teacher",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How a model is optimised: AdamW, linear warm-up, cosine decay."""
+
+    epochs: int = 50
+    """Passes over the training shapes."""
+    points: int | None = None
+    """Points per view that the model sees; as recorded, or 1,024 without records."""
+    batch_size: int = 32
+    """Shapes per step and process."""
+    learning_rate: float = 2e-3
+    """Peak learning rate."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay of AdamW."""
+    warmup: float = 0.1
+    """Part of all steps in which the learning rate rises."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 for none."""
+    ema: float = 0.0
+    """Decay per step of the averaged weights that are saved in the end; 0 for none."""
+    val: float = 0.1
+    """Part of the training shapes held out for validation (stratified, seeded); 0 for none."""
+    limit: int | None = None
+    """Train on this many shapes only (stratified, seeded)."""
+    seed: int = 0
+    """Seed of weights, order, augmentation and validation part."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    precision: str = "auto"
+    """32-true, bf16-mixed or 16-mixed; auto: bf16-mixed on a GPU that has it, else 32-true."""
+    threads: int = 0
+    """CPU threads; 0 for torch's own choice."""
+    save_minutes: float = 2.0
+    """Resume state is saved after every epoch and this often inside one, in minutes."""
+
+    def __post_init__(self) -> None:
+        for field in ("epochs", "batch_size"):
+            _require(
+                getattr(self, field) >= 1, f"{field} is {getattr(self, field)}; choose 1 or more"
+            )
+        _require(
+            self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0"
+        )
+        _require(0 <= self.warmup < 1, f"warmup is {self.warmup}; choose 0 to below 1")
+        _require(0 <= self.val < 1, f"val is {self.val}; choose 0 to below 1")
+        _require(0 <= self.ema < 1, f"ema is {self.ema}; choose 0 to below 1")
+        for field in ("limit", "points"):
+            value = getattr(self, field)
+            _require(value is None or value >= 1, f"{field} is {value}; choose 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRecipe(FitOptions, LabelOptions):
+    """Training from labels alone: teachers and baselines."""
+
+    augment: str = "scale,shift"
+    """Operations on each fresh view, such as scale,rotate(axis=up),jitter; none for none."""
+
+    def __post_init__(self) -> None:
+        FitOptions.__post_init__(self)
+        LabelOptions.__post_init__(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillRecipe(FitOptions, LossOptions):
+    """Training a student from records; the views are the recorded ones."""
+
+    def __post_init__(self) -> None:
+        FitOptions.__post_init__(self)
+        LossOptions.__post_init__(self)

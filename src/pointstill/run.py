@@ -1,0 +1,167 @@
+"""A run folder: the resolved recipe, the metrics, the state to resume from, the finished weights.
+
+recipe.yaml           what was asked for, resolved: give it as --recipe to repeat the run;
+                      under `origin`, what data and records it was made from
+metrics.jsonl         one line an epoch
+state.pt              everything that resuming needs; removed when the run is finished
+weights.safetensors   the finished weights; a folder that has them is a finished run
+"""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load_file, save
+
+from .errors import TrainingError
+from .models import build_model
+
+RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
+WEIGHTS = "weights.safetensors"
+MAY_CHANGE = ("data", "records", "past_records", "device", "threads", "save_minutes")
+"""Entries of a recipe that may be others when a run is resumed: where things are (fingerprints in
+`origin` tell what they are), and how fast it goes."""
+
+
+class Run:
+    """A run folder, open."""
+
+    def __init__(self, folder: str | Path):
+        """Open a folder that `begin` made.
+
+        Raises:
+            TrainingError: there is no run.
+        """
+        self.folder = Path(folder)
+        try:
+            self.recipe: dict[str, Any] = yaml.safe_load((self.folder / RECIPE).read_text())
+            self.model_name: str = self.recipe["origin"]["model"]
+            self.classes: list[str] = self.recipe["origin"]["classes"]
+        except FileNotFoundError as error:
+            raise TrainingError(
+                f"{folder} is no run folder (no {RECIPE} in it): give one that "
+                "`pointstill train` or `distill` wrote"
+            ) from error
+        except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+            raise TrainingError(f"{self.folder / RECIPE} is damaged: train again") from error
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    @classmethod
+    def begin(cls, folder: str | Path, recipe: dict[str, Any]) -> "Run":
+        """Start a run, or go on with the one that is there.
+
+        Raises:
+            TrainingError: the folder holds a run of another recipe, or cannot be written.
+        """
+        path = Path(folder)
+        recipe = json.loads(json.dumps(recipe))  # plain data, as YAML gives it back
+        if (path / RECIPE).exists():
+            run = cls(path)
+            changed = [
+                f"{name}: {run.recipe.get(name)} then, {recipe.get(name)} now"
+                for name in sorted(run.recipe.keys() | recipe.keys())
+                if name not in MAY_CHANGE and run.recipe.get(name) != recipe.get(name)
+            ]
+            if changed:
+                raise TrainingError(
+                    f"{path} holds a run of another recipe ({'; '.join(changed)}): "
+                    "give the same options to go on with it, or choose another --out"
+                )
+            return run
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        _write(path / RECIPE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).encode())
+        return cls(path)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the weights are there."""
+        return (self.folder / WEIGHTS).exists()
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Keep everything that resuming needs, whole or not at all."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        _write(self.folder / STATE, buffer.getvalue())
+
+    def load_state(self) -> dict[str, Any] | None:
+        """What `save_state` kept last, or None for a run that has not come so far."""
+        path = self.folder / STATE
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise TrainingError(
+                f"{path} is damaged: remove it to train from the start, or choose another --out"
+            ) from error
+        return state
+
+    def log(self, line: dict[str, Any]) -> None:
+        """Add the metrics of an epoch; lines of that epoch and later ones are replaced."""
+        lines = [old for old in self.metrics() if old["epoch"] < line["epoch"]]
+        text = "".join(json.dumps(each) + "\n" for each in [*lines, line])
+        _write(self.folder / METRICS, text.encode())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines logged so far."""
+        path = self.folder / METRICS
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def finish(self, weights: dict[str, torch.Tensor]) -> None:
+        """Write the weights and drop the resume state."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        _write(self.folder / WEIGHTS, save(tensors))
+        (self.folder / STATE).unlink(missing_ok=True)
+
+    def model(self) -> torch.nn.Module:
+        """The finished model, in eval mode.
+
+        Raises:
+            TrainingError: the run is not finished, or its weights are damaged.
+        """
+        if not self.finished:
+            raise TrainingError(
+                f"{self.folder} is not finished (no {WEIGHTS} in it): "
+                "run the same command again to go on with it"
+            )
+        model = build_model(self.model_name, len(self.classes))
+        try:
+            model.load_state_dict(load_file(self.folder / WEIGHTS))
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise TrainingError(
+                f"{self.folder / WEIGHTS} does not fit {self.model_name} ({reason}): train again"
+            ) from error
+        return model.eval()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file, whole or not at all."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise _unwritable(path.parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> TrainingError:
+    return TrainingError(
+        f"run folder {folder} cannot be written ({error.strerror}): free or allow space and run "
+        "the same command again, or choose another --out; what was saved stays"
+    )

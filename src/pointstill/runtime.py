@@ -1,0 +1,95 @@
+"""Classify clouds with an exported student: NumPy and ONNX Runtime, nothing else.
+
+One file is all it takes: normalisation, the draw of points, grouping and the network are inside,
+class names and frame in its metadata.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import DataError, PointstillError
+
+MIN_POINTS = 8
+"""Fewer points than this say nothing about a shape."""
+
+
+class Classifier:
+    """A student from `pointstill export`.
+
+    Args:
+        path: the .onnx file.
+        threads: threads that ONNX Runtime may use for one cloud.
+
+    Raises:
+        PointstillError: no such file, or not one that `pointstill export` wrote.
+
+    Example:
+        >>> classifier = Classifier("student.onnx")  # doctest: +SKIP
+        >>> classifier.predict(points)[0]  # doctest: +SKIP
+        ('chair', 0.97)
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1):
+        if not Path(path).is_file():
+            raise PointstillError(f"no student at {path}: make one with `pointstill export`")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+            stored = self._session.get_modelmeta().custom_metadata_map
+            self.about: dict[str, Any] = json.loads(stored["pointstill"])
+        except Exception as error:
+            raise PointstillError(
+                f"{path} is no student of pointstill, or is damaged: export it again with "
+                "`pointstill export`"
+            ) from error
+        self.classes: list[str] = self.about["classes"]
+
+    def logits(self, points: ArrayLike) -> NDArray[np.float32]:
+        """Logits of one cloud.
+
+        Args:
+            points: (n, 3) coordinates in any unit, in the frame of the training data
+                (`about["up"]` is its up axis); any n from 8 up.
+
+        Returns:
+            (C,) logits, in the order of `classes`.
+
+        Raises:
+            DataError: not such an array, too few points, NaN or infinite coordinates, or all
+                points in one place.
+        """
+        cloud = np.asarray(points)
+        if cloud.ndim != 2 or cloud.shape[1] != 3 or len(cloud) < MIN_POINTS:
+            raise DataError(
+                f"a cloud of shape {cloud.shape} was given; it must be (n, 3), n >= {MIN_POINTS}"
+            )
+        if not np.isfinite(cloud).all():
+            raise DataError("the cloud has NaN or infinite coordinates: remove those points")
+        # Far from the origin float32 is coarse: come near first, in float64.
+        cloud = (cloud.astype(np.float64) - cloud[0]).astype(np.float32)
+        if not cloud.any():
+            raise DataError("all points of the cloud are the same: there is no shape to classify")
+        return self._run(cloud)
+
+    def predict(self, points: ArrayLike, top: int = 3) -> list[tuple[str, float]]:
+        """The most probable classes of one cloud, with their probabilities; see `logits`."""
+        logits = self.logits(points).astype(np.float64)
+        probabilities = np.exp(logits - logits.max())
+        probabilities /= probabilities.sum()
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [(self.classes[index], float(probabilities[index])) for index in order]
+
+    def _run(self, cloud: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, 3) -> (C,)."""
+        (logits,) = self._session.run(None, {"points": cloud[None]})
+        result: NDArray[np.float32] = logits[0]
+        return result

@@ -1,0 +1,92 @@
+"""Looks at what is there: data sets, record stores, single clouds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from .data import Dataset
+from .errors import DataError
+from .progress import size
+
+
+def describe_dataset(data: Dataset) -> None:
+    """Print the counts of a data set."""
+    splits = (data.train, data.test)
+    sizes = np.concatenate([split.sizes for split in splits])
+    print(f"{data.name}: {data.kind}, {data.up} is up")
+    print(f"shapes   {len(sizes):,} ({len(data.train):,} train, {len(data.test):,} test)")
+    print(f"classes  {len(data.classes)}")
+    print(f"points   {sizes.min():,} least, {int(np.median(sizes)):,} median, {sizes.max():,} most")
+    for split in splits:
+        print(f"{split.name:<8} fingerprint {split.fingerprint[:16]}")
+    from rich.console import Console
+
+    table = Table("class", "train", "test")
+    counts = [np.bincount(split.labels, minlength=len(data.classes)) for split in splits]
+    for name, *numbers in zip(data.classes, *counts, strict=True):
+        table.add_row(name, *(f"{number:,}" for number in numbers))
+    Console().print(table)
+    for split in splits:
+        for line in split.bad:
+            print(f"left out ({split.name}): {line}")
+
+
+def describe_store(path: Path) -> None:
+    """Print what a record store holds."""
+    from .records import Store
+    from .records.store import SIDECAR
+
+    store = Store.open(path)
+    about = store.attributes
+    done = store.committed()
+    records = sum(tile.stop - tile.start for tile in store.tiles() if done[tile.view, tile.number])
+    total = store.views * store.rows
+    on_disk = store.bytes_on_disk()
+    state = "complete" if done.all() else f"{done.sum()} of {done.size} tiles; record goes on"
+    print(f"{path}: {records:,} of {total:,} records ({state})")
+    print(f"shapes   {store.rows:,} of {about['data']['shapes']:,} ({about['data']['split']})")
+    print(f"views    {store.views}, {about['points']:,} points each")
+    print(f"teacher  {about['teacher']['spec']} ({about['teacher']['fingerprint'][:16]})")
+    operations = ", ".join(f"{op['name']}@{op['version']}" for op in about["augment"]["operations"])
+    print(f"augment  {operations or 'none'}; seed {about['augment']['seed']}")
+    print(f"classes  {len(about['classes'])}")
+    print(f"data     {about['data']['fingerprint'][:16]}")
+    codec = about["codec"]
+    print(
+        f"codec    {codec['name']}: KL {codec['kl_t1']:.1e} at T=1, {codec['kl_t4']:.1e} at T=4, "
+        f"{codec['argmax_flips']:.2%} of classes flipped (first tile)"
+    )
+    per_record = on_disk / max(records, 1)
+    print(f"on disk  {size(on_disk)}, {per_record:.1f} bytes a record")
+    if (path / SIDECAR).exists():
+        notes = [json.loads(line) for line in (path / SIDECAR).read_text().splitlines()]
+        seconds = sum(note["seconds"] for note in notes)
+        count = sum(note["records"] for note in notes)
+        print(f"speed    {count / max(seconds, 1e-9):,.1f} records/s over {len(notes)} tiles")
+
+
+def predict_files(model: Path, files: list[Path], top: int) -> None:
+    """Print the most probable classes of clouds in files; torch only for a run folder."""
+    from .data.dataset import check_cloud
+    from .data.files import read_cloud
+    from .runtime import Classifier
+
+    if model.is_dir():
+        from .exporting import RunClassifier
+
+        classifier: Classifier = RunClassifier(model)
+    else:
+        classifier = Classifier(model)
+    bad = []
+    for file in files:
+        try:
+            cloud = check_cloud(str(file), read_cloud(file))
+        except DataError as error:
+            bad.append(str(error))
+            continue
+        found = classifier.predict(cloud, top)
+        print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in found))
+    if bad:
+        raise DataError("; ".join(bad))

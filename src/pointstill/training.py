@@ -1,0 +1,296 @@
+"""The loop that `train` and `distill` share: batch, replay, forward, loss, step."""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from .augment import Clouds, Pipeline
+from .device import pick_device, pick_precision, set_threads
+from .errors import TrainingError
+from .losses import LOSSES, Targets
+from .losses.nwsd import schedule
+from .progress import Track
+from .recipe import FitOptions, LossOptions
+from .run import Run
+from .self_teacher import SelfTeacher, averaged
+
+
+@dataclass(frozen=True)
+class View:
+    """What is known of one view of all training shapes, on the device that trains."""
+
+    number: int
+    parameters: Tensor  # (R, columns) float32
+    teacher: Tensor | None  # (R, C) logits
+
+
+class Views(Protocol):
+    """Where views come from: drawn afresh, or recorded."""
+
+    def view(self, epoch: int) -> View:
+        """The view of an epoch."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a model is trained on; all tensors on the device that trains."""
+
+    clouds: Clouds
+    pipeline: Pipeline
+    views: Views
+    shapes: Tensor  # (R,) int64, training shapes as indices in the split
+    labels: Tensor  # (S,) int64, of the whole split
+    validation: Tensor  # (V,) int64, held-out shapes as indices in the split
+    points: int
+
+
+def start_fabric(options: FitOptions) -> Fabric:
+    """The device, precision and threads of a run."""
+    set_threads(options.threads)
+    device = pick_device(options.device)
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=1 if device.type == "cpu" else [device.index or 0],
+        precision=pick_precision(options.precision, device),  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def fit(
+    fabric: Fabric,
+    run: Run,
+    model: nn.Module,
+    material: Material,
+    past: SelfTeacher,
+    loss_options: LossOptions,
+    options: FitOptions,
+    quiet: bool = False,
+) -> None:
+    """Train a model to the end of its recipe, from wherever the run folder has it.
+
+    Killed at any moment, the same call ends with the same weights, bit for bit (given the same
+    torch, device and number of threads).
+
+    Args:
+        fabric: from `start_fabric`.
+        run: the run folder; gets metrics, resume state and the finished weights.
+        model: the model, freshly seeded.
+        material: clouds, views, shapes.
+        past: the student's past; `Present` when the loss needs none.
+        loss_options: which loss.
+        options: how to optimise.
+        quiet: report nothing.
+
+    Raises:
+        TrainingError: the loss is not finite; the last good state is kept.
+    """
+    device, loss = fabric.device, LOSSES[loss_options.loss]
+    optimizer = torch.optim.AdamW(_groups(model, options.weight_decay), lr=options.learning_rate)
+    average = averaged(model, options.ema) if options.ema else None
+    wrapped, optimizer = fabric.setup(model, optimizer)
+    count = len(material.shapes)
+    steps = max(1, round(count / options.batch_size))  # batches of nearly equal size: none is tiny
+    state = _State(run, model, optimizer, average, past, device)
+    state.resume()
+
+    with Track(
+        loss_options.loss,
+        options.epochs * count,
+        "shapes",
+        done=state.epoch * count + state.step * count // steps,
+        quiet=quiet,
+    ) as track:
+        for epoch in range(state.epoch, options.epochs):
+            view = material.views.view(epoch)
+            state.begin_epoch(epoch, options.seed)
+            for step, rows in enumerate(_batches(count, steps, options.seed, epoch, device)):
+                progress = (epoch * steps + step) / (options.epochs * steps)
+                rate = learning_rate(progress, options)
+                if step < state.step:  # done before the run was killed
+                    continue
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+
+                # 1. Replay: the recorded view of each shape, from its parameters and its key.
+                shapes = material.shapes[rows]
+                points = material.pipeline.replay(
+                    material.clouds, view.number, shapes, view.parameters[rows], material.points
+                )
+                # 2. Forward: the student now and, once the schedule asks for it, its past.
+                wrapped.train()
+                logits = wrapped(points).float()
+                scheduled = schedule(progress, loss_options.beta)
+                with fabric.autocast():
+                    s = (past.logits(points, logits, epoch, rows) if scheduled else logits).detach()
+                # 3. Loss, and its parts for the log.
+                teacher = None if view.teacher is None else view.teacher[rows]
+                targets = Targets(material.labels[shapes], teacher, s)
+                parts = loss.function(logits, targets, replace(loss_options, beta=scheduled))
+                if not torch.isfinite(parts["loss"]):
+                    raise TrainingError(
+                        f"the loss is {parts['loss'].item()} in epoch {epoch}, step {step}; "
+                        f"{run.folder} keeps the last good state: start again in another --out "
+                        "with a lower --learning-rate, or a bounded --form"
+                    )
+                # 4. Step.
+                fabric.backward(parts["loss"])
+                if options.clip:
+                    fabric.clip_gradients(wrapped, optimizer, max_norm=options.clip)
+                optimizer.step()
+                optimizer.zero_grad()
+                if average:
+                    average.update_parameters(model)
+                past.after_step(model, logits, epoch, rows)
+                state.count(parts, logits, targets.labels)
+                track.advance(len(rows), f"epoch {epoch + 1}/{options.epochs} {state.note}")
+                if state.age > options.save_minutes * 60:
+                    state.save(epoch, step + 1)
+
+            final = average.module if average else model
+            line = {"epoch": epoch, "view": view.number, "learning_rate": rate, **state.means()}
+            if len(material.validation):
+                line["val_accuracy"] = accuracy(final, material)
+            run.log(line)
+            state.note = f"val {line['val_accuracy']:.1%}" if "val_accuracy" in line else ""
+            state.end_epoch()
+            state.save(epoch + 1, 0)
+    run.finish((average.module if average else model).state_dict())
+
+
+def learning_rate(progress: float, options: FitOptions) -> float:
+    """Linear warm-up, then cosine decay to zero; `progress` is the part of all steps done."""
+    if progress < options.warmup:
+        return options.learning_rate * (progress / options.warmup + 1e-3)
+    cosine = math.cos(math.pi * (progress - options.warmup) / (1 - options.warmup))
+    return options.learning_rate * 0.5 * (1 + cosine)
+
+
+@torch.inference_mode()
+def accuracy(model: nn.Module, material: Material, batch_size: int = 64) -> float:
+    """Overall accuracy on the validation shapes, without augmentation."""
+    model.eval()
+    right = 0
+    for shapes in torch.split(material.validation, batch_size):
+        logits = model(material.clouds.plain(shapes, material.points))
+        right += int((logits.argmax(1) == material.labels[shapes]).sum())
+    return right / len(material.validation)
+
+
+class _State:
+    """Everything of a run that changes: saved as a whole, so that a killed run goes on exactly."""
+
+    def __init__(
+        self,
+        run: Run,
+        model: nn.Module,
+        optimizer: Any,
+        average: nn.Module | None,
+        past: SelfTeacher,
+        device: torch.device,
+    ):
+        self.run, self.model, self.optimizer = run, model, optimizer
+        self.average, self.past, self.device = average, past, device
+        self.epoch = self.step = 0
+        self.sums: dict[str, Tensor] = {}
+        self.note = ""
+        self.resumed = False
+        self.saved = time.monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last save."""
+        return time.monotonic() - self.saved
+
+    def save(self, epoch: int, step: int) -> None:
+        cuda = self.device.type == "cuda"
+        self.run.save_state(
+            {
+                "epoch": epoch,
+                "step": step,
+                "sums": {name: value.cpu() for name, value in self.sums.items()},
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "average": self.average.state_dict() if self.average else None,
+                "past": self.past.state_dict(),
+                "random": torch.get_rng_state(),
+                "random_cuda": torch.cuda.get_rng_state(self.device) if cuda else None,
+            }
+        )
+        self.saved = time.monotonic()
+
+    def resume(self) -> None:
+        state = self.run.load_state()
+        if state is None:
+            return
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.past.load_state_dict(state["past"])
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+        self.resumed = self.step > 0
+
+    def begin_epoch(self, epoch: int, seed: int) -> None:
+        """Seed the epoch and tell the past, unless a resumed epoch is already under way."""
+        if self.resumed:
+            self.past.resume_epoch(epoch)
+        else:
+            torch.manual_seed(_seed("epoch", seed, epoch))
+            self.past.begin_epoch(epoch, self.model)
+        self.resumed = False
+
+    def end_epoch(self) -> None:
+        self.step, self.sums = 0, {}
+
+    def count(self, parts: dict[str, Tensor], logits: Tensor, labels: Tensor) -> None:
+        """Add a batch to the sums of the epoch, without waiting for the device."""
+        hits = (logits.detach().argmax(1) == labels).double().mean()
+        for name, value in {
+            **parts,
+            "train_accuracy": hits,
+            "shapes": torch.ones_like(hits),
+        }.items():
+            more = value.detach().double() * len(labels)
+            self.sums[name] = self.sums[name] + more if name in self.sums else more
+
+    def means(self) -> dict[str, float]:
+        """Means over the epoch."""
+        shapes = float(self.sums["shapes"])
+        return {
+            name: float(total) / shapes for name, total in self.sums.items() if name != "shapes"
+        }
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights decay; biases and normalisation do not."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [each for each in trained if each.ndim > 1], "weight_decay": weight_decay},
+        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _batches(
+    count: int, steps: int, seed: int, epoch: int, device: torch.device
+) -> Iterator[Tensor]:
+    """The rows of each batch of an epoch: a function of seed and epoch alone."""
+    order = np.random.Generator(np.random.Philox(_seed("order", seed, epoch))).permutation(count)
+    yield from torch.from_numpy(order).to(device).tensor_split(steps)
+
+
+def _seed(purpose: str, seed: int, epoch: int) -> int:
+    digest = hashlib.sha256(f"{purpose}/{seed}/{epoch}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1

@@ -1,0 +1,275 @@
+"""The cache: what names an entry, and that no kill, race or full disk leaves a broken one."""
+
+import errno
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pointstill.data import cache as store
+from pointstill.data import files, open_dataset
+from pointstill.errors import DataError
+
+ABOUT = {"classes": ("a", "b"), "name": "train", "up": "z", "bad": []}
+
+
+def three(clouds, *, fail_after: int = 9):
+    for i in range(3):
+        if i == fail_after:
+            raise DataError("cloud 1: bad")
+        yield f"cloud {i}", i % 2, clouds(10 + i, seed=i)
+
+
+def entries(root: Path) -> list[str]:
+    return sorted(p.name for p in root.iterdir())
+
+
+def test_an_entry_comes_back(cache, clouds):
+    store.write(cache, "key", three(clouds), ABOUT)
+    entry = store.read(cache / "key")
+    np.testing.assert_array_equal(entry.points, np.concatenate([c for *_, c in three(clouds)]))
+    assert entry.offsets.tolist() == [0, 10, 21, 33]
+    assert entry.labels.tolist() == [0, 1, 0]
+    assert entry.meta["names"] == ["cloud 0", "cloud 1", "cloud 2"]
+    assert isinstance(entry.points.base, np.memmap)
+    assert np.load(cache / "key" / "points.npy").shape == (33, 3)
+
+
+def test_the_fingerprint_is_a_sha256_of_what_was_written(cache, clouds):
+    entry = store.write(cache, "key", three(clouds), ABOUT)
+    digest = hashlib.sha256()
+    for array in (entry.points, entry.offsets, entry.labels):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(json.dumps([["a", "b"], "train", "z", 3]).encode())
+    assert entry.meta["fingerprint"] == digest.hexdigest()
+
+
+def test_the_fingerprint_tells_data_apart(cache, clouds):
+    def fingerprint(clouds_=None, **about):
+        written = store.write(cache, "key", clouds_ or three(clouds), ABOUT | about, replace=True)
+        return written.meta["fingerprint"]
+
+    reversed_ = list(three(clouds))[::-1]
+    moved = [("other name", label, cloud) for _, label, cloud in three(clouds)]
+    different = {
+        fingerprint(),
+        fingerprint(reversed_),
+        fingerprint(list(three(clouds))[:2]),
+        fingerprint([(n, 0, c) for n, _, c in three(clouds)]),
+        fingerprint(classes=("a", "c")),
+        fingerprint(name="test"),
+        fingerprint(up="y"),
+    }
+    assert len(different) == 7
+    assert fingerprint(moved) == fingerprint()
+
+
+def test_the_second_open_reads_no_source(scans, monkeypatch):
+    first = open_dataset(scans).train
+    monkeypatch.setattr(files, "read_cloud", lambda path: pytest.fail(f"{path} was read"))
+    second = open_dataset(scans).train
+    assert second.fingerprint == first.fingerprint
+    np.testing.assert_array_equal(second.points, first.points)
+
+
+def test_a_changed_file_is_read_again(scans, clouds):
+    before = open_dataset(scans).train
+    np.save(scans / before.names[0], clouds(33))
+    after = open_dataset(scans).train
+    assert after.sizes[0] == 33
+    assert after.fingerprint != before.fingerprint
+
+
+def test_options_have_entries_of_their_own(scans, cache):
+    open_dataset(scans).train  # noqa: B018
+    open_dataset(scans).test  # noqa: B018
+    open_dataset(scans, fold=1).train  # noqa: B018
+    open_dataset(scans, skip_bad=True).train  # noqa: B018
+    assert len(entries(cache)) == 4
+
+
+def test_verify_finds_a_change_that_sizes_and_times_hide(scans, clouds):
+    before = open_dataset(scans).train
+    file = scans / before.names[0]
+    stat = file.stat()
+    np.save(file, clouds(before.sizes[0], seed=99))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert open_dataset(scans).train.fingerprint == before.fingerprint
+    with pytest.raises(DataError, match="not those read before"):
+        open_dataset(scans, verify=True).train  # noqa: B018
+    after = open_dataset(scans, verify=True).train
+    assert after.fingerprint != before.fingerprint
+    np.testing.assert_array_equal(after.cloud(0), clouds(before.sizes[0], seed=99))
+
+
+@pytest.mark.parametrize("name", ["points.npy", "offsets.npy", "labels.npy", "meta.json"])
+@pytest.mark.parametrize("damage", ["missing", "short", "empty", "garbage"])
+def test_a_damaged_entry_is_made_again(name, damage, scans, cache):
+    before = open_dataset(scans).train
+    whole_points = np.array(before.points)
+    (entry,) = cache.iterdir()
+    file = entry / name
+    whole = file.read_bytes()
+    file.unlink()
+    if damage != "missing":
+        content = {"short": whole[:-5], "empty": b"", "garbage": b"garbage"}[damage]
+        file.write_bytes(content)
+    after = open_dataset(scans).train
+    assert after.fingerprint == before.fingerprint
+    np.testing.assert_array_equal(after.points, whole_points)
+    assert entries(cache) == [entry.name]
+
+
+def test_a_file_in_the_place_of_an_entry_is_replaced(cache, clouds):
+    cache.mkdir()
+    (cache / "key").write_text("in the way")
+    store.write(cache, "key", three(clouds), ABOUT)
+    assert entries(cache) == ["key"]
+
+
+def test_an_exception_in_the_middle_leaves_nothing(cache, clouds):
+    with pytest.raises(DataError, match="cloud 1: bad"):
+        store.write(cache, "key", three(clouds, fail_after=1), ABOUT)
+    assert entries(cache) == []
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from pointstill.data import cache
+
+def clouds():
+    yield "a", 0, np.eye(3, dtype=np.float32)
+    print("writing", flush=True)
+    time.sleep(60)
+
+cache.write(Path(sys.argv[1]), "key", clouds(), {})
+"""
+
+
+def test_what_a_killed_writer_left_is_swept_and_a_live_ones_is_not(cache, clouds):
+    cache.mkdir()
+    (cache / f"{store.WRITING}dead-before-it-wrote").mkdir()
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, cache], stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout.readline() == b"writing\n"
+        for folder in cache.iterdir():
+            os.utime(folder, (0, 0))
+        store.write(cache, "one", three(clouds), ABOUT)
+        assert len(entries(cache)) == 2  # the live one's and `one`
+    finally:
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+    assert store.read(cache / "key") is None
+    store.write(cache, "two", three(clouds), ABOUT)
+    assert entries(cache) == ["one", "two"]
+
+
+def test_a_new_writer_has_time_to_lock(cache, clouds):
+    (cache / f"{store.WRITING}just-made").mkdir(parents=True)
+    store.write(cache, "key", three(clouds), ABOUT)
+    assert entries(cache) == [f"{store.WRITING}just-made", "key"]
+
+
+def test_the_first_of_two_writers_wins(cache, clouds):
+    def overtaken():
+        yield from three(clouds)
+        store.write(cache, "key", [("first", 0, clouds(20))], ABOUT)
+
+    entry = store.write(cache, "key", overtaken(), ABOUT)
+    assert entry.meta["names"] == ["first"]
+    assert entries(cache) == ["key"]
+
+
+def test_two_processes_agree(hdf5, cache):
+    code = (
+        "import sys; from pointstill.data import open_dataset\n"
+        "print(open_dataset(sys.argv[1]).train.fingerprint)"
+    )
+    command = [sys.executable, "-c", code, hdf5]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [writer.communicate()[0] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert printed[0] == printed[1] == open_dataset(hdf5).train.fingerprint + "\n"
+    assert len(entries(cache)) == 1
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("call", ["os.fsync", "numpy.save", "pathlib.Path.mkdir"])
+def test_a_cache_that_cannot_be_written_says_where_else(code, call, scans, cache, monkeypatch):
+    if call != "pathlib.Path.mkdir":
+        cache.mkdir()
+
+    def fail(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(call, fail)
+        with pytest.raises(DataError, match=r"cannot be written.*POINTSTILL_CACHE") as caught:
+            open_dataset(scans).train  # noqa: B018
+    assert str(cache) in str(caught.value)
+    assert os.strerror(code) in str(caught.value)
+    assert not cache.exists() or entries(cache) == []
+    assert len(open_dataset(scans).train) == 12
+
+
+def test_a_disk_that_fills_up_while_writing(cache, hdf5):
+    code = (
+        "import resource, sys; from pointstill.data import open_dataset\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
+        "open_dataset(sys.argv[1]).train"
+    )
+    assert resource.RLIMIT_FSIZE is not None
+    run = subprocess.run([sys.executable, "-c", code, hdf5], capture_output=True, text=True)
+    assert "DataError: " in run.stderr.splitlines()[-1]
+    assert "the cache cannot be written" in run.stderr.splitlines()[-1]
+    assert entries(cache) == []
+
+
+def test_memory_holds_one_cloud_at_a_time(cache):
+    big = np.random.default_rng(0).random((100_000, 3), dtype=np.float32)  # 1.2 MB
+    tracemalloc.start()
+    store.write(cache, "key", ((f"{i}", 0, big) for i in range(40)), ABOUT)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6 < 40 * big.nbytes
+
+
+def test_the_cache_is_where_the_environment_says(scans, cache, tmp_path, monkeypatch):
+    open_dataset(scans).train  # noqa: B018
+    assert len(entries(cache)) == 1
+    open_dataset(scans, cache=tmp_path / "other").train  # noqa: B018
+    assert len(entries(tmp_path / "other")) == 1
+    monkeypatch.delenv("POINTSTILL_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert store.default_root() == tmp_path / "home" / ".cache" / "pointstill"
+
+
+@pytest.mark.slow
+def test_a_second_open_is_immediate(shared):
+    code = (
+        "import sys, time; start = time.perf_counter()\n"
+        "from pointstill.data import open_dataset\n"
+        "data = open_dataset(sys.argv[1]); data.train.fingerprint, data.test.fingerprint\n"
+        "print(time.perf_counter() - start, 'torch' in sys.modules)"
+    )
+    source = shared / "data" / "modelnet40_ply_hdf5_1024"
+    for _ in range(4):
+        run = subprocess.run(
+            [sys.executable, "-c", code, source], capture_output=True, text=True, check=True
+        )
+        seconds, torch_loaded = run.stdout.split()
+        assert torch_loaded == "False"
+        if float(seconds) < 0.5:
+            return
+    pytest.fail(f"the second open took {seconds} s")

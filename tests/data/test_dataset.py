@@ -1,0 +1,149 @@
+"""What every source has in common: checks of clouds, bad ones, errors, splits."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pointstill.data import open_dataset
+from pointstill.data.dataset import MIN_POINTS, check_cloud
+from pointstill.errors import DataError, UsageError
+
+
+def test_a_good_cloud_is_kept_as_it_is(clouds):
+    points = clouds(20)
+    kept = check_cloud("a", points)
+    assert kept.dtype == np.float32
+    np.testing.assert_array_equal(kept, points)
+    np.testing.assert_array_equal(check_cloud("a", np.c_[points, points]), points)
+    assert check_cloud("a", np.arange(30).reshape(10, 3)).dtype == np.float32
+
+
+def test_a_far_cloud_is_shifted_before_it_is_rounded(clouds):
+    shape, far = clouds(100).astype(np.float64), np.array([412_345, 5_654_321, 87])
+    kept = check_cloud("a", shape + far)
+    centred = shape - (shape.min(axis=0) + shape.max(axis=0)) / 2
+    np.testing.assert_allclose(kept, centred, atol=1e-6)
+    # Rounded first, a tenth of a metre would be lost.
+    rounded = (shape + far).astype(np.float32)
+    assert np.abs(rounded - rounded.mean(axis=0) - centred + centred.mean(axis=0)).max() > 0.1
+
+
+def test_a_near_cloud_is_not_shifted(clouds):
+    points = clouds(100) + np.float32(20)
+    np.testing.assert_array_equal(check_cloud("a", points), points)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_points_that_are_not_finite_are_counted(value, clouds):
+    points = clouds(20).astype(np.float64)
+    points[[3, 7], [0, 2]] = value
+    with pytest.raises(DataError, match="chair_7: 2 of 20 points are NaN or infinite"):
+        check_cloud("chair_7", points)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "message"),
+    [
+        (np.eye(3), "has 3 points, but a cloud needs 8"),
+        (np.ones((MIN_POINTS, 3)), "all 8 points are the same"),
+        (np.zeros((0, 3)), "has 0 points"),
+        (np.zeros((20, 2)), r"float64 \(20, 2\)"),
+        (np.zeros(20), r"\(20,\)"),
+        (np.zeros((20, 3), dtype="U3"), "numbers"),
+        (np.zeros((20, 3), dtype=complex), "numbers"),
+        (np.zeros((1, 20, 3)), "numbers"),
+    ],
+)
+def test_what_is_no_cloud_is_refused(cloud, message):
+    with pytest.raises(DataError, match=f"^a: .*{message}"):
+        check_cloud("a", cloud)
+
+
+BAD = {
+    "letters.xyz": "0 0 0\n1 2 b\n",
+    "nan.xyz": "nan 0 0\n" + "".join(f"{i} 0 0\n" for i in range(9)),
+    "inf.xyz": "inf 0 0\n" + "".join(f"{i} 0 0\n" for i in range(9)),
+    "three.xyz": "0 0 0\n1 0 0\n0 1 0\n",
+    "flat.off": "OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_one_bad_cloud_among_many_stops_the_load(name, scans):
+    (scans / "cube" / name).write_text(BAD[name])
+    good = sum(1 for _ in scans.rglob("*.npy"))
+    with pytest.raises(DataError, match=f"cube/{name}: .*; pass --skip-bad to leave it out"):
+        [open_dataset(scans, fold=fold).test for fold in range(5)]
+    data = open_dataset(scans, skip_bad=True)
+    assert len(data.train) + len(data.test) == good
+    (left_out,) = data.train.bad + data.test.bad
+    assert f"cube/{name}: " in left_out
+
+
+def test_nothing_but_bad_clouds_is_an_error(scans):
+    for file in scans.rglob("*.npy"):
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match=r"no shape in the train split \(all 12 are bad, first"):
+        open_dataset(scans, skip_bad=True).train  # noqa: B018
+
+
+def test_what_is_not_there_is_named(tmp_path, hdf5):
+    with pytest.raises(DataError, match="gone: no such folder"):
+        open_dataset(tmp_path / "gone")
+    with pytest.raises(DataError, match="a file, but a data set is a folder"):
+        open_dataset(hdf5 / "train0.h5")
+
+
+def test_an_unknown_folder_lists_what_was_looked_for(tmp_path):
+    (tmp_path / "odd").mkdir()
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path / "odd")
+    for layout in ("shape_names.txt", "modelnet40_train.txt", "*.off", "main_split", "ply, pcd"):
+        assert layout in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fold", [-1, 5])
+def test_there_are_five_folds(fold, scans):
+    with pytest.raises(UsageError, match="choose 0 to 4"):
+        open_dataset(scans, fold=fold)
+
+
+def test_a_split_is_ragged_and_guarded(scans):
+    split = open_dataset(scans).train
+    assert split.sizes.sum() == len(split.points) == split.offsets[-1]
+    assert len(split) == len(split.names) == len(split.labels) == len(split.sizes)
+    split.cloud(0)[:] = 0  # a copy
+    assert split.cloud(0).any()
+    with pytest.raises(ValueError, match="read-only"):
+        split.points[0] = 0
+    for index in (-1, len(split)):
+        with pytest.raises(IndexError):
+            split.cloud(index)
+    with pytest.raises(UsageError, match="choose train or test"):
+        open_dataset(scans).split("val")
+
+
+def test_progress_is_told(scans):
+    seen = []
+    open_dataset(scans, progress=lambda done, total: seen.append((done, total))).train  # noqa: B018
+    assert seen == [(i, 12) for i in range(1, 13)]
+    open_dataset(scans, progress=lambda *_: pytest.fail("read again")).train  # noqa: B018
+
+
+def test_neither_torch_nor_readers_are_loaded_on_the_second_open(hdf5):
+    code = (
+        "import sys; from pointstill.data import open_dataset\n"
+        "open_dataset(sys.argv[1]).train; open_dataset(sys.argv[1]).test\n"
+        "print({'torch', 'h5py', 'trimesh', 'scipy'} & set(sys.modules))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code, hdf5], capture_output=True, text=True, check=True
+        )
+        for _ in range(2)
+    ]
+    assert runs[0].stdout == "{'h5py'}\n"
+    assert runs[1].stdout == "set()\n"

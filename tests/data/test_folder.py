@@ -1,0 +1,126 @@
+"""Folders of class folders: what is found, and how it is split."""
+
+import shutil
+
+import numpy as np
+import pytest
+import trimesh
+
+from pointstill.data import open_dataset
+from pointstill.data.folder import in_fold
+from pointstill.errors import DataError, UsageError
+
+
+def test_every_shape_is_in_one_split(scans):
+    data = open_dataset(scans)
+    assert (data.kind, data.up, data.classes) == ("folder", "z", ("cone", "cube", "ring"))
+    names = data.train.names + data.test.names
+    assert sorted(names) == sorted(p.relative_to(scans).as_posix() for p in scans.rglob("*.npy"))
+    for split in (data.train, data.test):
+        for i, name in enumerate(split.names):
+            np.testing.assert_array_equal(split.cloud(i), np.load(scans / name))
+            assert split.classes[split.labels[i]] == name.partition("/")[0]
+
+
+def test_folds_part_the_shapes(scans):
+    tested = [name for fold in range(5) for name in open_dataset(scans, fold=fold).test.names]
+    assert sorted(tested) == sorted(p.relative_to(scans).as_posix() for p in scans.rglob("*.npy"))
+
+
+def test_the_split_depends_on_names_alone(scans, tmp_path):
+    before = open_dataset(scans).test
+    shutil.copytree(scans, tmp_path / "elsewhere" / "copy")
+    after = open_dataset(tmp_path / "elsewhere" / "copy").test
+    assert after.names == before.names
+    assert after.fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 23, 99])
+def test_each_fold_holds_out_a_fifth_of_a_class(size):
+    names = [f"{i:03}.xyz" for i in range(size)]
+    folds = [in_fold("car", names, fold) for fold in range(5)]
+    if size >= 5:
+        assert sorted(name for fold in folds for name in fold) == names
+        assert {len(fold) for fold in folds} <= {size // 5, size // 5 + 1}
+    else:
+        assert all(len(fold) == (size > 1) for fold in folds)
+
+
+def test_folds_of_classes_are_drawn_apart():
+    names = [f"{i:03}.xyz" for i in range(50)]
+    assert in_fold("car", names, 0) != in_fold("tree", names, 0)
+
+
+@pytest.mark.parametrize("place", ["{split}/{name}", "{name}/{split}"])
+def test_a_split_above_or_below_is_respected(place, scans, tmp_path):
+    expected = {"train": [], "test": []}
+    for i, file in enumerate(sorted(scans.rglob("*.npy"))):
+        split = "train" if i % 3 else "test"
+        folder = tmp_path / "own" / place.format(split=split, name=file.parent.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder)
+        expected[split].append(f"{file.parent.name}/{file.name}")
+    data = open_dataset(tmp_path / "own")
+    assert data.classes == ("cone", "cube", "ring")
+    for split, names in expected.items():
+        assert [n.replace(f"{split}/", "") for n in getattr(data, split).names] == names
+    with pytest.raises(UsageError, match="leave out fold 1"):
+        open_dataset(tmp_path / "own", fold=1)
+
+
+def test_kinds_of_files_may_be_mixed(scans, clouds):
+    np.savetxt(scans / "cone" / "text.xyz", clouds(20))
+    trimesh.creation.box().export(scans / "cone" / "mesh.stl")
+    data = open_dataset(scans)
+    sizes = dict(zip(data.train.names, data.train.sizes, strict=True))
+    sizes |= dict(zip(data.test.names, data.test.sizes, strict=True))
+    assert sizes["cone/text.xyz"] == 20
+    assert sizes["cone/mesh.stl"] == 2048
+
+
+def test_hidden_and_unknown_files_are_ignored(scans):
+    before = open_dataset(scans).train.fingerprint
+    for name in (".DS_Store", ".hidden.npy", "README.md", "notes"):
+        (scans / "cone" / name).write_text("no cloud")
+    (scans / ".git").mkdir()
+    (scans / "about.txt").write_text("no class")
+    assert open_dataset(scans).train.fingerprint == before
+
+
+def test_an_empty_class_is_named(scans):
+    (scans / "void").mkdir()
+    (scans / "void" / "readme.md").write_text("nothing")
+    with pytest.raises(DataError, match=r"void: an empty class, no file in it is ply, pcd, las"):
+        open_dataset(scans)
+
+
+def test_a_class_without_the_split_of_the_others_is_named(scans):
+    for file in sorted((scans / "cone").iterdir()):
+        (scans / "cone" / "train").mkdir(exist_ok=True)
+        file.rename(scans / "cone" / "train" / file.name)
+    with pytest.raises(DataError, match="cube: has neither train/ nor test/"):
+        open_dataset(scans)
+
+
+def test_a_split_that_is_not_there_fails_when_it_is_asked_for(scans, tmp_path):
+    shutil.copytree(scans, tmp_path / "half" / "train")
+    data = open_dataset(tmp_path / "half")
+    assert len(data.train) == 18
+    with pytest.raises(DataError, match="no shape in the test split"):
+        data.test  # noqa: B018
+
+
+def test_nothing_readable_names_what_would_be(tmp_path):
+    (tmp_path / "odd" / "car").mkdir(parents=True)
+    (tmp_path / "odd" / "car" / "a.dwg").write_text("?")
+    with pytest.raises(DataError, match=r"no known layout; looked for .*ply, pcd, las, laz"):
+        open_dataset(tmp_path / "odd")
+
+
+@pytest.mark.slow
+def test_real_scans(shared):
+    data = open_dataset(shared / "data" / "dales500")
+    sizes = np.concatenate([data.train.sizes, data.test.sizes])
+    assert len(sizes) == 499
+    assert len(data.classes) == 5
+    assert (sizes.min(), np.median(sizes), sizes.max()) == (101, 413, 28_100)
