@@ -2,9 +2,13 @@
 
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+SOLIDS = ("ball", "box", "rod")
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,88 @@ def shared() -> Path:
         warnings.warn(reason, stacklevel=1)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of all tests, so that none is written at home."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POINTSTILL_CACHE", str(folder))
+        yield folder
+
+
+def solid(name: str, points: int, seed: int) -> np.ndarray:
+    """Points on a ball or a box, or in a rod: (points, 3) float32, about 2 units long."""
+    draw = np.random.default_rng(seed)
+    cloud = draw.uniform(-1, 1, (points, 3))
+    if name == "ball":
+        cloud = draw.normal(size=(points, 3))
+        cloud /= np.linalg.norm(cloud, axis=1, keepdims=True)
+    elif name == "box":
+        cloud /= np.abs(cloud).max(axis=1, keepdims=True)
+    else:
+        cloud[:, :2] *= 0.1
+    return cloud.astype(np.float32)
+
+
+def write_solids(root: Path, each: int = 20, first_seed: int = 0) -> Path:
+    """Class folders of `SOLIDS`, with `each` clouds of 64 points and more."""
+    for label, name in enumerate(SOLIDS):
+        (root / name).mkdir(parents=True)
+        for i in range(each):
+            seed = first_seed + 1000 * label + i
+            np.save(root / name / f"{i:02}.npy", solid(name, 64 + i, seed))
+    return root
+
+
+@pytest.fixture(scope="session")
+def solids(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 60 ragged clouds in 3 classes: 48 to train on, 12 to test on."""
+    return write_solids(tmp_path_factory.mktemp("solids") / "solids")
+
+
+@pytest.fixture(scope="session")
+def teacher_run(solids: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 3 epochs on `solids`, at 64 points."""
+    from pointstill.data import open_dataset
+    from pointstill.distillation import train
+    from pointstill.recipe import TrainRecipe
+
+    recipe = TrainRecipe(epochs=3, points=64, batch_size=8)
+    out = tmp_path_factory.mktemp("teacher") / "run"
+    return train("stillnet-n", open_dataset(solids), out=out, recipe=recipe, quiet=True).folder
+
+
+@pytest.fixture(scope="session")
+def records(solids: Path, teacher_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three views of the training shapes of `solids`, recorded from `teacher_run`."""
+    from pointstill.data import open_dataset
+    from pointstill.recording import record
+    from pointstill.teachers import load_teacher
+
+    data = open_dataset(solids)
+    teacher = load_teacher(str(teacher_run), classes=data.classes)
+    out = tmp_path_factory.mktemp("records") / "records.zarr"
+    return record(teacher, data, out=out, views=3, quiet=True).path
+
+
+@pytest.fixture(scope="session")
+def student_run(solids: Path, records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student of 3 epochs, distilled from `records`."""
+    from pointstill.data import open_dataset
+    from pointstill.distillation import distill
+    from pointstill.recipe import DistillRecipe
+
+    recipe = DistillRecipe(epochs=3, batch_size=8, snapshot_age=1)
+    out = tmp_path_factory.mktemp("student") / "run"
+    data = open_dataset(solids)
+    return distill("stillnet-n", data, records=records, out=out, recipe=recipe, quiet=True).folder
+
+
+@pytest.fixture(scope="session")
+def student_onnx(student_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`student_run`, exported."""
+    from pointstill.exporting import export
+
+    return export(student_run, tmp_path_factory.mktemp("onnx") / "student.onnx")

@@ -3,7 +3,7 @@
 Nothing here can load a teacher: what it had to say is in the records.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,8 @@ def train(
     split = data.train
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
     points = recipe.points or 1024
-    run = Run.begin(out, {"model": model} | _resolved(model, data, split, recipe, points))
+    recipe = replace(recipe, points=points)
+    run = Run.begin(out, {"model": model} | _resolved(model, data, split, recipe))
     if run.finished:
         return run
     shapes, validation = training_shapes(split, recipe)
@@ -56,7 +57,7 @@ def train(
     clouds = Clouds(split.points, split.offsets, fabric.device)
     views = _Fresh(pipeline, torch.from_numpy(shapes), fabric.device)
     material = _material(clouds, pipeline, views, split, shapes, validation, points)
-    network = _seeded(model, len(split.classes), recipe.seed)
+    network = _seeded(model, len(split.classes), recipe.seed).to(fabric.device)
     loss = LossOptions(loss="ce", smoothing=recipe.smoothing)
     _announce(run, material, recipe, network, quiet)
     fit(fabric, run, network, material, Present(), loss, recipe, quiet)
@@ -99,14 +100,15 @@ def distill(
     store = Store.open(records)
     shapes, validation = training_shapes(split, recipe)
     rows = check_records(store, split, shapes)
-    points = recipe.points or store.attributes["points"]
+    points = recipe.points or int(store.attributes["points"])
+    recipe = replace(recipe, points=points)
     past_store = Store.open(past_records) if past_records else None
     if past_store:
         _check_past(past_store, store)
     pipeline = recorded_pipeline(store, split)
 
     # 2. The run folder keeps what decides the result.
-    resolved = {"student": student} | _resolved(student, data, split, recipe, points)
+    resolved = {"student": student} | _resolved(student, data, split, recipe)
     resolved |= {"records": str(records), "past_records": past_records and str(past_records)}
     for name, each in (("teacher", store), ("past", past_store)):
         if each:
@@ -240,14 +242,12 @@ def _material(
     )
 
 
-def _resolved(
-    model: str, data: Dataset, split: Split, recipe: FitOptions, points: int
-) -> dict[str, Any]:
+def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> dict[str, Any]:
     return {
         "data": data.name,
         "fold": data.fold,
+        "skip_bad": data.skip_bad,
         **asdict(recipe),
-        "points": points,
         "origin": {
             "pointstill": __version__,
             "model": model,
@@ -284,8 +284,11 @@ def _some_tiles(store: Store, seed: int, count: int = 2) -> list[Any]:
 def _announce(
     run: Run, material: Material, recipe: FitOptions, network: torch.nn.Module, quiet: bool
 ) -> None:
-    if not len(material.shapes):
-        raise TrainingError("there is no shape to train on: choose a smaller --val")
+    if len(material.shapes) < 2:
+        raise TrainingError(
+            f"there are {len(material.shapes)} shapes to train on, and 2 are needed: choose a "
+            "smaller --val or a larger --limit"
+        )
     if quiet:
         return
     parameters = sum(parameter.numel() for parameter in network.parameters())

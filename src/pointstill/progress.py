@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where people read; standard output is kept for results."""
 
 PLAIN_SECONDS = 10.0

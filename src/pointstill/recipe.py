@@ -5,10 +5,11 @@ folder, so that a run can be read and repeated. Nothing here imports torch.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from .errors import UsageError
 
+Precision = Literal["auto", "32-true", "bf16-mixed"]
 LossName = Literal["ce", "kd", "nwsd"]
 Form = Literal["raw", "guard", "floor", "js", "reverse", "hinge"]
 Past = Literal["snapshot", "ema", "table", "records"]
@@ -17,6 +18,11 @@ Past = Literal["snapshot", "ema", "table", "records"]
 def _require(ok: bool, message: str) -> None:
     if not ok:
         raise UsageError(message)
+
+
+def _one_of(choices: Any, name: str, value: str) -> None:
+    names = get_args(choices)
+    _require(value in names, f"{name} is {value!r}; choose from {', '.join(names)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,8 @@ class LossOptions(LabelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for choices, name in ((LossName, "loss"), (Form, "form"), (Past, "past")):
+            _one_of(choices, name, getattr(self, name))
         _require(self.temperature > 0, f"temperature is {self.temperature}; it must be above 0")
         _require(self.alpha >= 0, f"alpha is {self.alpha}; it must not be negative")
         _require(self.snapshot_age >= 1, f"snapshot_age is {self.snapshot_age}; choose 1 or more")
@@ -72,9 +80,9 @@ class FitOptions:
     epochs: int = 50
     """Passes over the training shapes."""
     points: int | None = None
-    """Points per view that the model sees; as recorded, or 1,024 without records."""
+    """Points per view that the model sees, 32 or more; as recorded, or 1,024 without records."""
     batch_size: int = 32
-    """Shapes per step and process."""
+    """Shapes per step and process, about; 2 or more, as BatchNorm compares them."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     weight_decay: float = 0.05
@@ -93,27 +101,26 @@ class FitOptions:
     """Seed of weights, order, augmentation and validation part."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
-    precision: str = "auto"
-    """32-true, bf16-mixed or 16-mixed; auto: bf16-mixed on a GPU that has it, else 32-true."""
+    precision: Precision = "auto"
+    """auto: bf16-mixed on a GPU that computes in it, else 32-true."""
     threads: int = 0
     """CPU threads; 0 for torch's own choice."""
     save_minutes: float = 2.0
     """Resume state is saved after every epoch and this often inside one, in minutes."""
 
     def __post_init__(self) -> None:
-        for field in ("epochs", "batch_size"):
-            _require(
-                getattr(self, field) >= 1, f"{field} is {getattr(self, field)}; choose 1 or more"
-            )
+        least = {"epochs": 1, "points": 32, "batch_size": 2, "limit": 1}
+        least |= dict.fromkeys(("weight_decay", "clip", "threads", "save_minutes"), 0)
+        for field, bound in least.items():
+            value = getattr(self, field)
+            _require(value is None or value >= bound, f"{field} is {value}; choose {bound} or more")
+        _one_of(Precision, "precision", self.precision)
         _require(
             self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0"
         )
         _require(0 <= self.warmup < 1, f"warmup is {self.warmup}; choose 0 to below 1")
         _require(0 <= self.val < 1, f"val is {self.val}; choose 0 to below 1")
         _require(0 <= self.ema < 1, f"ema is {self.ema}; choose 0 to below 1")
-        for field in ("limit", "points"):
-            value = getattr(self, field)
-            _require(value is None or value >= 1, f"{field} is {value}; choose 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from .progress import Track, console, size
 from .records import Store, Tile
 from .records.codec import error as codec_error
 from .records.fingerprint import check_same
-from .records.store import TILE, check_range
+from .records.store import check_range
 from .teachers import Teacher
 
 Recorded = tuple[np.ndarray, np.ndarray, np.ndarray, bytes]
@@ -60,12 +60,12 @@ def record(
         UsageError: options that make no sense.
     """
     # 1. Name the views: data, operations, seed and shapes decide every one of them.
+    if min(number for number in (views, points, batch_size, limit) if number is not None) < 1:
+        raise UsageError("views, points, limit and batch size must be 1 or more")
     split = data.train
     pipeline = Pipeline(parse(augment, split.up), seed)
     shapes = limited(split, limit)
     count = points or teacher.points or 1024
-    if min(views, count, batch_size, limit or 1) < 1:
-        raise UsageError("views, points, limit and batch size must be 1 or more")
     attributes: dict[str, Any] = {
         "classes": list(split.classes),
         "data": {"fingerprint": split.fingerprint, "split": split.name, "shapes": len(split)},
@@ -86,13 +86,14 @@ def record(
         check_same(path, extent, {"views": views, "shapes": len(shapes)}, fix)
         store.sweep()
     else:
-        first = Tile(0, 0, 0, min(TILE, len(shapes)))
+        first, started = Tile.first(len(shapes)), time.monotonic()
         content = record_tile(teacher, pipeline, clouds, shapes, first, count, batch_size)
         check_range(content[0], first)
         codec = {"name": "float16", **codec_error(content[0], content[0].astype(np.float16))}
         attributes |= {"codec": codec, "batch": batch_size}
         store = Store.create(path, attributes, views, shapes, len(split.classes))
         store.write(first, *content)
+        store.note(first, time.monotonic() - started)
 
     # 3. Record the tiles that are missing. The probe, written last, commits each.
     missing = store.missing()

@@ -6,36 +6,34 @@ import numpy as np
 from rich.table import Table
 
 from .evaluation import Evaluation, Score
-from .progress import size
 
 
 def score_table(evaluation: Evaluation) -> Table:
     """The models of an evaluation side by side."""
     about = evaluation.about
     table = Table(
-        title=f"{about['data']}, {about['split']} split, {about['shapes']:,} shapes, no voting",
-        caption=f"{about['processor']}, one thread, torch {about['torch']}, {about['date']}",
+        title=f"{Path(about['data']).name}, {about['split']}, {about['shapes']:,} shapes, no voting",
+        caption=f"± is the binomial standard error; ms: median for a cloud, one thread of torch "
+        f"{about['torch']} on {about['processor']}, {about['date']}",
         caption_justify="left",
     )
     table.add_column("model", overflow="fold")
-    for name in ("OA %", "mAcc %", "ECE %", "params", "MFLOPs", "size", "ms a cloud"):
-        table.add_column(name, justify="right")
     agreed = any(score.agreement for score in evaluation.scores)
-    if agreed:
-        table.add_column("agrees with teacher %", justify="right")
+    headings = ["OA %", "mAcc %", "ECE %", "params", "MFLOPs", "ms", *(["agree %"] * agreed)]
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     for score in evaluation.scores:
         row = [
             score.name,
-            f"{score.overall_accuracy:.2%} ± {score.standard_error:.2%}".replace("%", ""),
+            f"{100 * score.overall_accuracy:.2f} ± {100 * score.standard_error:.2f}",
             f"{100 * score.mean_class_accuracy:.2f}",
             f"{100 * score.calibration_error:.1f}",
-            f"{score.parameters:,}",
+            f"{score.parameters / 1e3:,.1f} k",
             f"{score.flops / 1e6:,.1f}",
-            size(score.bytes),
             f"{score.latency_ms:.2f}",
         ]
-        if agreed and score.agreement:
-            row.append(f"{100 * score.agreement['argmax']:.1f}")
+        if agreed:
+            row.append(f"{100 * score.agreement['argmax']:.1f}" if score.agreement else "")
         table.add_row(*row)
     return table
 

@@ -22,7 +22,7 @@ from .models import build_model
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
 WEIGHTS = "weights.safetensors"
-MAY_CHANGE = ("data", "records", "past_records", "device", "threads", "save_minutes")
+MAY_CHANGE = ("data", "skip_bad", "records", "past_records", "device", "threads", "save_minutes")
 """Entries of a recipe that may be others when a run is resumed: where things are (fingerprints in
 `origin` tell what they are), and how fast it goes."""
 
@@ -41,13 +41,15 @@ class Run:
             self.recipe: dict[str, Any] = yaml.safe_load((self.folder / RECIPE).read_text())
             self.model_name: str = self.recipe["origin"]["model"]
             self.classes: list[str] = self.recipe["origin"]["classes"]
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise TrainingError(
                 f"{folder} is no run folder (no {RECIPE} in it): give one that "
                 "`pointstill train` or `distill` wrote"
             ) from error
         except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-            raise TrainingError(f"{self.folder / RECIPE} is damaged: train again") from error
+            raise TrainingError(
+                f"{self.folder / RECIPE} is damaged: restore it, or train again in another folder"
+            ) from error
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -63,10 +65,11 @@ class Run:
         recipe = json.loads(json.dumps(recipe))  # plain data, as YAML gives it back
         if (path / RECIPE).exists():
             run = cls(path)
+            then, now = _flat(run.recipe), _flat(recipe)
             changed = [
-                f"{name}: {run.recipe.get(name)} then, {recipe.get(name)} now"
-                for name in sorted(run.recipe.keys() | recipe.keys())
-                if name not in MAY_CHANGE and run.recipe.get(name) != recipe.get(name)
+                f"{name}: {then.get(name)} then, {now.get(name)} now"
+                for name in sorted(then.keys() | now.keys())
+                if name not in MAY_CHANGE and then.get(name) != now.get(name)
             ]
             if changed:
                 raise TrainingError(
@@ -116,7 +119,10 @@ class Run:
         path = self.folder / METRICS
         if not path.exists():
             return []
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        try:
+            return [json.loads(line) for line in path.read_text().splitlines()]
+        except ValueError as error:
+            raise TrainingError(f"{path} is damaged: remove it to go on without it") from error
 
     def finish(self, weights: dict[str, torch.Tensor]) -> None:
         """Write the weights and drop the resume state."""
@@ -144,6 +150,15 @@ class Run:
                 f"{self.folder / WEIGHTS} does not fit {self.model_name} ({reason}): train again"
             ) from error
         return model.eval()
+
+
+def _flat(entries: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested entries side by side: `origin.data` and so on."""
+    flat: dict[str, Any] = {}
+    for name, value in entries.items():
+        inside = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if inside else {f"{prefix}{name}": value}
+    return flat
 
 
 def _write(path: Path, content: bytes) -> None:

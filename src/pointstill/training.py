@@ -98,7 +98,8 @@ def fit(
     average = averaged(model, options.ema) if options.ema else None
     wrapped, optimizer = fabric.setup(model, optimizer)
     count = len(material.shapes)
-    steps = max(1, round(count / options.batch_size))  # batches of nearly equal size: none is tiny
+    # Batches of nearly equal size: none is tiny, and none of one shape, which BatchNorm refuses.
+    steps = max(1, min(round(count / options.batch_size), count // 2))
     state = _State(run, model, optimizer, average, past, device)
     state.resume()
 
@@ -135,16 +136,22 @@ def fit(
                 teacher = None if view.teacher is None else view.teacher[rows]
                 targets = Targets(material.labels[shapes], teacher, s)
                 parts = loss.function(logits, targets, replace(loss_options, beta=scheduled))
-                if not torch.isfinite(parts["loss"]):
-                    raise TrainingError(
-                        f"the loss is {parts['loss'].item()} in epoch {epoch}, step {step}; "
-                        f"{run.folder} keeps the last good state: start again in another --out "
-                        "with a lower --learning-rate, or a bounded --form"
-                    )
-                # 4. Step.
+                # 4. Step, unless that would spoil the weights.
                 fabric.backward(parts["loss"])
-                if options.clip:
-                    fabric.clip_gradients(wrapped, optimizer, max_norm=options.clip)
+                norm = fabric.clip_gradients(
+                    wrapped,
+                    optimizer,
+                    max_norm=options.clip or math.inf,
+                    error_if_nonfinite=False,
+                )
+                assert norm is not None
+                if not torch.isfinite(parts["loss"] + norm):
+                    raise TrainingError(
+                        f"the loss is {parts['loss'].item()}, the norm of its gradient "
+                        f"{norm.item()}, in epoch {epoch}, step {step}; {run.folder} keeps the "
+                        "last good state: start again in another --out with a lower "
+                        "--learning-rate, or a bounded --form"
+                    )
                 optimizer.step()
                 optimizer.zero_grad()
                 if average:

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import RecordsError, UsageError
 from . import normalize, resample
 from .clouds import Clouds
 from .dropout import Dropout
@@ -87,7 +88,7 @@ def _operation(node: ast.expr, up: str) -> Operation:
             )
         value = keyword.value
         word = value.id if isinstance(value, ast.Name) else ast.literal_eval(value)
-        if isinstance(word, str) != (known[keyword.arg] is str):
+        if not _fits(word, known[keyword.arg]):
             raise UsageError(f"{name}: {keyword.arg}={word} is of the wrong kind")
         options[keyword.arg] = word
     if call.args:
@@ -96,10 +97,20 @@ def _operation(node: ast.expr, up: str) -> Operation:
     for field, value in asdict(operation).items():
         if known[field] is str:
             operation = replace(operation, **{field: up if value == "up" else value})
-            if getattr(operation, field) not in ("x", "y", "z", "any"):
-                raise UsageError(f"{name}: {field}={value} is no axis: choose x, y, z or up")
+            axes = ("x", "y", "z", "any") if field == "axis" else ("x", "y", "z")
+            if getattr(operation, field) not in axes:
+                raise UsageError(
+                    f"{name}: {field}={value} is no axis: choose from {', '.join(axes)}, up"
+                )
     result: Operation = operation
     return result
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if kind is str:
+        return isinstance(value, str)
+    # True is an int to Python, and 1e999 is infinite.
+    return type(value) in (int, float) and abs(value) < math.inf
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ class Pipeline:
         """The pipeline of a description, as this version of the code makes it.
 
         Raises:
-            UsageError: an operation or option that this version does not have.
+            RecordsError: an operation or option that this version does not have.
         """
         operations = []
         for each in description["operations"]:
@@ -123,7 +134,7 @@ class Pipeline:
             try:
                 operations.append(OPERATIONS[each["name"]](**options))
             except (KeyError, TypeError) as error:
-                raise UsageError(
+                raise RecordsError(
                     f"augmentation {each['name']}@{each['version']} is not in this pointstill: "
                     "install the one that recorded it, or record again"
                 ) from error

@@ -98,7 +98,8 @@ def _pool_with_batch_statistics(
     k, r = edges.shape
     values = neighbour.index_select(0, edges.flatten()).view(k, r, -1) - centre
     values = second(torch.relu(first.norm(values.flatten(0, 1))))
-    return values.view(k, r, -1).max(0).values
+    best: Tensor = values.view(k, r, -1).max(0).values
+    return best
 
 
 def _pool_with_running_statistics(

@@ -36,6 +36,11 @@ class Tile:
     start: int
     stop: int
 
+    @classmethod
+    def first(cls, rows: int) -> "Tile":
+        """The first tile of a new store of `rows` shapes."""
+        return cls(0, 0, 0, min(TILE, rows))
+
     def __str__(self) -> str:
         return f"view {self.view}, shapes {self.start} to {self.stop - 1}"
 
@@ -53,6 +58,8 @@ class Store:
         if self.columns:
             self._arrays["augment"] = group["augment"]
         self.shapes: np.ndarray = np.asarray(group["shapes"][:])  # type: ignore[index]
+        if (self.shapes < 0).any():
+            raise ValueError("a chunk file of array shapes is missing")
         self.views, self.rows, _ = self._arrays["logits"].shape
 
     @classmethod
@@ -63,7 +70,7 @@ class Store:
 
         Args:
             path: folder to make; must not exist.
-            attributes: what the records are made from (see `fingerprint.describe`).
+            attributes: what the records are made from, and `columns`, the names of the parameters.
             views: augmentation draws of each shape.
             shapes: (S,) indices of the recorded shapes in the whole split.
             classes: logits of each record.
@@ -87,7 +94,8 @@ class Store:
             _array(group, "moments", "float32", (views, rows, 4), ("view", "shape", "moment"))
             names = ("view", "tile", "byte")
             _array(group, "probe", "uint8", (views, tiles, 32), names, (1, 1, 32))
-            group.create_array("shapes", data=shapes.astype(np.int64), dimension_names=("shape",))
+            _array(group, "shapes", "int64", (rows,), ("shape",), (rows,))
+            group["shapes"][:] = shapes  # type: ignore[index]
             draft.rename(path)
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
@@ -103,7 +111,10 @@ class Store:
         """
         path = Path(path)
         if not (path / "zarr.json").is_file():
-            raise RecordsError(f"no record store at {path}: make one with `pointstill record`")
+            raise RecordsError(
+                f"{path} is no record store (no zarr.json in it): give the path of one, or make "
+                "one with `pointstill record` at a path that does not exist yet"
+            )
         try:
             group = zarr.open_group(path, mode="r+")
             found = group.attrs.get("format")
@@ -113,7 +124,7 @@ class Store:
                     "record again, or install the pointstill that made it"
                 )
             return cls(path, group)
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise RecordsError(
                 f"{path} is damaged ({_one_line(error)}): record it again"
             ) from error
@@ -143,8 +154,11 @@ class Store:
 
     def sweep(self) -> None:
         """Remove the unfinished files of a killed writer."""
-        for leftover in self.path.rglob("*.partial"):
-            leftover.unlink(missing_ok=True)
+        try:
+            for leftover in self.path.rglob("*.partial"):
+                leftover.unlink(missing_ok=True)
+        except OSError as error:
+            raise _failed("written", self.path, error) from error
 
     def write(
         self,
@@ -196,21 +210,13 @@ class Store:
 
     def logits(self, view: int) -> np.ndarray:
         """(rows, classes) float32: the teacher's logits for one view."""
-        logits: np.ndarray = self._read("logits", view).astype(np.float32)
-        if not np.isfinite(logits).all():
-            row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
-            raise RecordsError(
-                f"{self.path}: view {view}, shape {row} holds no finite logits: a chunk file is "
-                "missing or the recording is unfinished; run the same `pointstill record` again"
-            )
-        return logits
+        return self._view("logits", view).astype(np.float32)
 
     def parameters(self, view: int) -> np.ndarray:
         """(rows, columns) float32: the augmentation parameters of one view."""
         if not self.columns:
             return np.empty((self.rows, 0), np.float32)
-        parameters: np.ndarray = self._read("augment", view)
-        return parameters
+        return self._view("augment", view)
 
     def moments(self, tile: Tile) -> np.ndarray:
         """(rows, 4) float32: the moments of a tile's views."""
@@ -225,6 +231,17 @@ class Store:
     def bytes_on_disk(self) -> int:
         """Size of all files."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def _view(self, name: str, view: int) -> np.ndarray:
+        values: np.ndarray = self._read(name, view)
+        absent = ~np.isfinite(values).all(axis=1)
+        if absent.any():
+            raise RecordsError(
+                f"{self.path}: array {name} holds nothing for view {view}, row {absent.argmax()}: "
+                "the recording is unfinished, then run the same `pointstill record` again; or a "
+                "chunk file is missing, then record into another --out"
+            )
+        return values
 
     def _read(self, name: str, where: Any) -> Any:
         try:
@@ -262,10 +279,10 @@ def _array(
         dtype=dtype,
         chunks=chunks or (1, min(TILE, shape[1]), shape[2]),
         # A missing chunk must not pass for data: floats read as NaN, a probe as "not recorded".
-        fill_value=0 if dtype == "uint8" else float("nan"),
+        # No chunk that is written equals these, so none is left out as empty.
+        fill_value={"uint8": 0, "int64": -1}.get(dtype, float("nan")),
         compressors=ZstdCodec(level=3, checksum=True),
         dimension_names=dimensions,
-        config={"write_empty_chunks": True},
     )
 
 

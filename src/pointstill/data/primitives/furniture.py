@@ -212,8 +212,7 @@ def lamp(
         rise = 0.6 * height
         span = reach * height * 0.75
         path = [(0.0, 0.0, 0.0)] + [
-            (0.0, -span * (1 - cosine(t)), rise + (height - rise) * sine(t))
-            for t in turns
+            (0.0, -span * (1 - cosine(t)), rise + (height - rise) * sine(t)) for t in turns
         ]
         parts.append(tube(path, thin))
         parts.append(move(lathe(hood, z=-deep * 0.8), *path[-1]))

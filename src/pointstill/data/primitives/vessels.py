@@ -69,15 +69,10 @@ def bowl(
     if variant == "conical":
         outer = [(base + (radius - base) * i / 4, deep * i / 4) for i in range(5)]
     elif variant == "flared":  # a brim turned outwards
-        outer = [
-            (base + (radius * 0.75 - base) * sine(t), deep * (1 - cosine(t)))
-            for t in turns
-        ]
+        outer = [(base + (radius * 0.75 - base) * sine(t), deep * (1 - cosine(t))) for t in turns]
         outer.append((radius * (1 + flare), deep * 1.08))
     else:  # "round"
-        outer = [
-            (base + (radius - base) * sine(t), deep * (1 - cosine(t))) for t in turns
-        ]
+        outer = [(base + (radius - base) * sine(t), deep * (1 - cosine(t))) for t in turns]
     inner = [(max(r - thick, 0.0), z + thick * (1 - z / deep)) for r, z in reversed(outer)]
     parts = [lathe(outer + inner, z=stand * radius, sides=28)]
     parts.append(lathe([(base, 0), (base * 0.95, stand * radius + 0.3 * thick)]))
@@ -127,8 +122,7 @@ def mug(
     half = grip * high / 2
     turns = [i / 20 - 0.25 for i in range(11)]
     path = [
-        (0.0, -radius * (0.88 + reach * cosine(t)), place * high + half * sine(t))
-        for t in turns
+        (0.0, -radius * (0.88 + reach * cosine(t)), place * high + half * sine(t)) for t in turns
     ]
     if variant == "footed":  # a D with corners instead
         y = -radius * (0.9 + reach)

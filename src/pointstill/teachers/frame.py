@@ -1,0 +1,34 @@
+"""Axes of a teacher in terms of the data's."""
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+
+Axes = tuple[tuple[int, int], ...]
+"""For each axis of the teacher: which axis of the data (0 to 2), and its sign (1 or -1)."""
+
+
+def parse_frame(frame: str | None) -> Axes | None:
+    """Read axes such as `x,z,y` or `x,z,-y`; None or `auto` is the data's own frame.
+
+    Raises:
+        UsageError: not three axes, each named once.
+
+    >>> parse_frame("x,z,-y")
+    ((0, 1), (2, 1), (1, -1))
+    """
+    if frame in (None, "auto"):
+        return None
+    names = [name.strip().lower() for name in frame.split(",")]
+    if sorted(name.removeprefix("-") for name in names) != ["x", "y", "z"]:
+        raise UsageError(f"frame {frame!r} is no set of axes: give all three, such as x,z,y")
+    axes = tuple(("xyz".index(name[-1]), -1 if name[0] == "-" else 1) for name in names)
+    return None if axes == ((0, 1), (1, 1), (2, 1)) else axes
+
+
+def turned(points: Tensor, axes: Axes | None) -> Tensor:
+    """Points (B, N, 3) in a teacher's axes: (B, N, 3)."""
+    if axes is None:
+        return points
+    return torch.stack([points[..., axis] * sign for axis, sign in axes], -1)

@@ -1,0 +1,71 @@
+"""A teacher from the user's own code: `package.module:callable` that returns an `nn.Module`."""
+
+import importlib
+import inspect
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+
+from torch import nn
+
+from ..errors import TeacherError
+
+
+def load_callable(spec: str, classes: int) -> nn.Module:
+    """Import and call `package.module:callable`, as seen from the current folder.
+
+    It is called without arguments, or with the number of classes where it requires one.
+
+    Raises:
+        TeacherError: it cannot be imported, is not there, fails, or returns something else.
+    """
+    package, _, name = spec.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # and stays, since the module may import more when it runs
+    try:
+        module = importlib.import_module(package)
+    except Exception as error:  # the module may run anything
+        raise TeacherError(
+            f"teacher {spec}: {package} cannot be imported ({_reason(error)}): "
+            f"start from the folder that holds it (this is {here}), or install it"
+        ) from error
+    try:
+        build = getattr(module, name)
+    except AttributeError:
+        near = get_close_matches(name, dir(module), n=1)
+        hint = f"did you mean {near[0]}?" if near else "name a function or class that is"
+        raise TeacherError(f"teacher {spec}: {package} has no {name!r}: {hint}") from None
+    if isinstance(build, nn.Module):
+        return build
+    if not callable(build):
+        raise TeacherError(f"teacher {spec}: {name} is not callable: name a function or class")
+    arguments = [classes] * _required(build)
+    if len(arguments) > 1:
+        raise TeacherError(
+            f"teacher {spec}: {name} requires {len(arguments)} arguments: name a function that "
+            "requires none, or only the number of classes"
+        )
+    try:
+        model = build(*arguments)
+    except Exception as error:
+        raise TeacherError(f"teacher {spec}: calling it failed: {_reason(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise TeacherError(
+            f"teacher {spec}: it returned {type(model).__name__}: return an nn.Module"
+        )
+    return model
+
+
+def _required(build: object) -> int:
+    """Number of arguments without a default."""
+    try:
+        parameters = inspect.signature(build).parameters.values()  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # not written in Python
+        return 0
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return sum(each.default is each.empty and each.kind not in variable for each in parameters)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

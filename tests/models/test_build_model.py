@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from pointstill.errors import UsageError
+from pointstill.models import MODELS, build_model
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_points_to_logits_and_gradients_to_all_parameters(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(name, 5).train()
+    for key, parameter in model.named_parameters():
+        if "SGCAM" in key and "W.1.weight" in key:
+            torch.nn.init.ones_(parameter)  # zero at the start: shuts the attention off
+    logits = model(torch.rand(4, 128, 3))
+    assert logits.shape == (4, 5)
+    torch.nn.functional.cross_entropy(logits, torch.arange(4)).backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+    gradients = [p.grad for p in model.parameters() if p.ndim > 1]
+    assert all(gradient is not None and gradient.any() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_prediction_does_not_depend_on_its_batch(name: str) -> None:
+    torch.manual_seed(1)
+    model = build_model(name, 7).double().eval()
+    clouds = torch.rand(3, 100, 3, dtype=torch.float64)
+    with torch.inference_mode():
+        together = model(clouds)
+        torch.testing.assert_close(model(clouds.flip(0)).flip(0), together)
+        torch.testing.assert_close(model(clouds[1:2]), together[1:2])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_is_stored_twice(name: str) -> None:
+    state = build_model(name, 3).state_dict()
+    assert len({tensor.data_ptr() for tensor in state.values()}) == len(state)
+
+
+def test_an_unknown_name_brings_near_ones() -> None:
+    with pytest.raises(
+        UsageError, match=r"no model is called 'stilnet-n': did you mean stillnet-n"
+    ):
+        build_model("stilnet-n", 5)
+    with pytest.raises(UsageError, match="there are pointnet, gdanet, stillnet-n"):
+        build_model("zzz", 5)

@@ -1,0 +1,110 @@
+import pickle
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from pointstill.errors import TeacherError
+from pointstill.models import build_model
+from pointstill.models.checkpoints import load_weights, read_weights, unwrap
+
+STATE = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["net", "model", "model_state_dict", "state_dict", "base_model"]
+)
+def test_wrappers(wrapper: str) -> None:
+    assert unwrap({"epoch": 7, wrapper: STATE}) == STATE
+    assert unwrap({wrapper: {f"module.{key}": value for key, value in STATE.items()}}) == STATE
+
+
+def test_bare_nested_and_prefixed() -> None:
+    assert unwrap(STATE) == STATE
+    assert unwrap({"model": {"state_dict": STATE}}) == STATE
+    assert unwrap({f"module.module.{key}": value for key, value in STATE.items()}) == STATE
+
+
+def test_a_prefix_that_only_some_names_have_stays() -> None:
+    mixed = {"module.a": torch.ones(1), "b": torch.ones(1)}
+    assert unwrap(mixed) == mixed
+
+
+@pytest.mark.parametrize("nothing", [{}, {"epoch": 3}, [torch.ones(1)], None, {"model": {}}])
+def test_nothing_in_it(nothing: object) -> None:
+    with pytest.raises(TeacherError, match="no tensors found"):
+        unwrap(nothing)
+
+
+def test_reads_torch_and_safetensors(tmp_path: Path) -> None:
+    torch.save({"net": STATE, "accuracy": np.float64(0.9), "seed": np.int64(3)}, tmp_path / "a.pth")
+    save_file(STATE, tmp_path / "b.safetensors")
+    for file in tmp_path.iterdir():
+        state = read_weights(file)
+        assert state.keys() == STATE.keys()
+        assert all(torch.equal(state[key], STATE[key]) for key in STATE)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(TeacherError, match=r"none\.t7: there is no such weights file"):
+        read_weights(tmp_path / "none.t7")
+
+
+def test_objects_are_not_unpickled(tmp_path: Path) -> None:
+    for name, content in (("module.pt", nn.Linear(2, 2)), ("more.pt", [Fraction(1, 2), STATE])):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(TeacherError, match=rf"{name} .*could run any code"):
+            read_weights(tmp_path / name)
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Fraction(1, 2), protocol=2))
+    with pytest.raises(TeacherError, match="could run any code"):
+        read_weights(tmp_path / "plain.pkl")
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    for name, content in (
+        ("cut.pt", whole[: len(whole) // 2]),
+        ("empty.pt", b""),
+        ("page.pt", b"<html>not found</html>"),
+        ("page.safetensors", b"<html>not found</html>"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(TeacherError, match=name) as caught:
+            read_weights(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_no_tensors_names_the_file(tmp_path: Path) -> None:
+    torch.save({"epoch": 3}, tmp_path / "log.pt")
+    with pytest.raises(TeacherError, match=r"log\.pt: no tensors found"):
+        read_weights(tmp_path / "log.pt")
+
+
+@pytest.mark.parametrize("name", ["stillnet-n", "pointnet", "gdanet"])
+def test_wrong_class_count_is_said_in_words(name: str) -> None:
+    with pytest.raises(TeacherError, match=r"w\.pt: weights have 10 classes, data has 40"):
+        load_weights(build_model(name, 40), build_model(name, 10).state_dict(), "w.pt")
+
+
+def test_mismatches_are_listed_and_nothing_is_loaded() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = {
+        "0.weight": torch.zeros(5, 3),
+        "0.bias": torch.zeros(4),
+        "1.bias": torch.zeros(2),
+        **{f"extra{i}": torch.zeros(1) for i in range(9)},
+    }
+    with pytest.raises(TeacherError) as caught:
+        load_weights(model, state, "w.pt")
+    message = str(caught.value)
+    assert "w.pt does not fit Sequential" in message
+    assert "1 missing (1.weight)" in message
+    assert "9 unexpected (extra0, extra1, extra2, extra3 and 5 more)" in message
+    assert "1 of other shape (0.weight (5, 3) for (4, 3))" in message
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())

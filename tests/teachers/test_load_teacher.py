@@ -1,0 +1,206 @@
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import toys
+import yaml
+from safetensors.torch import save_file
+
+from pointstill.errors import TeacherError, TrainingError, UsageError
+from pointstill.models import build_model
+from pointstill.teachers import batch_dependence, load_teacher
+
+CLASSES = ("bed", "car", "chair", "desk")
+
+
+@pytest.fixture
+def points() -> torch.Tensor:
+    return torch.rand(3, 50, 3, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.fixture
+def expected(points: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return toys.moments()(points)
+
+
+@pytest.fixture
+def no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.mark.usefixtures("no_warnings")
+@pytest.mark.parametrize("name", ["moments", "sized", "ready", "ChannelsFirst", "Dictionary"])
+def test_own_code(name: str, points: torch.Tensor, expected: torch.Tensor) -> None:
+    teacher = load_teacher(f"toys:{name}", classes=CLASSES)
+    torch.testing.assert_close(teacher.logits(points), expected)
+    assert teacher.layout == ("b3n" if name == "ChannelsFirst" else "bn3")
+    assert teacher.classes == CLASSES
+    assert teacher.parameters == 6 * 4 + 4
+    assert teacher.points is None
+    assert not teacher.module.training
+    assert not any(parameter.requires_grad for parameter in teacher.module.parameters())
+
+
+@pytest.mark.usefixtures("no_warnings")
+def test_log_softmax_in_a_tuple_is_used_as_it_is(
+    points: torch.Tensor, expected: torch.Tensor
+) -> None:
+    logits = load_teacher("toys:Pair", classes=CLASSES).logits(points)
+    for temperature in (1, 4):
+        torch.testing.assert_close(
+            (logits / temperature).softmax(1), (expected / temperature).softmax(1)
+        )
+
+
+def test_probabilities_become_logarithms(points: torch.Tensor, expected: torch.Tensor) -> None:
+    with pytest.warns(UserWarning, match="gives probabilities"):
+        teacher = load_teacher("toys:Probabilities", classes=CLASSES)
+    torch.testing.assert_close(teacher.logits(points), expected.log_softmax(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # said by the user, so not said again
+        said = load_teacher("toys:Probabilities", classes=CLASSES, output="probabilities")
+    assert said.fingerprint == teacher.fingerprint
+    with pytest.raises(TeacherError, match="gives no probabilities"):
+        load_teacher("toys:moments", classes=CLASSES, output="probabilities")
+
+
+def test_a_layout_that_cannot_be_told_must_be_said(points: torch.Tensor) -> None:
+    with pytest.raises(TeacherError, match=r"toys:Both.*--layout bn3 or b3n"):
+        load_teacher("toys:Both", classes=CLASSES)
+    logits = [
+        load_teacher("toys:Both", classes=CLASSES, layout=layout).logits(points)
+        for layout in ("bn3", "b3n")
+    ]
+    torch.testing.assert_close(logits[0], toys.moments()(points).detach())
+    assert not torch.allclose(*logits)
+
+
+def test_frame_is_applied_before_the_teacher_sees_the_points(points: torch.Tensor) -> None:
+    plain = load_teacher("toys:moments", classes=CLASSES)
+    turned = load_teacher("toys:moments", classes=CLASSES, frame="x,z,-y")
+    by_hand = torch.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
+    torch.testing.assert_close(turned.logits(points), plain.logits(by_hand))
+    assert turned.fingerprint != plain.fingerprint
+
+
+def test_class_order_goes_by_name(points: torch.Tensor, expected: torch.Tensor) -> None:
+    names = ("desk", "bed", "chair", "car")  # the teacher's columns 0 to 3
+    teacher = load_teacher("toys:moments", classes=CLASSES, class_names=names)
+    logits = teacher.logits(points)
+    for column, name in enumerate(names):
+        assert torch.equal(logits[:, CLASSES.index(name)], expected[:, column])
+
+
+def test_other_classes_are_listed() -> None:
+    with pytest.raises(TeacherError) as caught:
+        load_teacher("toys:moments", classes=CLASSES, class_names=("bed", "car", "sofa", "tv"))
+    assert "only the teacher has sofa, tv; only the data has chair, desk" in str(caught.value)
+    with pytest.raises(TeacherError, match="class name twice"):
+        load_teacher("toys:moments", classes=CLASSES, class_names=("bed", "bed", "chair", "desk"))
+
+
+def test_another_number_of_classes() -> None:
+    with pytest.raises(TeacherError, match="gives 4 numbers a cloud, and the data has 3 classes"):
+        load_teacher("toys:moments", classes=CLASSES[:3])
+    with pytest.raises(TeacherError, match=r"output \(\(2,\)\) holds no tensor"):
+        load_teacher("toys:Vector", classes=CLASSES)
+
+
+def test_a_teacher_that_fails_or_explodes() -> None:
+    with pytest.raises(TeacherError, match="bn3: RuntimeError: no kernel; b3n") as caught:
+        load_teacher("toys:Broken", classes=CLASSES)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(TeacherError, match="NaN or infinite logits for 2 of 2 clouds"):
+        load_teacher("toys:Infinite", classes=CLASSES)
+
+
+def test_one_bad_cloud_is_noticed(points: torch.Tensor) -> None:
+    teacher = load_teacher("toys:moments", classes=CLASSES)
+    points[1, 3, 2] = torch.nan
+    with pytest.raises(TeacherError, match="for 1 of 3 clouds"):
+        teacher.logits(points)
+
+
+@pytest.mark.parametrize(("name", "size"), [("Batchy", 1e-3), ("BatchyHead", float("inf"))])
+def test_dependence_on_the_batch_is_warned_of(name: str, size: float, points: torch.Tensor) -> None:
+    with pytest.warns(UserWarning, match="depends on the rest of its batch"):
+        teacher = load_teacher(f"toys:{name}", classes=CLASSES)
+    assert batch_dependence(teacher, points) >= size
+    independent = load_teacher("toys:moments", classes=CLASSES)
+    assert batch_dependence(independent, points) < 1e-6
+
+
+def test_chance_is_warned_of_and_the_caller_s_is_left_alone() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    with pytest.warns(UserWarning, match="draws at random in eval mode"):
+        load_teacher("toys:Random", classes=CLASSES)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_weights_of_own_code(tmp_path: Path, points: torch.Tensor) -> None:
+    torch.manual_seed(3)
+    trained = toys.Moments()
+    state = {f"module.{key}": value for key, value in trained.state_dict().items()}
+    torch.save({"model_state_dict": state}, tmp_path / "w.pth")
+    teacher = load_teacher("toys:moments", weights=tmp_path / "w.pth", classes=CLASSES)
+    torch.testing.assert_close(teacher.logits(points), trained(points).detach())
+    untrained = load_teacher("toys:moments", classes=CLASSES)
+    assert teacher.fingerprint != untrained.fingerprint
+    again = load_teacher("toys:moments", weights=tmp_path / "w.pth", classes=CLASSES)
+    assert teacher.fingerprint == again.fingerprint
+    assert len(teacher.fingerprint) == 64
+
+
+def test_built_in_models_need_weights(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="teacher stillnet-n needs its weights: give --weights"):
+        load_teacher("stillnet-n", classes=CLASSES)
+    torch.save(build_model("stillnet-n", 3).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(TeacherError, match="weights have 3 classes, data has 4"):
+        load_teacher("stillnet-n", weights=tmp_path / "w.pt", classes=CLASSES)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """What a finished training leaves; its classes are in another order than the data's."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    origin = {"model": "stillnet-n", "classes": list(reversed(CLASSES)), "up": "z"}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({"points": 256, "origin": origin}))
+    torch.manual_seed(0)
+    save_file(build_model("stillnet-n", 4).state_dict(), folder / "weights.safetensors")
+    return folder
+
+
+def test_run_folder(run: Path, points: torch.Tensor) -> None:
+    teacher = load_teacher(str(run), classes=CLASSES)
+    assert teacher.points == 256
+    torch.manual_seed(0)
+    model = build_model("stillnet-n", 4).eval()
+    torch.testing.assert_close(teacher.logits(points), model(points).flip(1).detach())
+    with pytest.raises(TeacherError, match=r"only the teacher has desk, bed"):
+        load_teacher(str(run), classes=("car", "chair", "shelf", "sofa"))
+
+
+def test_unfinished_run_folder(run: Path) -> None:
+    (run / "weights.safetensors").unlink()
+    with pytest.raises(TrainingError, match="is not finished"):
+        load_teacher(str(run), classes=CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("gdanett", "no model, run folder or package.module:callable: did you mean gdanet"),
+        ("qqq", "the models are pointnet, gdanet"),
+    ],
+)
+def test_a_spec_that_is_nothing(spec: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_teacher(spec, classes=CLASSES)
