@@ -312,7 +312,7 @@ def evaluate(
         print(f"everything in {json}")
     for score in result.scores if pictures else ():
         assert pictures
-        path = pictures / f"{Path(score.name).name}-{split}.png"
+        path = pictures / f"{score.name.strip('/').replace('/', '-')}-{split}.png"
         confusion_picture(score, result.classes, path)
         print(f"confusion matrix in {path}")
 
@@ -393,8 +393,8 @@ def main() -> None:
 
 def _main(tokens: list[str]) -> int:
     try:
-        if "--recipe" in tokens[:-1]:
-            app.config = read_recipe(Path(tokens[tokens.index("--recipe") + 1]))
+        recipe = _value_of("--recipe", tokens)
+        app.config = (read_recipe(Path(recipe), tokens[0]),) if recipe else ()
         app(tokens, exit_on_error=False, result_action="return_none")
     except CycloptsError:
         return 2  # Cyclopts has said what is wrong, and what was perhaps meant
@@ -421,6 +421,16 @@ def _main(tokens: list[str]) -> int:
         )
         return 1
     return 0
+
+
+def _value_of(flag: str, tokens: list[str]) -> str | None:
+    """What follows a flag, as `--flag value` or `--flag=value`."""
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        if token == flag:
+            return following
+        if token.startswith(f"{flag}="):
+            return token.removeprefix(f"{flag}=")
+    return None
 
 
 def _next(folder: Path, data: str) -> None:

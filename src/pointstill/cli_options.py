@@ -81,14 +81,19 @@ class TeacherOptions:
         )
 
 
-def read_recipe(path: Path) -> Dict:
-    """A YAML file as defaults of the flags; what a run noted about its origin is passed over."""
+def read_recipe(path: Path, command: str) -> Dict:
+    """A YAML file as defaults of a command's flags; what a run noted of its origin is passed over.
+
+    Raises:
+        UsageError: it cannot be read, or is no list of `name: value` lines.
+    """
     try:
-        recipe = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        recipe = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"recipe {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, dict):
         raise UsageError(f"recipe {path} is not a list of `name: value` lines")
     recipe = {name: value for name, value in recipe.items() if value is not None}
     recipe.pop("origin", None)
-    return Dict(recipe, use_commands_as_keys=False, source=str(path))
+    # Under the command's name, as Cyclopts passes over top keys that are commands too (data).
+    return Dict({command: recipe}, source=str(path))

@@ -124,6 +124,8 @@ def evaluate(
         models = [models]
     if not models:
         raise UsageError("nothing to evaluate: name a run folder or a teacher")
+    if min(batch_size, limit if limit is not None else 1) < 1:
+        raise UsageError("limit and batch size must be 1 or more")
     teachers = [_as_teacher(model, data, device) for model in models]
     chosen = data.split(split)
     shapes = torch.from_numpy(limited(chosen, limit))
@@ -179,7 +181,7 @@ def score(
     predictions = logits.argmax(1)
     confusion = multiclass_confusion_matrix(predictions, labels, num_classes=len(classes))
     counts = confusion.sum(1)
-    accuracy = confusion.diagonal() / counts  # NaN for a class without shapes
+    accuracy = confusion.diagonal().double() / counts  # NaN for a class without shapes
     overall = float((predictions == labels).double().mean())
     probabilities = logits.double().softmax(1)
     calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=15)

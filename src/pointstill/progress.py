@@ -36,7 +36,7 @@ class Track:
 
     def __init__(self, label: str, total: int, unit: str, done: int = 0, quiet: bool = False):
         self.label, self.total, self.unit, self.quiet = label, total, unit, quiet
-        self.count = self.before = done
+        self.count = self.before = self.told = done
         self.started = self.spoke = time.monotonic()
         self.bar: Progress | None = None
         if not quiet and console.is_terminal:
@@ -76,9 +76,9 @@ class Track:
             self._say(note)
 
     def _say(self, note: str) -> None:
-        if self.quiet or self.count == self.before:
+        if self.quiet or self.count == self.told:
             return
-        self.spoke = time.monotonic()
+        self.spoke, self.told = time.monotonic(), self.count
         rate = (self.count - self.before) / max(self.spoke - self.started, 1e-9)
         left = (self.total - self.count) / rate
         line = f"{self.label}: {self.count:,} of {self.total:,} {self.unit}, {rate:,.4g}/s"

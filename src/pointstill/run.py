@@ -38,7 +38,7 @@ class Run:
         """
         self.folder = Path(folder)
         try:
-            self.recipe: dict[str, Any] = yaml.safe_load((self.folder / RECIPE).read_text())
+            self.recipe: dict[str, Any] = yaml.safe_load((self.folder / RECIPE).read_text("utf-8"))
             self.model_name: str = self.recipe["origin"]["model"]
             self.classes: list[str] = self.recipe["origin"]["classes"]
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -120,7 +120,7 @@ class Run:
         if not path.exists():
             return []
         try:
-            return [json.loads(line) for line in path.read_text().splitlines()]
+            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         except ValueError as error:
             raise TrainingError(f"{path} is damaged: remove it to go on without it") from error
 

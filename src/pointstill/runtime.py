@@ -67,7 +67,10 @@ class Classifier:
             DataError: not such an array, too few points, NaN or infinite coordinates, or all
                 points in one place.
         """
-        cloud = np.asarray(points)
+        try:
+            cloud = np.asarray(points, np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"a cloud must be an (n, 3) array of numbers ({error})") from error
         if cloud.ndim != 2 or cloud.shape[1] != 3 or len(cloud) < MIN_POINTS:
             raise DataError(
                 f"a cloud of shape {cloud.shape} was given; it must be (n, 3), n >= {MIN_POINTS}"
@@ -75,7 +78,7 @@ class Classifier:
         if not np.isfinite(cloud).all():
             raise DataError("the cloud has NaN or infinite coordinates: remove those points")
         # Far from the origin float32 is coarse: come near first, in float64.
-        cloud = (cloud.astype(np.float64) - cloud[0]).astype(np.float32)
+        cloud = (cloud - cloud[0]).astype(np.float32)
         if not cloud.any():
             raise DataError("all points of the cloud are the same: there is no shape to classify")
         return self._run(cloud)

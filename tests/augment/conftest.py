@@ -12,6 +12,21 @@ from pointstill.augment import Clouds
 SIZES = (40, 8, 333, 57, 64, 9, 120)
 
 
+@pytest.fixture(scope="session")
+def philox() -> Callable[..., tuple[int, ...]]:
+    """Philox4x32 of one counter, in Python's unbounded integers (Salmon et al., SC'11, 3.3)."""
+
+    def scalar(counter: tuple[int, ...], key: tuple[int, ...], rounds: int = 10):
+        for i in range(rounds):
+            keys = [(key[j] + i * (0x9E3779B9, 0xBB67AE85)[j]) % 2**32 for j in range(2)]
+            high0, low0 = divmod(0xD2511F53 * counter[0], 2**32)
+            high1, low1 = divmod(0xCD9E8D57 * counter[2], 2**32)
+            counter = (high1 ^ counter[1] ^ keys[0], low1, high0 ^ counter[3] ^ keys[1], low0)
+        return counter
+
+    return scalar
+
+
 @pytest.fixture
 def ragged() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     """Make clouds of the given sizes end to end: points (total, 3) float32, offsets (S + 1,)."""

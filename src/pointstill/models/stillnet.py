@@ -122,8 +122,8 @@ class StillNet(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) -> logits (B, classes).
 
-        The centroids are every (N/64)th point, so shuffle a cloud whose order means something but
-        runs along no surface; with fewer than 64 points some centroids repeat.
+        Centroid i is point i * N // 64, so the order of the points should be random, or at least
+        run all over the surface, as in a scan; with fewer than 64 points some centroids repeat.
         """
         centroids = points[:, strided(points.shape[1], self.size.centroids, points.device)]
         index = nearest(centroids, centroids, self.size.neighbour_centroids)

@@ -261,7 +261,7 @@ def check_range(logits: np.ndarray, tile: Tile) -> None:
     """
     if not np.isfinite(logits).all():
         raise RecordsError(f"the teacher gave NaN or infinite logits in {tile}; check its weights")
-    if (largest := float(np.abs(logits).max())) > np.finfo(np.float16).max:
+    if (largest := float(np.abs(logits).max())) > float(np.finfo(np.float16).max):
         raise RecordsError(f"the teacher gave a logit of {largest:.3g} in {tile}: over float16")
 
 

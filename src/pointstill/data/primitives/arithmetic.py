@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _TWO_PI = 6.283185307179586
-_SINE_TERMS = [(-1) ** k / factorial(2 * k + 1) for k in reversed(range(11))]
+_SINE_TERMS = [(1 - k % 2 * 2) / factorial(2 * k + 1) for k in reversed(range(11))]
 
 
 def sine(turns: float) -> float:

@@ -1,7 +1,7 @@
 """The sixteen classes, by name."""
 
-from .devices import GUITAR, LAPTOP, MONITOR
-from .furniture import BED, BOOKCASE, CHAIR, LAMP, SOFA, TABLE
+from .devices import GUITAR, LAMP, LAPTOP, MONITOR
+from .furniture import BED, BOOKCASE, CHAIR, SOFA, TABLE
 from .grammar import Grammar
 from .vehicles import AEROPLANE, BICYCLE, CAR
 from .vessels import BOTTLE, BOWL, MUG, PLANT

@@ -1,52 +1,45 @@
-"""Things with a front: guitar, laptop, monitor."""
+"""Household things: guitar, lamp, laptop, monitor. They face -y."""
 
-from .arithmetic import Array, rotate
-from .grammar import Grammar
-from .solids import box, cylinder, front, frustum, lathe, move, rod, side
+from .arithmetic import Array, cosine, rotate, sine
+from .grammar import Grammar, scaled
+from .solids import box, cylinder, front, frustum, lathe, move, rod, side, tube
 
 
 def guitar(
-    variant: str, body: float, lower: float, upper: float, waist: float, depth: float, neck: float,
-    head: float, lean: float,
-) -> list[Array]:  # fmt: skip
-    """A waisted body and a long neck, upright; all but `body` and `lean` are fractions of body."""
-    # Half widths up the body, bottom to top, and where; mirrored into an outline.
-    stations = [(0.0, 0.35), (0.06, 0.72), (0.2, 0.98), (0.3, 1.0), (0.42, 0.88)]
-    half = [(h, w * lower) for h, w in stations] + [(0.57, waist * lower)]
-    half += [(0.7, upper * 0.9), (0.82, upper), (0.93, upper * 0.8), (1.0, upper * 0.35)]
-    if variant == "electric":  # two horns beside the neck
-        half = half[:6] + [
-            (0.7, upper * 0.85),
-            (0.86, upper * 1.05),
-            (1.06, upper * 1.1),
-            (1.08, upper * 0.8),
-            (0.9, upper * 0.45),
-            (0.86, upper * 0.2),
-        ]
-    right = [(w * body, h * body) for h, w in half]
+    variant: str,
+    body: float,
+    lower: float,
+    upper: float,
+    waist: float,
+    depth: float,
+    neck: float,
+    head: float,
+    lean: float,
+) -> list[Array]:
+    """A waisted body and a long neck, upright.
+
+    `body` (its height) in metres; half widths of the `lower` and `upper` bout, `depth`, and the
+    lengths of `neck` and `head` in bodies; `waist` in lower bouts; `lean` backwards in turns.
+    """
+    stations = [(0.35, 0.0), (0.72, 0.06), (0.98, 0.2), (1.0, 0.3), (0.88, 0.42), (waist, 0.57)]
+    if variant == "acoustic":
+        bout = [(0.9, 0.7), (1.0, 0.82), (0.8, 0.93), (0.35, 1.0)]
+    else:  # "electric": thin, with a horn on either side of the neck
+        bout = [(0.85, 0.7), (1.05, 0.86), (1.1, 1.06), (0.8, 1.08), (0.45, 0.9), (0.2, 0.86)]
+        depth *= 0.4
+    right = [(r * lower, z) for r, z in stations] + [(r * upper, z) for r, z in bout]
     left = [(-x, z) for x, z in reversed(right)]
-    thick = depth * body * (0.4 if variant == "electric" else 1)
-    parts = [front(right + left, thick)]
-    long = (1 + neck) * body
-    face = -thick / 2
-    wide = 0.07 * body
-    parts.append(box(wide * 2, 0.05 * body, long - 0.62 * body, y=face, z=0.62 * body))
-    parts.append(
-        frustum(
-            (wide * 2.4, face, face + 0.04 * body),
-            (wide * 3.2, face + 0.03 * body, face + 0.07 * body),
-            long,
-            long + head * body,
-        )
-    )
-    parts.append(box(0.3 * body, 0.03 * body, 0.05 * body, y=face, z=0.22 * body))
+    face, nut = -depth / 2, 1 + neck
+    parts = [
+        front(right + left, depth),
+        box(0.14, 0.05, nut - 0.62, y=face, z=0.62),
+        frustum((0.17, face, face + 0.04), (0.22, face + 0.03, face + 0.07), nut, head),
+        box(0.3, 0.03, 0.05, y=face, z=0.22),  # the bridge
+    ]
     for i in (-1, 1):
-        for j in range(3):
-            peg = long + head * body * (0.2 + 0.3 * j)
-            parts.append(
-                box(0.06 * body, 0.03 * body, 0.03 * body, i * wide * 1.8, face + 0.03 * body, peg)
-            )
-    return [rotate(p, -lean, "x") for p in parts]
+        pegs = [nut + head * place for place in (0.2, 0.5, 0.8)]
+        parts += [box(0.06, 0.03, 0.03, i * 0.126, face + 0.03, z) for z in pegs]
+    return scaled(body, [rotate(part, -lean, "x") for part in parts])
 
 
 GUITAR = Grammar(
@@ -65,37 +58,92 @@ GUITAR = Grammar(
 )
 
 
+def lamp(
+    variant: str,
+    height: float,
+    base: float,
+    stem: float,
+    shade: float,
+    taper: float,
+    drop: float,
+    reach: float,
+) -> list[Array]:
+    """A shade on a stem on a foot.
+
+    `height` in metres, `base` and `stem` (radii), `shade` (its radius below), `drop` (its height)
+    and `reach` (of an arm) in heights, `taper` (radius of the shade above) in radii below.
+    """
+    top = taper * shade
+    hood = [(shade, 0.0), (top, drop), (0.95 * top, drop), (0.96 * shade, 0.0)]
+    parts = [lathe([(base, 0), (base, 0.02), (0.3 * base, 0.05)])]
+    if variant == "standard":
+        parts += [cylinder(stem, 1 - drop / 2), lathe(hood, z=1 - drop)]
+    elif variant == "vase":
+        belly = [(0.57 * base, 0), (0.95 * base, 0.16), (0.85 * base, 0.3), (stem, 0.45)]
+        parts += [lathe([*belly, (stem, 1 - drop / 2)]), lathe(hood, z=1 - drop)]
+    elif variant == "arm":  # with an elbow and a tilted shade
+        elbow, tip = (0, 0.5 * reach, 0.5), (0, -0.7 * reach, 0.92)
+        parts += [rod((0, 0, 0.02), elbow, stem), rod(elbow, tip, stem)]
+        parts.append(move(rotate(lathe(hood, z=-drop), -0.06, "x"), *tip))
+    else:  # "bow": a stem that arches over
+        span, arc = 0.75 * reach, [i / 24 for i in range(11)]
+        path = [(0, -span * (1 - cosine(t)), 0.6 + 0.4 * sine(t)) for t in arc]
+        parts += [tube([(0, 0, 0), *path], stem), move(lathe(hood, z=-0.8 * drop), *path[-1])]
+    return scaled(height, parts)
+
+
+LAMP = Grammar(
+    lamp,
+    ("standard", "vase", "arm", "bow"),
+    {
+        "height": (0.35, 1.8),
+        "base": (0.1, 0.19),
+        "stem": (0.01, 0.025),
+        "shade": (0.13, 0.26),
+        "taper": (0.35, 0.95),
+        "drop": (0.13, 0.27),
+        "reach": (0.35, 0.65),
+    },
+)
+
+
 def laptop(
-    variant: str, width: float, aspect: float, base: float, lid: float, opening: float,
-    wedge: float, keys: float,
-) -> list[Array]:  # fmt: skip
-    """Two thin plates that share an edge; `opening` is the angle between them in turns."""
-    depth = aspect * width
-    body = side([(0, 0), (depth, 0), (depth, base), (0, base * wedge)], width)
-    board = box(
-        width * 0.9, depth * keys, base * 0.12, 0, depth * (0.92 - keys / 2), base * (wedge + 1) / 2
-    )
-    screen = box(width, lid, depth)
-    parts = [body, board]
-    parts.append(move(rotate(screen, 0.25 - opening, "x"), y=depth, z=base * 0.7))
-    if variant == "docked":  # on a riser
-        parts = [move(rotate(p, 0.03, "x"), z=0.07) for p in parts]
-        parts += [
-            box(0.03, depth * 0.8, 0.08 + 0.06 * j, i * width * 0.3, depth * (0.5 + 0.2 * j))
-            for i in (-1, 1)
-            for j in (0, 1)
-        ]
-    return parts
+    variant: str,
+    width: float,
+    depth: float,
+    base: float,
+    lid: float,
+    opening: float,
+    wedge: float,
+    keys: float,
+) -> list[Array]:
+    """Two plates that share an edge, the hinge.
+
+    `width` in metres, `depth`, `base` and `lid` (thickness) in widths, `opening` between the
+    plates in turns, `wedge` (thickness in front) in thicknesses, `keys` in depths.
+    """
+    slope = base * (wedge + 1) / 2
+    parts = [
+        side([(0, 0), (depth, 0), (depth, base), (0, wedge * base)], 1),
+        box(0.9, keys * depth, 0.12 * base, y=depth * (0.92 - keys / 2), z=slope),
+        move(rotate(box(1, lid, depth), 0.25 - opening, "x"), y=depth, z=0.7 * base),
+    ]
+    if variant == "raised":  # on a stand
+        parts = [move(rotate(part, 0.03, "x"), z=0.2) for part in parts]
+        for i in (-1, 1):
+            foot = [(0.1 * depth, 0), (0.95 * depth, 0), (0.95 * depth, 0.36), (0.1 * depth, 0.22)]
+            parts.append(side(foot, 0.06, i * 0.3))
+    return scaled(width, parts)
 
 
 LAPTOP = Grammar(
     laptop,
-    ("open", "docked"),
+    ("flat", "raised"),
     {
         "width": (0.28, 0.42),
-        "aspect": (0.62, 0.76),
-        "base": (0.014, 0.03),
-        "lid": (0.006, 0.014),
+        "depth": (0.62, 0.76),
+        "base": (0.045, 0.08),
+        "lid": (0.018, 0.04),
         "opening": (0.25, 0.37),
         "wedge": (0.4, 1.0),
         "keys": (0.35, 0.5),
@@ -104,42 +152,47 @@ LAPTOP = Grammar(
 
 
 def monitor(
-    variant: str, width: float, aspect: float, thick: float, stand: float, foot: float,
-    depth: float, tilt: float, stem: float,
-) -> list[Array]:  # fmt: skip
-    """A flat screen on a stand; all but `width` and `tilt` are fractions of the width."""
-    high, low = aspect * width, stand * width
+    variant: str,
+    width: float,
+    height: float,
+    thick: float,
+    stand: float,
+    foot: float,
+    depth: float,
+    tilt: float,
+    stem: float,
+) -> list[Array]:
+    """A flat screen on a stand.
+
+    `width` in metres, `height` and `thick` (of the screen), `stand` (height), `foot` (width),
+    `depth` (of the foot) and `stem` (width) in widths, `tilt` backwards in turns.
+    """
     panel = [
-        box(width, thick * width, high),
-        box(width * 0.5, thick * width * 1.6, high * 0.45, y=thick * width * 0.9, z=high * 0.2),
+        box(1, thick, height),
+        box(0.5, 1.6 * thick, 0.45 * height, y=0.9 * thick, z=0.2 * height),
     ]
-    parts = [move(rotate(p, -tilt, "x"), z=low) for p in panel]
-    wide, deep = foot * width, depth * width
-    y = thick * width + stem * width / 2
-    if variant == "foot":
-        parts.append(box(wide, deep, 0.012 * width))
-        parts.append(box(stem * width, stem * width * 0.5, low + high * 0.4, y=y))
-    elif variant == "round foot":
-        parts.append(
-            lathe([(wide / 2, 0), (wide / 2, 0.015 * width)], sides=24, squash=deep / wide)
-        )
-        parts.append(cylinder(stem * width * 0.5, low + high * 0.4, y=y + stem * width / 4))
-    else:  # "two feet", as televisions stand
+    parts = [move(rotate(part, -tilt, "x"), z=stand) for part in panel]
+    y, high = 1.5 * thick + stem / 2, stand + 0.4 * height
+    if variant == "plate":
+        parts += [box(foot, depth, 0.02), box(stem, 0.5 * stem, high, y=y)]
+    elif variant == "disc":
+        disc = lathe([(foot / 2, 0), (foot / 2, 0.02)], sides=24, squash=depth / foot)
+        parts += [disc, cylinder(0.5 * stem, high, y=y)]
+    else:  # "feet", as televisions have
         for i in (-1, 1):
-            x = i * width * (0.28 + foot / 4)
+            x = i * (0.28 + foot / 4)
             for j in (-1, 1):
-                parts.append(
-                    rod((x, 0.3 * thick * width, low), (x, j * deep * 0.6, 0.01), 0.012 * width)
-                )
-    return parts
+                toe = (x, j * 0.6 * depth, 0.02)
+                parts.append(rod((x, 0.3 * thick, stand), toe, 0.15 * stem))
+    return scaled(width, parts)
 
 
 MONITOR = Grammar(
     monitor,
-    ("foot", "round foot", "two feet"),
+    ("plate", "disc", "feet"),
     {
         "width": (0.45, 1.2),
-        "aspect": (0.5, 0.66),
+        "height": (0.5, 0.66),
         "thick": (0.025, 0.07),
         "stand": (0.08, 0.28),
         "foot": (0.3, 0.55),

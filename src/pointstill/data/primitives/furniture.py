@@ -1,54 +1,54 @@
-"""Furniture: bed, bookcase, chair, lamp, sofa, table."""
+"""Furniture: bed, bookcase, chair, sofa, table. In metres; it faces -y."""
 
-from .arithmetic import Array, cosine, rotate, sine
+from .arithmetic import Array, rotate
 from .grammar import Grammar, scatter
-from .solids import (
-    box,
-    cylinder,
-    ellipsoid,
-    frustum,
-    lathe,
-    move,
-    rod,
-    tube,
-)
+from .solids import box, cylinder, ellipsoid, frustum, lathe, move, rod, tube
 
 
 def _legs(
-    width: float, depth: float, height: float, radius: float, splay: float = 0, y: float = 0
+    width: float, depth: float, height: float, radius: float, splay: float = 0
 ) -> list[Array]:
-    """Four round legs under the corners of a rectangle, feet `splay` metres further out."""
-    return [
-        rod((i * (width / 2 + splay), y + j * (depth / 2 + splay), 0),
-            (i * width / 2, y + j * depth / 2, height), radius)
-        for i in (-1, 1) for j in (-1, 1)
-    ]  # fmt: skip
+    """Four round legs under the corners of a rectangle, their feet `splay` further out."""
+    legs = []
+    for i in (-1, 1):
+        for j in (-1, 1):
+            foot = (i * (width / 2 + splay), j * (depth / 2 + splay), 0)
+            legs.append(rod(foot, (i * width / 2, j * depth / 2, height), radius))
+    return legs
+
+
+def _leant(solid: Array, tilt: float, x: float, y: float, z: float) -> Array:
+    """Lean a solid that stands on the origin back by `tilt` turns, and put it on (x, y, z)."""
+    return move(rotate(solid, -tilt, "x"), x, y, z)
 
 
 def bed(
-    variant: str, width: float, length: float, base: float, mattress: float, headboard: float,
-    footboard: float, pillow: float, blanket: float,
-) -> list[Array]:  # fmt: skip
-    """A mattress with pillows on a base; the headboard is at the back."""
-    top = base + mattress
-    half = length / 2
+    variant: str,
+    width: float,
+    length: float,
+    base: float,
+    mattress: float,
+    headboard: float,
+    footboard: float,
+    pillow: float,
+    blanket: float,
+) -> list[Array]:
+    """A mattress with pillows on a base.
+
+    In metres: `base` and `mattress` are heights, `headboard` and `footboard` how far these rise
+    above mattress and base, `pillow` its thickness; `blanket` in lengths.
+    """
+    top, half = base + mattress, length / 2
     pillows = 2 if width > 1.3 else 1
     parts = [
         box(width, length, mattress, z=base),
-        box(width + 0.06, length * blanket, 0.05, y=-half * (1 - blanket), z=top - 0.01),
+        box(width + 0.06, blanket * length, 0.05, y=half * (blanket - 1), z=top - 0.01),
         box(width + 0.04, 0.07, top + headboard, y=half + 0.035),
     ]
     for i in range(pillows):
+        wide = 0.46 * width / pillows
         x = (i - (pillows - 1) / 2) * width / 2
-        pad = ellipsoid(
-            0.46 * width / pillows,
-            pillow,
-            x,
-            half - 0.25,
-            top - 0.02,
-            0.2 / (0.46 * width / pillows),
-        )
-        parts.append(pad)
+        parts.append(ellipsoid(wide, pillow, x, half - 0.25, top - 0.02, squash=0.2 / wide))
     if variant == "divan":
         parts.append(box(width, length, base - 0.03, z=0.03))
     else:
@@ -57,10 +57,10 @@ def bed(
     if variant == "framed":
         parts.append(box(width + 0.04, 0.06, base + footboard, y=-half - 0.03))
     if variant == "four-poster":
-        height = top + headboard + 0.9
-        parts += _legs(width, length, height, 0.035)
-        parts += [box(width + 0.07, 0.07, 0.07, y=j * half, z=height) for j in (-1, 1)]
-        parts += [box(0.07, length, 0.07, x=i * width / 2, z=height) for i in (-1, 1)]
+        high = top + headboard + 0.9
+        parts += _legs(width, length, high, 0.035)
+        parts += [box(width + 0.07, 0.07, 0.07, y=j * half, z=high) for j in (-1, 1)]
+        parts += [box(0.07, length, 0.07, x=i * width / 2, z=high) for i in (-1, 1)]
     return parts
 
 
@@ -81,38 +81,44 @@ BED = Grammar(
 
 
 def bookcase(
-    variant: str, width: float, height: float, depth: float, board: float, shelf: float,
-    fill: float, book: float, phase: float,
-) -> list[Array]:  # fmt: skip
-    """Shelves between two sides, partly filled with books."""
-    shelves = max(2, int(height / shelf))
-    gap = height / shelves
-    inner = width - 2 * board
+    variant: str,
+    width: float,
+    height: float,
+    depth: float,
+    board: float,
+    shelf: float,
+    fill: float,
+    book: float,
+    phase: float,
+) -> list[Array]:
+    """Shelves with books on them.
+
+    In metres: `board` is a thickness, `shelf` about the height of one; `fill` is the fraction of
+    places taken by books, `book` their depth in depths; `phase` places them.
+    """
+    shelves = int(height / shelf)
+    gap, inner = height / shelves, width - 2 * board
     parts = [box(inner, depth, board, z=i * gap) for i in range(shelves)]
     parts.append(box(width, depth, board, z=height))
     if variant == "rack":  # open on all sides
-        parts += _legs(width - board, depth - board, height, board * 0.7)
+        parts += _legs(width - board, depth - board, height, 0.7 * board)
     else:
         parts += [box(board, depth, height, x=i * (width - board) / 2) for i in (-1, 1)]
         parts.append(box(inner, 0.01, height, y=depth / 2 - 0.005))
     closed = shelves // 3 + 1 if variant == "cupboard" else 0
-    for i in (-1, 1):
-        if closed:
-            parts.append(
-                box(inner / 2 - 0.005, 0.02, closed * gap, i * inner / 4, -depth / 2 - 0.01)
-            )
-            parts.append(ellipsoid(0.02, 0.04, i * 0.06, -depth / 2 - 0.03, closed * gap * 0.6))
+    if closed:
+        for i in (-1, 1):
+            door = box(inner / 2 - 0.005, 0.02, closed * gap, i * inner / 4, -depth / 2 - 0.01)
+            knob = ellipsoid(0.02, 0.04, i * 0.06, -depth / 2 - 0.03, 0.6 * closed * gap)
+            parts += [door, knob]
     for i in range(closed, shelves):
         x, run = -inner / 2, 0
-        while x < inner / 2 - 0.16:  # blocks of books with gaps between
-            u, v = scatter(phase, 5 * i + run), scatter(phase * 7, 3 * i + run)
-            wide = min(0.1 + 0.3 * u, inner / 2 - x)
-            if v < fill:
-                tall = (gap - board) * (0.55 + 0.4 * scatter(phase * 3, i + 2 * run))
-                parts.append(
-                    box(wide, depth * book, tall, x + wide / 2, depth * (0.97 - book) / 2 - 0.01,
-                        i * gap + board)
-                )  # fmt: skip
+        while x < inner / 2 - 0.16:  # blocks of books, and gaps
+            wide = min(0.1 + 0.3 * scatter(phase, 5 * i + run), inner / 2 - x)
+            if scatter(7 * phase, 3 * i + run) < fill:
+                tall = (gap - board) * (0.55 + 0.4 * scatter(3 * phase, i + 2 * run))
+                y = depth * (0.97 - book) / 2 - 0.01
+                parts.append(box(wide, book * depth, tall, x + wide / 2, y, i * gap + board))
             x, run = x + wide + 0.01, run + 1
     return parts
 
@@ -134,44 +140,48 @@ BOOKCASE = Grammar(
 
 
 def chair(
-    variant: str, width: float, depth: float, seat: float, back: float, tilt: float, leg: float,
-    splay: float, arm: float,
-) -> list[Array]:  # fmt: skip
-    """A seat with a back for one."""
-    pad = 0.03 + 0.6 * leg
+    variant: str,
+    width: float,
+    depth: float,
+    seat: float,
+    back: float,
+    tilt: float,
+    leg: float,
+    splay: float,
+    arm: float,
+) -> list[Array]:
+    """A seat with a back for one.
+
+    In metres: `seat` is its height, `back` and `arm` rise above it, `leg` is a radius, `splay` how
+    far the feet stand out; `tilt` of the back in turns.
+    """
+    pad, rear = 0.03 + 0.6 * leg, depth / 2 - 0.02
     parts = [box(width, depth, pad, z=seat - pad)]
-    hinge = depth / 2 - 0.02  # the back leans about the rear edge of the seat
-
-    def lean(solid: Array) -> Array:
-        return move(rotate(solid, -tilt, "x"), y=hinge, z=seat)
-
     if variant == "swivel":
-        parts.append(cylinder(0.03, seat - 0.1, z=0.05))
+        parts.append(cylinder(leg + 0.01, seat - 0.1, z=0.05))
+        reach = width * 0.56 + splay
         for i in range(5):
-            foot = tube([(0, 0, 0.1), (0, -width * 0.62, 0.06)], [0.035, 0.022])
-            parts.append(rotate(foot, i / 5))
-            parts.append(rotate(ellipsoid(0.03, 0.06, 0, -width * 0.62), i / 5))
-        parts.append(lean(box(0.07, 0.03, back * 0.5)))
-        parts.append(lean(box(width * 0.9, 0.05, back * 0.65, z=back * 0.35)))
+            foot = tube([(0, 0, 0.1), (0, -reach, 0.06)], [0.035, 0.022])
+            parts += [rotate(foot, i / 5), rotate(ellipsoid(0.03, 0.06, y=-reach), i / 5)]
+        rest = [box(0.07, 0.03, 0.5 * back), box(0.9 * width, 0.05, 0.65 * back, z=0.35 * back)]
     else:
         parts += _legs(width - 2 * leg, depth - 2 * leg, seat - pad / 2, leg, splay)
+        rest = [box(width, 0.03 + leg, back)]
     if variant == "slatted":
-        for i in range(4):
-            parts.append(lean(box(leg * 1.4, leg, back, x=(i / 3 - 0.5) * (width - 2 * leg))))
-        parts.append(lean(box(width, leg * 1.2, 0.08, z=back)))
-    if variant in ("solid back", "armchair"):
-        parts.append(lean(box(width, 0.03 + leg, back)))
+        bars = [(i / 3 - 0.5) * (width - 2 * leg) for i in range(4)]
+        rest = [box(1.4 * leg, leg, back, x) for x in bars] + [box(width, 1.2 * leg, 0.08, z=back)]
+    parts += [_leant(part, tilt, 0, rear, seat) for part in rest]
     if variant in ("armchair", "swivel"):
         for i in (-1, 1):
-            x = i * (width / 2 + 0.02)
-            parts.append(box(0.05, depth * 0.75, 0.035, x, 0.05, seat + arm))
-            parts.append(rod((x, -depth * 0.25, seat - pad), (x, -depth * 0.25, seat + arm), 0.02))
+            x, y = i * (width / 2 + 0.02), -depth / 4
+            parts.append(box(0.05, 0.75 * depth, 0.035, x, 0.05, seat + arm))
+            parts.append(rod((x, y, seat - pad), (x, y, seat + arm), 0.02))
     return parts
 
 
 CHAIR = Grammar(
     chair,
-    ("slatted", "solid back", "armchair", "swivel"),
+    ("slatted", "solid", "armchair", "swivel"),
     {
         "width": (0.38, 0.6),
         "depth": (0.38, 0.56),
@@ -185,91 +195,50 @@ CHAIR = Grammar(
 )
 
 
-def lamp(
-    variant: str, height: float, base: float, stem: float, shade: float, taper: float, drop: float,
-    reach: float,
-) -> list[Array]:  # fmt: skip
-    """A shade on a stem on a foot; `base`, `shade`, `drop` and `reach` are fractions of height."""
-    foot, wide, deep = base * height, shade * height, drop * height
-    thin = stem * height
-    hood = [(wide, 0.0), (wide * taper, deep), (wide * taper * 0.95, deep), (wide * 0.96, 0.0)]
-    parts = [lathe([(foot, 0), (foot, 0.02 * height), (foot * 0.3, 0.05 * height)])]
-    if variant == "standard":
-        parts.append(cylinder(thin, height - deep * 0.5))
-        parts.append(lathe(hood, z=height - deep))
-    elif variant == "vase":
-        belly = foot * 0.95
-        parts.append(lathe([(belly * 0.6, 0), (belly, 0.16 * height), (belly * 0.9, 0.3 * height),
-                            (thin, 0.45 * height), (thin, height - deep * 0.5)]))  # fmt: skip
-        parts.append(lathe(hood, z=height - deep))
-    elif variant == "arm":  # a desk lamp with an elbow and a tilted hood
-        elbow = (0.0, reach * height * 0.5, 0.5 * height)
-        tip = (0.0, -reach * height * 0.7, 0.92 * height)
-        parts += [rod((0, 0, 0.02 * height), elbow, thin), rod(elbow, tip, thin)]
-        parts.append(move(rotate(lathe(hood, z=-deep), -0.06, "x"), *tip))
-    else:  # "bow": a long stem that arches over
-        turns = [i / 24 for i in range(11)]
-        rise = 0.6 * height
-        span = reach * height * 0.75
-        path = [(0.0, 0.0, 0.0)] + [
-            (0.0, -span * (1 - cosine(t)), rise + (height - rise) * sine(t)) for t in turns
-        ]
-        parts.append(tube(path, thin))
-        parts.append(move(lathe(hood, z=-deep * 0.8), *path[-1]))
-    return parts
-
-
-LAMP = Grammar(
-    lamp,
-    ("standard", "vase", "arm", "bow"),
-    {
-        "height": (0.35, 1.8),
-        "base": (0.1, 0.19),
-        "stem": (0.01, 0.025),
-        "shade": (0.13, 0.26),
-        "taper": (0.35, 0.95),
-        "drop": (0.13, 0.27),
-        "reach": (0.35, 0.65),
-    },
-)
-
-
 def sofa(
-    variant: str, width: float, depth: float, seat: float, back: float, arm: float, rise: float,
-    tilt: float, leg: float,
-) -> list[Array]:  # fmt: skip
-    """A cushioned seat for two or more, with a back and two arms."""
-    inner = width - 2 * arm
+    variant: str,
+    width: float,
+    depth: float,
+    seat: float,
+    back: float,
+    arm: float,
+    rise: float,
+    tilt: float,
+    leg: float,
+) -> list[Array]:
+    """A cushioned seat for two or more, with a back and two arms.
+
+    In metres: `seat` is its height, `back` and `rise` (of the arms) above it, `arm` is a width,
+    `leg` a height; `tilt` of the cushions behind in turns.
+    """
+    inner, base, rear = width - 2 * arm, seat - 0.14, depth / 2
     cushions = 2 if inner < 1.4 else 3
-    thick = 0.2
-    base = seat - 0.14
     parts = [box(inner, depth, base - leg, z=leg)]
     parts += _legs(width - 0.15, depth - 0.15, leg + 0.02, 0.03)
     for i in range(cushions):
-        x = (i - (cushions - 1) / 2) * inner / cushions
-        wide = inner / cushions - 0.015
-        parts.append(box(wide, depth - thick + 0.02, 0.14, x, -thick / 2, base))
-        pad = box(wide, 0.16, back - 0.04)
-        parts.append(move(rotate(pad, -tilt, "x"), x, depth / 2 - thick - 0.05, seat))
-    rear = depth / 2
-    parts.append(frustum((inner, rear - thick, rear), (inner, rear - 0.12, rear), leg, seat + back))
+        wide = inner / cushions
+        x = (i - (cushions - 1) / 2) * wide
+        parts.append(box(wide - 0.015, depth - 0.18, 0.14, x, -0.1, base))
+        pad = box(wide - 0.015, 0.16, back - 0.04)
+        parts.append(_leant(pad, tilt, x, rear - 0.25, seat))
+    wall = (inner, rear - 0.2, rear), (inner, rear - 0.12, rear)
+    parts.append(frustum(*wall, leg, seat + back - leg))
     for i in (-1, 1):
-        x = i * (width - arm) / 2
-        parts.append(box(arm, depth, seat + rise - leg, x, 0, leg))
-        if variant == "rolled arms":
-            roll = tube([(x, -rear, seat + rise), (x, rear, seat + rise)], arm * 0.62, sides=12)
-            parts.append(roll)
+        x, high = i * (width - arm) / 2, seat + rise
+        parts.append(box(arm, depth, high - leg, x, z=leg))
+        if variant == "rolled":
+            parts.append(tube([(x, -rear, high), (x, rear, high)], 0.62 * arm, sides=12))
     if variant == "corner":
-        deep = depth * 0.9
-        x = (width - arm) / 2 - 0.25
-        parts.append(box(0.5 + arm, deep, base - leg, x, -rear - deep / 2, leg))
-        parts.append(box(0.48 + arm, deep, 0.14, x, -rear - deep / 2, base))
+        wide, deep = 0.5 + arm, 0.9 * depth
+        x, y = (width - wide) / 2, -rear - deep / 2
+        parts.append(box(wide, deep, base - leg, x, y, leg))
+        parts.append(box(wide - 0.02, deep, 0.14, x, y, base))
     return parts
 
 
 SOFA = Grammar(
     sofa,
-    ("straight", "rolled arms", "corner"),
+    ("straight", "rolled", "corner"),
     {
         "width": (1.35, 2.4),
         "depth": (0.75, 1.05),
@@ -284,20 +253,30 @@ SOFA = Grammar(
 
 
 def table(
-    variant: str, width: float, depth: float, height: float, top: float, leg: float, inset: float,
-    splay: float, drawer: float,
-) -> list[Array]:  # fmt: skip
-    """A flat top that stands on legs, on a pillar, on trestles or on drawers."""
+    variant: str,
+    width: float,
+    depth: float,
+    height: float,
+    top: float,
+    leg: float,
+    inset: float,
+    splay: float,
+    drawer: float,
+) -> list[Array]:
+    """A flat top that stands on legs, a pillar, trestles or drawers.
+
+    In metres: `top` is a thickness, `leg` a radius, `splay` how far the feet stand out; `inset` of
+    the legs and width of the `drawer`s in widths.
+    """
     under = height - top
     if variant == "pillar":  # round or oval
-        parts = [lathe([(width * 0.45, 0), (width * 0.45, top)], z=under, sides=28,
-                       squash=depth / width + 0.2)]  # fmt: skip
-        foot = depth * 0.34
-        parts.append(lathe([(foot, 0), (foot, 0.02), (2 * leg, 0.09), (1.6 * leg, under)]))
-        return parts
+        wide, foot = 0.45 * width, 0.34 * depth + splay
+        disc = [(wide, 0.0), (wide, top)]
+        stem = [(foot, 0.0), (foot, 0.02), (2 * leg, 0.09), (1.6 * leg, under)]
+        return [lathe(disc, z=under, sides=28, squash=depth / width + 0.2), lathe(stem)]
     parts = [box(width, depth, top, z=under)]
-    far, deep = width - 2 * leg - inset * width, depth - 2 * leg - inset * depth
-    if variant == "four legs":
+    far, deep = (1 - inset) * width - 2 * leg, (1 - inset) * depth - 2 * leg
+    if variant == "legs":
         parts += _legs(far, deep, under, leg, splay)
         parts += [box(far, 0.02, 0.09, y=j * deep / 2, z=under - 0.09) for j in (-1, 1)]
         parts += [box(0.02, deep, 0.09, x=i * far / 2, z=under - 0.09) for i in (-1, 1)]
@@ -305,24 +284,24 @@ def table(
         for i in (-1, 1):
             x = i * far / 2
             for j in (-1, 1):
-                parts.append(rod((x, j * depth * 0.42, 0), (x, j * depth * 0.08, under), leg))
-            parts.append(box(2 * leg, depth * 0.5, 0.03, x, z=under * 0.4))
-        parts.append(box(far, 0.03, 0.06, z=under * 0.4))
-    else:  # "desk"
-        wide = width * drawer
-        parts.append(box(wide, depth * 0.94, under - 0.05, (width - wide) / 2 - 0.02, z=0.05))
-        parts += [
-            box(wide * 0.4, 0.025, 0.02, (width - wide) / 2 - 0.02, -depth * 0.48, under * h)
-            for h in (0.3, 0.55, 0.8)
-        ]
-        x = -width / 2 + leg + 0.02
+                toe = (x, j * (0.38 * depth + splay), 0)
+                parts.append(rod(toe, (x, j * 0.08 * depth, under), leg))
+            parts.append(box(2 * leg, depth / 2, 0.03, x, z=0.4 * under))
+        parts.append(box(far, 0.03, 0.06, z=0.4 * under))
+    else:  # "desk": drawers on the right, legs on the left
+        wide = drawer * width
+        x = (width - wide) / 2 - 0.02
+        parts.append(box(wide, 0.94 * depth, under - 0.05, x, z=0.05))
+        handles = [place * under for place in (0.3, 0.55, 0.8)]
+        parts += [box(0.4 * wide, 0.025, 0.02, x, -0.48 * depth, z) for z in handles]
+        x = leg + 0.02 - width / 2
         parts += [rod((x, j * deep / 2, 0), (x, j * deep / 2, under), leg) for j in (-1, 1)]
     return parts
 
 
 TABLE = Grammar(
     table,
-    ("four legs", "pillar", "trestle", "desk"),
+    ("legs", "pillar", "trestle", "desk"),
     {
         "width": (0.8, 2.0),
         "depth": (0.6, 1.0),

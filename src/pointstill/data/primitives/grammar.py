@@ -10,24 +10,30 @@ GOLDEN = 0.6180339887498949
 
 @dataclass(frozen=True)
 class Grammar:
-    """A family of solids: one variant and one value a parameter make one object."""
+    """A family of objects: a variant and one value a parameter make one of them."""
 
     build: Callable[..., list[Array]]
-    """build(variant name, *parameters in order) -> lofts; z up, the front towards -y."""
+    """build(variant, **parameters) -> solids; z up, the front towards -y, metres."""
     variants: tuple[str, ...]
     parameters: dict[str, tuple[float, float]]
-    """Name -> (least, most): metres, or fractions of a length, or turns for angles."""
+    """Name -> (least, most); the unit of each is in the docstring of `build`."""
 
     def draw(self, uniforms: Sequence[float]) -> list[Array]:
         """The object that 1 + len(parameters) draws from [0, 1) choose."""
-        choice, *places = (float(u) for u in uniforms)
+        choice, *places = uniforms
         variant = self.variants[int(choice * len(self.variants))]
-        ranges = self.parameters.values()
-        values = [low + u * (high - low) for u, (low, high) in zip(places, ranges, strict=True)]
-        return self.build(variant, *values)
+        ranges = zip(places, self.parameters.items(), strict=True)
+        return self.build(
+            variant, **{name: low + u * (high - low) for u, (name, (low, high)) in ranges}
+        )
 
 
 def scatter(phase: float, index: int) -> float:
     """A value in [0, 1) for the index-th of many alike things (books, leaves), evenly spread."""
     place = phase + index * GOLDEN
     return place - int(place)
+
+
+def scaled(size: float, solids: list[Array]) -> list[Array]:
+    """Give an object that was built with a length of 1 its size in metres."""
+    return [size * solid for solid in solids]

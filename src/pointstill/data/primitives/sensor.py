@@ -1,4 +1,4 @@
-"""A depth camera: it sees the near side of things, with noise, and the less the farther away."""
+"""A depth camera: sees the near side of things, partly hidden, and less and worse from afar."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,10 @@ LEAST_POINTS = 128
 """The camera steps nearer until it sees as many."""
 STEP = 0.8
 """A pixel's width after a step, in widths before."""
+EDGE = 0.1
+"""Gap in depth that makes an edge, in radii of the object's bounding sphere."""
+FLYING = 0.25
+"""Fraction of the pixels on an edge that lie between the near and the far surface."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ def look(points: Array, normals: Array, view: View, key: str) -> Array:
         key: names the draws of the noise.
 
     Returns:
-        (m, 3) seen points, in the frame of `points`; m is `LEAST_POINTS` or more.
+        (m, 3) seen points, in the frame of `points`; m is `LEAST_POINTS` or more, if the surface
+        has as many there.
     """
     middle, radius = _sphere(points)
     ahead, right, above = _axes(view)
@@ -72,26 +77,26 @@ def look(points: Array, normals: Array, view: View, key: str) -> Array:
     ray = ray[dot(normals, ray) < 0]  # the near side
     depth = dot(ray, ahead)
     across, up = dot(ray, right) / depth, dot(ray, above) / depth
-    if view.hidden > 0:  # a straight edge cuts the picture
-        side = across * cosine(view.tilt) + up * sine(view.tilt)
-        open_ = side >= np.sort(side)[int(view.hidden * len(side))]
-        ray, depth, across, up = ray[open_], depth[open_], across[open_], up[open_]
+    # Something in front hides all on one side of a straight edge.
+    side = across * cosine(view.tilt) + up * sine(view.tilt)
+    clear = side >= np.sort(side)[int(view.hidden * len(side))]
+    ray, depth, across, up = ray[clear], depth[clear], across[clear], up[clear]
 
     pixel = view.pixel / view.distance
     near, far, seen = _nearest(across, up, depth, pixel)
-    while len(seen) * (1 - view.lost) < LEAST_POINTS:
+    while len(seen) < min(LEAST_POINTS / (1 - view.lost), len(depth)):
         pixel *= STEP
         near, far, seen = _nearest(across, up, depth, pixel)
 
     u = uniforms(key, 7 * len(seen)).reshape(7, -1)
     # Pixels on an edge often mix the near surface with the one behind it ("flying pixels").
     gap = far[seen] - near[seen]
-    flying = (gap > 0.1 * radius) & (u[4] < 0.25)
+    flying = (gap > EDGE * radius) & (u[4] < FLYING)
     reach = near[seen] + np.where(flying, u[5] * gap, 0)
     reach = reach + view.noise * radius * gaussian(u[:4])
     cloud = eye + ray[seen] * (reach / depth[seen])[:, None]
-    answered = max(LEAST_POINTS, int(len(seen) * (1 - view.lost)))
-    return np.asarray(cloud[np.argsort(u[6], kind="stable")[:answered]])
+    answers = max(LEAST_POINTS, int(len(seen) * (1 - view.lost)))
+    return np.asarray(cloud[np.argsort(u[6], kind="stable")[:answers]])
 
 
 def _sphere(points: Array) -> tuple[Array, float]:

@@ -16,10 +16,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arithmetic import Array, circle, cosine, cross, dot, sine, unit
 
+Point = tuple[float, float, float]
 Pairs = Sequence[tuple[float, float]]
 
 
-def _loft(rings: Array, first: ArrayLike, last: ArrayLike) -> Array:
+def loft(sections: Sequence[Sequence[Point]] | Array) -> Array:
+    """Join sections of equally many corners, closed in the middle of the first and last."""
+    rings = np.array(sections, np.float64)
+    ends = rings[[0, -1]]
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    return _closed(rings, *((low + high) / 2))
+
+
+def _closed(rings: Array, first: ArrayLike, last: ArrayLike) -> Array:
     """Close a stack of rings (K, S, 3) with the points `first` and `last`, (3,)."""
     solid = np.empty((len(rings) + 2, *rings.shape[1:]))
     solid[0], solid[1:-1], solid[-1] = first, rings, last
@@ -31,26 +40,22 @@ def box(
 ) -> Array:
     """A box that stands on (x, y, z), the centre of its base."""
     face = (width, y - depth / 2, y + depth / 2)
-    return frustum(face, face, z, z + height, x)
+    return frustum(face, face, z, height, x)
 
 
 def frustum(
     base: tuple[float, float, float],
     top: tuple[float, float, float],
-    bottom: float,
+    z: float,
     height: float,
     x: float = 0,
 ) -> Array:
-    """A box with another top: `base` and `top` are (width, y in front, y at the back).
-
-    The base lies at z = `bottom`, the top at z = `height`.
-    """
-    rings, ends = [], []
-    for (width, front, back), z in ((base, bottom), (top, height)):
+    """A box with another top, its base at z; `base` and `top`: (width, y in front, y behind)."""
+    sections = []
+    for (width, near, far), up in ((base, z), (top, z + height)):
         left, right = x - width / 2, x + width / 2
-        rings.append([(left, front, z), (right, front, z), (right, back, z), (left, back, z)])
-        ends.append((x, (front + back) / 2, z))
-    return _loft(np.array(rings, np.float64), *ends)
+        sections.append([(left, near, up), (right, near, up), (right, far, up), (left, far, up)])
+    return loft(sections)
 
 
 def lathe(
@@ -66,7 +71,7 @@ def lathe(
     rings[..., 0] = x + line[:, :1] * ring[:, 0]
     rings[..., 1] = y + line[:, :1] * ring[:, 1] * squash
     rings[..., 2] = z + line[:, 1:]
-    return _loft(rings, (x, y, z + profile[0][1]), (x, y, z + profile[-1][1]))
+    return _closed(rings, (x, y, z + profile[0][1]), (x, y, z + profile[-1][1]))
 
 
 def cylinder(
@@ -86,7 +91,7 @@ def ellipsoid(
 
 
 def tube(
-    path: Sequence[tuple[float, float, float]] | Array,
+    path: Sequence[Point] | Array,
     radius: float | Sequence[float],
     flat: float = 1,
     across: str = "x",
@@ -107,10 +112,10 @@ def tube(
     size = np.broadcast_to(np.asarray(radius, np.float64), len(line))[:, None, None]
     c, s = circle(sides)[:, 0, None], circle(sides)[:, 1, None]
     rings = line[:, None] + size * (c * flat * thin[:, None] + s * wide[:, None])
-    return _loft(rings, line[0], line[-1])
+    return _closed(rings, line[0], line[-1])
 
 
-def rod(start: tuple[float, float, float], end: tuple[float, float, float], radius: float) -> Array:
+def rod(start: Point, end: Point, radius: float) -> Array:
     """A straight round bar between two points."""
     lengths = [abs(b - a) for a, b in zip(start, end, strict=True)]
     return tube([start, end], radius, across="xyz"[lengths.index(min(lengths))])
@@ -131,13 +136,9 @@ def hoop(radius: float, thickness: float, x: float, y: float, z: float, sides: i
 
 def wheel(radius: float, width: float, x: float, y: float) -> Array:
     """A solid wheel on the ground at (x, y), its axle along x."""
-    return tube([(x - width / 2, y, radius), (x + width / 2, y, radius)], radius, across="y",
-                sides=16)  # fmt: skip
-
-
-def section_loft(sections: Sequence[Sequence[tuple[float, float, float]]]) -> Array:
-    """Join given sections, each of equally many (x, y, z) corners around a middle."""
-    return _capped(np.array(sections, np.float64))
+    return tube(
+        [(x - width / 2, y, radius), (x + width / 2, y, radius)], radius, across="y", sides=16
+    )
 
 
 def side(outline: Pairs, width: float, x: float = 0) -> Array:
@@ -146,7 +147,7 @@ def side(outline: Pairs, width: float, x: float = 0) -> Array:
     rings = np.empty((2, len(flat), 3))
     rings[..., 1:] = flat
     rings[0, :, 0], rings[1, :, 0] = x - width / 2, x + width / 2
-    return _capped(rings)
+    return loft(rings)
 
 
 def front(outline: Pairs | Array, depth: float, y: float = 0) -> Array:
@@ -155,13 +156,7 @@ def front(outline: Pairs | Array, depth: float, y: float = 0) -> Array:
     rings = np.empty((2, len(flat), 3))
     rings[..., ::2] = flat
     rings[0, :, 1], rings[1, :, 1] = y + depth / 2, y - depth / 2
-    return _capped(rings)
-
-
-def _capped(rings: Array) -> Array:
-    """Close a stack of rings in the middles of the bounding boxes of its ends."""
-    middle = (rings.min(axis=1) + rings.max(axis=1)) / 2
-    return _loft(rings, middle[0], middle[-1])
+    return loft(rings)
 
 
 def move(solid: Array, x: float = 0, y: float = 0, z: float = 0) -> Array:

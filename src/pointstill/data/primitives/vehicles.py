@@ -1,154 +1,95 @@
-"""Vehicles: aeroplane, bicycle, car; they look towards -y."""
+"""Vehicles: aeroplane, bicycle, car. They look towards -y."""
 
 from .arithmetic import Array, rotate
-from .grammar import Grammar
+from .grammar import Grammar, scaled
 from .solids import (
+    Point,
     box,
     ellipsoid,
     frustum,
     hoop,
+    loft,
     move,
     rod,
-    section_loft,
     side,
     tube,
     wheel,
 )
 
 
-def _wing(
-    span: float, root: float, tip: float, sweep: float, y: float, z: float, rise: float
+def _aerofoil(x: float, y: float, z: float, chord: float) -> list[Point]:
+    """A section across x, of a wing with its middle at (x, y, z)."""
+    half, thick = chord / 2, 0.06 * chord
+    return [(x, y + half, z), (x, y, z + thick), (x, y - half, z), (x, y, z - thick)]
+
+
+def _wings(
+    y: float, z: float, span: float, root: float, tip: float, sweep: float, rise: float = 0
 ) -> Array:
     """Both wings in one: chords `root` and `tip`, the tips `sweep` behind and `rise` above."""
-    sections = []
-    for x, chord, back, up in (
-        (-span / 2, tip, sweep, rise),
-        (0.0, root, 0.0, 0.0),
-        (span / 2, tip, sweep, rise),
-    ):
-        middle, thick = y + back, 0.06 * chord
-        sections.append(
-            [
-                (x, middle + chord / 2, z + up),
-                (x, middle, z + up + thick),
-                (x, middle - chord / 2, z + up),
-                (x, middle, z + up - thick),
-            ]
-        )
-    return section_loft(sections)
+    left, right = (_aerofoil(i * span / 2, y + sweep, z + rise, tip) for i in (-1, 1))
+    return loft([left, _aerofoil(0, y, z, root), right])
 
 
-def _fin(
-    height: float, root: float, tip: float, sweep: float, x: float, y: float, z: float
-) -> Array:
-    """An upright fin from z = `z`."""
-    sections = []
-    for up, chord, back in ((0.0, root, 0.0), (height, tip, sweep)):
-        middle, thick = y + back, 0.05 * chord
-        sections.append(
-            [
-                (x + thick, middle, z + up),
-                (x, middle + chord / 2, z + up),
-                (x - thick, middle, z + up),
-                (x, middle - chord / 2, z + up),
-            ]
-        )
-    return section_loft(sections)
+def _fin(x: float, y: float, z: float, height: float, root: float, tip: float) -> Array:
+    """An upright fin on (x, y, z), swept back."""
+    lying = loft([_aerofoil(0, 0, 0, root), _aerofoil(height, 0.5 * height, 0, tip)])
+    return move(rotate(lying, -0.25, "y"), x, y, z)
 
 
 def aeroplane(
-    variant: str, length: float, girth: float, span: float, chord: float, taper: float,
-    sweep: float, tail: float, fin: float, rise: float,
-) -> list[Array]:  # fmt: skip
-    """A fuselage with wings and a tail; all but `length` are fractions of it."""
-    body = girth * length
-    z = body * 2.2
-    nose, rear = -length / 2, length / 2
-    places = [
-        (rear, 0.15),
-        (rear * 0.6, 0.6),
-        (rear * 0.2, 1.0),
-        (nose * 0.6, 1.0),
-        (nose * 0.88, 0.7),
-        (nose, 0.15),
+    variant: str,
+    length: float,
+    girth: float,
+    span: float,
+    chord: float,
+    taper: float,
+    sweep: float,
+    tail: float,
+    fin: float,
+    rise: float,
+) -> list[Array]:
+    """A fuselage with wings and a tail.
+
+    `length` in metres, `girth`, `span`, `chord` and `fin` (its height) in lengths, `taper` in
+    chords, `sweep`, `tail` (its span) and `rise` in spans.
+    """
+    body, z, stern = girth, 2.2 * girth, 0.41
+    high, back = z + 0.5 * body, sweep * span / 2
+    stations = [(0.5, 0.15), (0.3, 0.6), (0.1, 1), (-0.3, 1), (-0.44, 0.7), (-0.5, 0.15)]
+    spine = [(0, y, z + body * (0.5 * (1 - r) if y > 0 else 0)) for y, r in stations]
+    parts = [
+        tube(spine, [body * r for _, r in stations], sides=14),
+        _wings(stern, high, tail * span, 0.55 * chord, 0.35 * chord, back * tail),
     ]
-    path = [(0.0, y, z + body * (0.5 * (1 - w) if y > 0 else 0)) for y, w in places]
-    parts = [tube(path, [body * w for _, w in places], across="x", sides=14)]
-    wide, root = span * length, chord * length
-    back = sweep * wide / 2
-    high = z + body * 0.5
-    stern = rear - 0.09 * length
-    parts.append(_wing(tail * wide, root * 0.55, root * 0.35, back * tail, stern, high, 0))
     if variant == "airliner":
+        parts.append(_wings(-0.02, z - 0.4 * body, span, chord, taper * chord, back, rise * span))
+        parts.append(_fin(0, stern - 0.03, high, fin, 0.7 * chord, 0.4 * chord))
+        for i in (-1, 1):
+            x, y, low = i * span * 0.17, back * 0.34 - 0.12, z - 0.9 * body
+            nacelle = [(x, y + 0.06, low), (x, y, low), (x, y - 0.06, low)]
+            parts.append(tube(nacelle, [0.3 * body, 0.5 * body, 0.42 * body], sides=10))
+    elif variant == "propeller":
+        wide = (0.5 + 0.5 * taper) * chord
         parts.append(
-            _wing(wide, root, root * taper, back, -0.02 * length, z - 0.4 * body, rise * wide)
+            _wings(-0.08, z + 0.95 * body, span, 0.9 * chord, wide, 0.15 * back, rise * span / 2)
         )
+        parts.append(_fin(0, stern, high, 0.8 * fin, 0.7 * chord, 0.4 * chord))
+        parts.append(ellipsoid(0.25 * body, 0.5 * body, y=-0.5, z=z - 0.25 * body))
+        parts.append(box(0.22 * body, 0.05 * body, 3.6 * body, y=-0.5, z=z - 1.8 * body))
+        for i in (-1, 1):
+            hub = (i * 1.6 * body, -0.12, 0.5 * body)
+            parts.append(rod((i * 0.6 * body, -0.12, z - 0.6 * body), hub, 0.1 * body))
+            parts.append(wheel(0.5 * body, 0.3 * body, i * 1.6 * body, -0.12))
+    else:  # "fighter": delta wings, twin fins, a canopy
         parts.append(
-            _fin(
-                fin * length,
-                root * 0.7,
-                root * 0.4,
-                fin * length * 0.6,
-                0,
-                stern - 0.03 * length,
-                high,
-            )
+            _wings(0.06, z, 0.75 * span, 2.2 * chord, taper * chord, 0.2 * span + 0.3 * back)
         )
         for i in (-1, 1):
-            x, y = i * wide * 0.17, back * 0.34 - 0.12 * length
-            low = z - 0.9 * body
-            parts.append(
-                tube(
-                    [(x, y + 0.06 * length, low), (x, y, low), (x, y - 0.06 * length, low)],
-                    [0.3 * body, 0.5 * body, 0.42 * body],
-                    sides=10,
-                )
-            )
-    elif variant == "propeller":
-        parts.append(
-            _wing(
-                wide,
-                root * 0.9,
-                root * 0.75,
-                back * 0.15,
-                -0.08 * length,
-                z + body * 0.95,
-                rise * wide * 0.5,
-            )
-        )
-        parts.append(
-            _fin(fin * length * 0.8, root * 0.7, root * 0.4, fin * length * 0.3, 0, stern, high)
-        )
-        parts.append(ellipsoid(0.25 * body, 0.5 * body, 0, nose, z - 0.25 * body))
-        blade = move(box(0.22 * body, 0.05 * body, 3.6 * body, z=-1.8 * body), 0, nose, z)
-        parts.append(blade)
-        parts += [
-            rod(
-                (i * 0.6 * body, -0.12 * length, z - 0.6 * body),
-                (i * 1.6 * body, -0.12 * length, 0.4 * body),
-                0.1 * body,
-            )
-            for i in (-1, 1)
-        ]
-        parts += [wheel(0.5 * body, 0.3 * body, i * 1.6 * body, -0.12 * length) for i in (-1, 1)]
-    else:  # "fighter": a delta wing and twin fins
-        parts.append(
-            _wing(wide * 0.75, root * 2.2, root * 0.6, wide * 0.2 + back * 0.3, 0.06 * length, z, 0)
-        )
-        parts += [
-            _fin(
-                fin * length * 0.8,
-                root * 0.8,
-                root * 0.4,
-                fin * length * 0.5,
-                i * 1.1 * body,
-                stern - 0.08 * length,
-                z + 0.2 * body,
-            )
-            for i in (-1, 1)
-        ]
-        parts.append(ellipsoid(0.55 * body, 0.9 * body, 0, nose * 0.45, z + 0.5 * body, 2.6))
-    return parts
+            low = z + 0.2 * body
+            parts.append(_fin(i * 1.1 * body, 0.33, low, 0.8 * fin, 0.8 * chord, 0.4 * chord))
+        parts.append(ellipsoid(0.55 * body, 0.9 * body, y=-0.22, z=z + 0.5 * body, squash=2.6))
+    return scaled(length, parts)
 
 
 AEROPLANE = Grammar(
@@ -169,66 +110,59 @@ AEROPLANE = Grammar(
 
 
 def bicycle(
-    variant: str, radius: float, base: float, tyre: float, pipe: float, saddle: float, bar: float,
-    rake: float, grip: float,
-) -> list[Array]:  # fmt: skip
-    """Two spoked wheels, a frame, a saddle and a handlebar."""
+    variant: str,
+    radius: float,
+    base: float,
+    tyre: float,
+    pipe: float,
+    saddle: float,
+    bar: float,
+    rake: float,
+    grip: float,
+) -> list[Array]:
+    """Two spoked wheels, a frame, a saddle and a handlebar.
+
+    All in metres: `radius` of the wheels, `base` between their hubs, `tyre` and `pipe` (radii),
+    heights of `saddle` and handle`bar`, `rake` of the fork, width of the `grip`.
+    """
     fore, aft = -base / 2, base / 2
-    hub_f, hub_r = (0.0, fore, radius), (0.0, aft, radius)
+    front_hub, rear_hub = (0.0, fore, radius), (0.0, aft, radius)
     crank = (0.0, aft - 0.43, radius - 0.04)
     seat = (0.0, crank[1] + 0.14, saddle - 0.12)
-    head = (0.0, fore + rake, bar - 0.12)
-    crown = (0.0, fore + rake * 0.7, bar - 0.3)
-    parts = [hoop(radius - tyre, tyre, 0, y, radius) for y in (fore, aft)]
+    head, crown = (0.0, fore + rake, bar - 0.12), (0.0, fore + 0.7 * rake, bar - 0.3)
+    half, sit, steer = grip / 2, seat[1], fore + rake
+    parts = []
     for y in (fore, aft):
-        spokes = [rod((0, 0, -radius + tyre), (0, 0, radius - tyre), 0.006) for _ in range(4)]
-        parts += [move(rotate(s, i / 8, "x"), 0, y, radius) for i, s in enumerate(spokes)]
+        rim = radius - tyre
+        parts.append(hoop(rim, tyre, 0, y, radius))
+        spoke = rod((0, 0, -rim), (0, 0, rim), 0.006)
+        parts += [move(rotate(spoke, i / 8, "x"), 0, y, radius) for i in range(4)]
         parts.append(rod((-0.05, y, radius), (0.05, y, radius), 0.025))
-    if variant == "diamond":
-        bars = [(seat, head), (crank, crown), (crank, seat)]
-    else:  # "step-through": both bars low
-        low = (0.0, seat[1] - 0.06, (crank[2] + seat[2]) / 2)
-        bars = [(low, crown), (crank, crown), (crank, seat)]
-    parts += [rod(a, b, pipe) for a, b in bars]
-    parts += [rod(a, hub_r, pipe * 0.6) for a in (seat, crank)]
-    parts += [rod(head, hub_f, pipe * 0.8), rod(seat, (0, seat[1] + 0.03, saddle), pipe * 0.8)]
-    parts.append(rod(head, (0, head[1] + 0.02, bar), pipe * 0.7))
-    parts.append(
-        frustum(
-            (0.05, seat[1] - 0.14, seat[1] + 0.14),
-            (0.13, seat[1], seat[1] + 0.16),
-            saddle - 0.02,
-            saddle + 0.04,
-        )
-    )
-    half = grip / 2
-    if variant == "diamond":
-        parts.append(rod((-half, head[1], bar), (half, head[1], bar), 0.016))
-    else:  # swept back, with a basket
-        line = [
-            (-half, head[1] + 0.2, bar + 0.05),
-            (-half * 0.8, head[1], bar),
-            (half * 0.8, head[1], bar),
-            (half, head[1] + 0.2, bar + 0.05),
-        ]
-        parts.append(tube(line, 0.016, across="z"))
-        parts.append(
-            frustum(
-                (0.26, fore - 0.18, fore + 0.06),
-                (0.34, fore - 0.22, fore + 0.08),
-                bar - 0.3,
-                bar - 0.06,
-            )
-        )
-        parts.append(box(0.12, 0.34, 0.015, 0, aft, 2 * radius + 0.03))
+    top = seat if variant == "diamond" else (0.0, sit - 0.06, (crank[2] + seat[2]) / 2)
     parts += [
-        rod(
-            (i * 0.05, crank[1], crank[2]),
-            (i * 0.1, crank[1] - i * 0.12, crank[2] - i * 0.1),
-            0.014,
-        )
-        for i in (-1, 1)
+        rod(top, head if variant == "diamond" else crown, pipe),
+        rod(crank, crown, pipe),
+        rod(crank, seat, pipe),
+        rod(seat, rear_hub, 0.6 * pipe),
+        rod(crank, rear_hub, 0.6 * pipe),
+        rod(head, front_hub, 0.8 * pipe),
+        rod(seat, (0, sit + 0.03, saddle), 0.8 * pipe),
+        rod(head, (0, steer + 0.02, bar), 0.7 * pipe),
+        frustum((0.04, sit - 0.1, sit + 0.12), (0.14, sit - 0.12, sit + 0.15), saddle - 0.02, 0.06),
     ]
+    for i in (-1, 1):  # pedals
+        parts.append(
+            rod((i * 0.05, *crank[1:]), (i * 0.1, crank[1] - i * 0.12, crank[2] - i * 0.1), 0.014)
+        )
+    if variant == "diamond":
+        parts.append(rod((-half, steer, bar), (half, steer, bar), 0.016))
+    else:  # "step-through": a swept handlebar, a basket, a rack
+        swept = [(0.8 * half, steer, bar), (half, steer + 0.2, bar + 0.05)]
+        line = [(-x, y, z) for x, y, z in reversed(swept)] + swept
+        parts.append(tube(line, 0.016, across="z"))
+        brim, floor = (0.34, fore - 0.22, fore + 0.08), (0.26, fore - 0.18, fore + 0.06)
+        parts.append(frustum(floor, brim, bar - 0.3, 0.24))
+        parts.append(box(0.12, 0.34, 0.015, y=aft, z=2 * radius + 0.03))
     return parts
 
 
@@ -249,53 +183,50 @@ BICYCLE = Grammar(
 
 
 def car(
-    variant: str, length: float, width: float, height: float, waist: float, bonnet: float,
-    rake: float, tuck: float, tyre: float, clear: float,
-) -> list[Array]:  # fmt: skip
-    """A body with a glazed cabin on four wheels; `waist`, `bonnet` are fractions of the whole."""
+    variant: str,
+    length: float,
+    width: float,
+    height: float,
+    waist: float,
+    bonnet: float,
+    rake: float,
+    tuck: float,
+    tyre: float,
+    clear: float,
+) -> list[Array]:
+    """A body with a cabin on four wheels.
+
+    In metres, but for `waist` (height of the body without the cabin) in heights, `bonnet` in
+    lengths and `tuck` (width of the roof) in widths.
+    """
     nose, rear = -length / 2, length / 2
-    belt = clear + waist * (height - clear)
-    hood = nose + bonnet * length
+    belt, hood = clear + waist * (height - clear), nose + bonnet * length
+    sill = [(nose, clear), (rear, clear)]
     parts = []
     if variant == "van":  # one box with a short, steep nose
-        shell = [
-            (nose, clear),
-            (rear, clear),
-            (rear, height * 1.2),
-            (hood - 0.1, height * 1.2),
-            (nose + 0.12, belt),
-        ]
-        parts.append(side(shell, width))
-    else:
-        drop = 0.3 * (belt - clear)
-        shell = [
-            (nose, clear),
-            (rear, clear),
-            (rear, belt),
-            (hood, belt),
-            (nose + 0.06, belt - drop),
-        ]
-        parts.append(side(shell, width))
-        tail = {
-            "saloon": rear - 0.17 * length,
-            "hatchback": rear - 0.02 * length,
-            "pickup": nose + 0.62 * length,
-        }
-        back = tail[variant]
-        slope = {"saloon": rake * 1.1, "hatchback": rake * 0.5, "pickup": rake * 0.2}[variant]
-        parts.append(
-            frustum((width, hood, back), (width * tuck, hood + rake, back - slope), belt, height)
+        roof, bulk = 1.2 * height, side([*sill, (rear, belt), (nose, belt)], width)
+        cabin = frustum(
+            (width, nose, rear), (tuck * width, hood - 0.3 * rake, rear), belt, roof - belt
         )
-        if variant == "pickup":  # a bed with side walls
-            bed = rear - back
-            parts += [
-                box(0.06, bed, 0.25, i * (width / 2 - 0.03), back + bed / 2, belt) for i in (-1, 1)
-            ]
-            parts.append(box(width, 0.06, 0.25, 0, rear - 0.03, belt))
+        parts += [bulk, cabin]
+    else:
+        lip = 0.7 * belt + 0.3 * clear
+        parts.append(side([*sill, (rear, belt), (hood, belt), (nose + 0.06, lip)], width))
+        back, slope = {
+            "saloon": (rear - 0.17 * length, 1.1 * rake),
+            "hatchback": (rear - 0.02 * length, 0.5 * rake),
+            "pickup": (nose + 0.62 * length, 0.2 * rake),
+        }[variant]
+        roof_line = (tuck * width, hood + rake, back - slope)
+        parts.append(frustum((width, hood, back), roof_line, belt, height - belt))
+        if variant == "pickup":
+            middle, bed = (back + rear) / 2, rear - back
+            parts += [box(0.06, bed, 0.25, i * (width / 2 - 0.03), middle, belt) for i in (-1, 1)]
+            parts.append(box(width, 0.06, 0.25, y=rear - 0.03, z=belt))
     for i in (-1, 1):
-        parts += [wheel(tyre, 0.22, i * (width / 2 - 0.09), j * length * 0.31) for j in (-1, 1)]
-        parts.append(box(0.18, 0.1, 0.13, i * (width / 2 + 0.1), hood + 0.2, belt))
-    parts += [box(width * 0.96, 0.12, 0.18, 0, y, clear + 0.08) for y in (nose, rear)]
+        parts += [wheel(tyre, 0.22, i * (width / 2 - 0.09), j * 0.31 * length) for j in (-1, 1)]
+        parts.append(box(0.18, 0.1, 0.13, i * (width / 2 + 0.1), hood + 0.2, belt))  # a mirror
+    parts += [box(0.96 * width, 0.12, 0.18, y=y, z=clear + 0.08) for y in (nose, rear)]
     return parts
 
 

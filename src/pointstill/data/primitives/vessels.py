@@ -1,53 +1,54 @@
 """Vessels: bottle, bowl, mug, and the plant in its pot."""
 
 from .arithmetic import Array, cosine, rotate, sine
-from .grammar import Grammar, scatter
+from .grammar import Grammar, scaled, scatter
 from .solids import cylinder, ellipsoid, lathe, tube
 
 
 def bottle(
-    variant: str, height: float, radius: float, neck: float, collar: float, shoulder: float,
-    cap: float, waist: float,
-) -> list[Array]:  # fmt: skip
-    """A closed body with a narrow neck; all but `height` are fractions of it, or of the radius."""
-    wide = radius * height
-    thin = neck * wide
-    rise = height * (1 - collar)  # where the neck begins
-    below = rise - shoulder * height
-    if variant == "round shoulder":
+    variant: str,
+    height: float,
+    radius: float,
+    neck: float,
+    collar: float,
+    shoulder: float,
+    cap: float,
+    waist: float,
+) -> list[Array]:
+    """A closed body with a narrow neck.
+
+    `height` in metres, `radius`, `collar` (length of the neck) and `shoulder` in heights, `neck`
+    and `waist` in radii, `cap` in radii of the neck.
+    """
+    thin, rise = neck * radius, 1 - collar
+    below = rise - shoulder  # where the shoulder begins
+    squash = 1.0
+    if variant == "round":
         arc = [i / 24 for i in range(1, 7)]
-        curve = [(thin + (wide - thin) * cosine(t), below + (rise - below) * sine(t))
-                 for t in arc]  # fmt: skip
+        upper = [(thin + (radius - thin) * cosine(t), below + shoulder * sine(t)) for t in arc]
     elif variant == "sloped":
-        below = below * 0.85
-        curve = [
-            (wide * 0.8, below + (rise - below) * 0.3),
-            (wide * 0.45 + thin * 0.3, below + (rise - below) * 0.65),
-            (thin, rise),
-        ]
+        below *= 0.85
+        run = rise - below
+        bend = 0.45 * radius + 0.3 * thin
+        upper = [(0.8 * radius, below + 0.3 * run), (bend, below + 0.65 * run), (thin, rise)]
     else:
-        curve = [(thin, rise)]
-    flank = [(wide * 0.9, 0.0), (wide, 0.04 * height), (wide * waist, below * 0.5), (wide, below)]
-    if variant == "flask":  # flattened, with hard shoulders
-        flank[2] = (wide, below * 0.5)
-    squash = 0.3 + 0.4 * waist if variant == "flask" else 1
-    parts = [lathe(flank + curve, squash=squash)]
-    parts.append(cylinder(thin, height - rise, z=rise))
-    lid = 0.06 * height
+        upper = [(thin, rise)]
+    if variant == "flask":
+        squash, waist = 0.4 * waist + 0.3, 1.0
+    lower = [(0.9 * radius, 0.0), (radius, 0.04), (waist * radius, 0.5 * below), (radius, below)]
+    parts = [lathe(lower + upper, squash=squash), cylinder(thin, collar, z=rise)]
     if variant == "dispenser":
-        parts.append(cylinder(thin * 0.4, 0.5 * collar * height + lid, z=height))
-        top = height + 0.5 * collar * height + lid
-        parts.append(
-            tube([(0, thin, top), (0, -wide * 0.9, top), (0, -wide * cap, top - lid)], thin * 0.35)
-        )
+        top = 1.06 + 0.5 * collar
+        spout = [(0, thin, top), (0, -0.9 * radius, top), (0, -cap * radius, top - 0.06)]
+        parts += [cylinder(0.4 * thin, top - 1, z=1), tube(spout, 0.35 * thin)]
     else:
-        parts.append(cylinder(thin * cap, lid, z=height - lid * 0.8))
-    return parts
+        parts.append(cylinder(cap * thin, 0.06, z=0.95))
+    return scaled(height, parts)
 
 
 BOTTLE = Grammar(
     bottle,
-    ("round shoulder", "sloped", "flask", "dispenser"),
+    ("round", "sloped", "flask", "dispenser"),
     {
         "height": (0.16, 0.34),
         "radius": (0.11, 0.2),
@@ -61,22 +62,36 @@ BOTTLE = Grammar(
 
 
 def bowl(
-    variant: str, radius: float, depth: float, foot: float, stand: float, wall: float, flare: float,
-) -> list[Array]:  # fmt: skip
-    """An open vessel, wider than deep; all but `radius` are fractions of it."""
-    deep, base, thick = depth * radius, foot * radius, wall * radius
-    turns = [i / 32 for i in range(9)]
+    variant: str,
+    radius: float,
+    depth: float,
+    foot: float,
+    stand: float,
+    wall: float,
+    flare: float,
+    oval: float,
+) -> list[Array]:
+    """An open vessel, wider than deep.
+
+    `radius` in metres, all others in radii: `foot` is the radius of the foot, `stand` its height,
+    `flare` how far the brim is turned outwards, `oval` the radius from front to back.
+    """
+    arc = [i / 32 for i in range(9)]
     if variant == "conical":
-        outer = [(base + (radius - base) * i / 4, deep * i / 4) for i in range(5)]
-    elif variant == "flared":  # a brim turned outwards
-        outer = [(base + (radius * 0.75 - base) * sine(t), deep * (1 - cosine(t))) for t in turns]
-        outer.append((radius * (1 + flare), deep * 1.08))
-    else:  # "round"
-        outer = [(base + (radius - base) * sine(t), deep * (1 - cosine(t))) for t in turns]
-    inner = [(max(r - thick, 0.0), z + thick * (1 - z / deep)) for r, z in reversed(outer)]
-    parts = [lathe(outer + inner, z=stand * radius, sides=28)]
-    parts.append(lathe([(base, 0), (base * 0.95, stand * radius + 0.3 * thick)]))
-    return parts
+        outer = [(foot + (1 - foot) * i / 4, depth * i / 4) for i in range(5)]
+    else:
+        reach = 1.0 if variant == "round" else 0.75
+        outer = [(foot + (reach - foot) * sine(t), depth * (1 - cosine(t))) for t in arc]
+    if variant != "round":
+        outer.append((1 + flare, 1.08 * depth))
+    inner = [(r - wall, z + wall * max(0.0, 1 - z / depth)) for r, z in reversed(outer)]
+    return scaled(
+        radius,
+        [
+            lathe(outer + inner, z=stand, sides=28, squash=oval),
+            lathe([(foot, 0), (0.95 * foot, stand + 0.3 * wall)], squash=oval),
+        ],
+    )
 
 
 BOWL = Grammar(
@@ -89,51 +104,42 @@ BOWL = Grammar(
         "stand": (0.04, 0.18),
         "wall": (0.03, 0.08),
         "flare": (0.0, 0.15),
+        "oval": (0.85, 1.0),
     },
 )
 
 
 def mug(
-    variant: str, radius: float, height: float, wall: float, taper: float, grip: float, reach: float,
-    place: float, thick: float,
-) -> list[Array]:  # fmt: skip
-    """An open cup with a handle; all but `radius` are fractions of it, or of the height."""
-    high, skin = height * radius, wall * radius
-    foot = radius * taper
-    if variant == "straight":
-        outer = [(foot, 0.0), (radius, high)]
-    elif variant == "round":
-        outer = [
-            (foot * 0.75, 0.0),
-            (radius * 0.98, high * 0.35),
-            (radius, high * 0.6),
-            (radius * 0.95, high),
-        ]
-    else:  # "footed": a waist above the foot
-        outer = [
-            (foot, 0.0),
-            (foot * 0.8, high * 0.12),
-            (radius * 0.85, high * 0.35),
-            (radius, high),
-        ]
-    inner = [(r - skin, max(z, 2 * skin)) for r, z in reversed(outer)]
-    parts = [lathe(outer + inner)]
-    # The handle: an arc from the upper to the lower wall, at the front.
-    half = grip * high / 2
-    turns = [i / 20 - 0.25 for i in range(11)]
-    path = [
-        (0.0, -radius * (0.88 + reach * cosine(t)), place * high + half * sine(t)) for t in turns
-    ]
-    if variant == "footed":  # a D with corners instead
-        y = -radius * (0.9 + reach)
-        path = [
-            (0.0, -radius * 0.8, place * high - half),
-            (0.0, y, place * high - half),
-            (0.0, y, place * high + half),
-            (0.0, -radius * 0.8, place * high + half),
-        ]
-    parts.append(tube(path, thick * radius))
-    return parts
+    variant: str,
+    radius: float,
+    height: float,
+    wall: float,
+    taper: float,
+    grip: float,
+    reach: float,
+    place: float,
+    thick: float,
+) -> list[Array]:
+    """An open cup with a handle in front.
+
+    `radius` in metres, `height`, `wall`, `taper` (radius of the foot), `reach` and `thick` (of the
+    handle) in radii, `grip` (height of the handle) and `place` (its middle) in heights.
+    """
+    profile = {
+        "straight": [(taper, 0.0), (1.0, 1.0)],
+        "round": [(0.75 * taper, 0.0), (0.98, 0.35), (1.0, 0.6), (0.95, 1.0)],
+        "footed": [(taper, 0.0), (0.8 * taper, 0.12), (0.85, 0.35), (1.0, 1.0)],
+    }[variant]
+    outer = [(r, z * height) for r, z in profile]
+    inner = [(r - wall, max(z, 2 * wall)) for r, z in reversed(outer)]
+    middle, half = place * height, grip * height / 2
+    if variant == "footed":  # a handle with corners
+        corners = [(0.8, -1), (0.9 + reach, -1), (0.9 + reach, 1), (0.8, 1)]
+        line = [(0, -y, middle + i * half) for y, i in corners]
+    else:
+        arc = [i / 20 - 0.25 for i in range(11)]
+        line = [(0, -0.88 - reach * cosine(t), middle + half * sine(t)) for t in arc]
+    return scaled(radius, [lathe(outer + inner), tube(line, thick)])
 
 
 MUG = Grammar(
@@ -153,84 +159,63 @@ MUG = Grammar(
 
 
 def plant(
-    variant: str, pot: float, height: float, taper: float, rim: float, spread: float, leaf: float,
-    droop: float, phase: float,
-) -> list[Array]:  # fmt: skip
-    """Something green in a pot; all but `height` are fractions of it."""
-    tall, wide = pot * height, pot * height * 0.62
-    edge = rim * tall
-    parts = [
-        lathe(
-            [
-                (wide * taper, 0),
-                (wide, tall - edge),
-                (wide * 1.1, tall - edge),
-                (wide * 1.1, tall),
-                (wide * 0.95, tall),
-                (wide * 0.9, tall * 0.85),
-            ]
-        )
-    ]
-    crown, grow = spread * height, height - tall
-    if variant == "leaves":  # long blades that arch outwards
+    variant: str,
+    height: float,
+    pot: float,
+    taper: float,
+    rim: float,
+    spread: float,
+    leaf: float,
+    droop: float,
+    phase: float,
+) -> list[Array]:
+    """Something green in a pot.
+
+    `height` in metres, `pot` (its height), `spread` of the crown and `leaf` (half its width) in
+    heights, `taper` (radius of the foot) in radii of the pot, `rim` in heights of the pot;
+    `droop` bends leaves and branches, `phase` places them.
+    """
+    wide, edge, soil = 0.62 * pot, (1 - rim) * pot, 0.85 * pot
+    grow = 1 - pot
+    flank = [(taper * wide, 0.0), (wide, edge), (1.1 * wide, edge), (1.1 * wide, pot)]
+    parts = [lathe([*flank, (0.95 * wide, pot), (0.9 * wide, soil)])]
+    if variant == "leaves":  # blades that arch outwards
         for i in range(11):
             u = scatter(phase, i)
-            out, up = crown * (0.35 + 0.65 * u), grow * (1.1 - 0.6 * u)
+            out, up = spread * (0.35 + 0.65 * u), grow * (1.1 - 0.6 * u)
             line = [
-                (
-                    0.0,
-                    -out * t * (0.4 + 0.6 * t),
-                    tall * 0.85 + up * (t * (1 + droop) - droop * t * t * 1.5),
-                )
-                for t in (0.0, 0.25, 0.5, 0.75, 1.0)
+                (0, -out * t * (0.4 + 0.6 * t), soil + up * t * (1 + droop - 1.5 * droop * t))
+                for t in (0, 0.25, 0.5, 0.75, 1)
             ]
-            widths = [leaf * height * w for w in (0.35, 0.9, 1.0, 0.7, 0.1)]
+            widths = [leaf * w for w in (0.35, 0.9, 1, 0.7, 0.1)]
             parts.append(rotate(tube(line, widths, flat=0.12, sides=6), scatter(phase * 5, 7 * i)))
-    elif variant == "bush":  # a trunk under clumps
-        parts.append(cylinder(0.025 * height, grow * 0.5, z=tall * 0.8))
+    elif variant == "bush":  # clumps around a trunk
+        parts.append(cylinder(0.5 * leaf, 0.5 * grow, z=soil))
         for i in range(7):
-            u, v = scatter(phase, i), scatter(phase * 3, i)
-            size = crown * (0.4 + 0.25 * v)
-            ball = ellipsoid(
-                size,
-                size * 1.7,
-                0,
-                -crown * 0.55 * u,
-                tall + grow * (0.2 + 0.65 * scatter(phase * 7, i)) - size * 0.4,
-            )
-            parts.append(rotate(ball, i / 7))
-    else:  # "cactus": columns with arms
-        thick = leaf * height * 1.5 + 0.05 * height
-        stem = [
-            (thick * 0.9, 0.0),
-            (thick, grow * 0.4),
-            (thick, grow * 0.85),
-            (thick * 0.6, grow * 0.96),
-        ]
-        parts.append(lathe(stem, z=tall * 0.85, sides=10))
-        for i in range(2 + int(phase * 2.99)):
-            start = tall + grow * (0.15 + 0.4 * scatter(phase, i))
-            out = thick + crown * 0.35
+            size = spread * (0.4 + 0.25 * scatter(phase * 3, i))
+            out = 0.55 * spread * scatter(phase, i)
+            z = pot + grow * (0.2 + 0.65 * scatter(phase * 7, i)) - (0.2 + droop) * size
+            parts.append(rotate(ellipsoid(size, 1.7 * size, y=-out, z=max(z, soil)), i / 7))
+    else:  # "cactus": a column with arms
+        thick = 1.5 * leaf + 0.05
+        stem = [(0.9 * thick, 0.0), (thick, 0.4), (thick, 0.85), (0.6 * thick, 0.96)]
+        parts.append(lathe([(r, z * grow) for r, z in stem], z=soil, sides=10))
+        for i in range(2 + int(phase * 3)):
+            start = pot + grow * (0.15 + 0.4 * scatter(phase, i))
             rise = grow * (0.15 + 0.25 * scatter(phase * 3, i))
-            arm = tube(
-                [
-                    (0, 0, start),
-                    (0, -out * 0.8, start),
-                    (0, -out, start + 0.2 * rise),
-                    (0, -out, start + rise),
-                ],
-                [thick * 0.6, thick * 0.65, thick * 0.65, thick * 0.4],
-            )
+            out, bend = thick + 0.35 * spread, start + (0.5 - droop) * rise * 0.5
+            line = [(0, 0, start), (0, -0.8 * out, bend), (0, -out, bend), (0, -out, start + rise)]
+            arm = tube(line, [thick * w for w in (0.6, 0.65, 0.65, 0.4)])
             parts.append(rotate(arm, scatter(phase * 5, 3 * i)))
-    return parts
+    return scaled(height, parts)
 
 
 PLANT = Grammar(
     plant,
     ("leaves", "bush", "cactus"),
     {
-        "pot": (0.2, 0.36),
         "height": (0.3, 1.4),
+        "pot": (0.2, 0.36),
         "taper": (0.65, 0.95),
         "rim": (0.12, 0.3),
         "spread": (0.22, 0.42),

@@ -1,0 +1,43 @@
+"""Devices and precision by name."""
+
+import pytest
+import torch
+
+from pointstill.device import pick_device, pick_precision, set_threads
+from pointstill.errors import UsageError
+
+
+def test_cpu_is_there():
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:99", "cpu:x"])
+def test_no_such_device(name):
+    with pytest.raises(UsageError, match="is not to be had here: choose auto or cpu") as caught:
+        pick_device(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_precision():
+    cpu = torch.device("cpu")
+    assert pick_precision("auto", cpu) == "32-true"
+    assert pick_precision("bf16-mixed", cpu) == "bf16-mixed"
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_half_precision_where_the_gpu_computes_in_it(supported, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: supported)
+    expected = "bf16-mixed" if supported else "32-true"
+    assert pick_precision("auto", torch.device("cuda")) == expected
+
+
+def test_threads():
+    before = torch.get_num_threads()
+    try:
+        set_threads(3)
+        assert torch.get_num_threads() == 3
+        set_threads(0)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,219 @@
+"""Run folders: begun, gone on with, refused; whole files or none."""
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from pointstill.errors import TrainingError
+from pointstill.models import build_model
+from pointstill.run import METRICS, RECIPE, STATE, WEIGHTS, Run
+
+RECIPE_ENTRIES = {
+    "model": "stillnet-n",
+    "data": "scans/",
+    "epochs": 3,
+    "learning_rate": 1e-05,
+    "limit": None,
+    "device": "auto",
+    "origin": {"model": "stillnet-n", "classes": ["a", "no", "été"], "up": "z", "data": "f00d"},
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.begin(tmp_path / "deep" / "run", RECIPE_ENTRIES)
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full as soon as bytes must reach it."""
+
+    def fsync(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pointstill.run.os.fsync", fsync)
+
+
+def test_the_recipe_comes_back_as_it_went(run):
+    assert Run(run.folder).recipe == RECIPE_ENTRIES
+    assert yaml.safe_load((run.folder / RECIPE).read_text("utf-8")) == RECIPE_ENTRIES
+    assert (run.model_name, run.classes) == ("stillnet-n", ["a", "no", "été"])
+    assert str(run.folder) in repr(run)
+
+
+def test_tuples_become_lists(tmp_path):
+    entries = RECIPE_ENTRIES | {"origin": {**RECIPE_ENTRIES["origin"], "classes": ("a", "b")}}
+    Run.begin(tmp_path / "run", entries)
+    Run.begin(tmp_path / "run", entries)  # not another recipe
+    assert Run(tmp_path / "run").classes == ["a", "b"]
+
+
+def test_the_same_recipe_goes_on(run):
+    run.save_state({"epoch": 1})
+    assert Run.begin(run.folder, RECIPE_ENTRIES).load_state() == {"epoch": 1}
+
+
+def test_places_and_speed_may_change(run):
+    moved = RECIPE_ENTRIES | {"data": "elsewhere/", "device": "cpu", "records": "r", "threads": 3}
+    moved |= {"save_minutes": 9.0, "past_records": "p", "skip_bad": True}
+    assert Run.begin(run.folder, moved).recipe["data"] == "scans/"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"epochs": 4}, "epochs: 3 then, 4 now"),
+        ({"limit": 8}, "limit: None then, 8 now"),
+        ({"ema": 0.9}, "ema: None then, 0.9 now"),
+        (
+            {"origin": {**RECIPE_ENTRIES["origin"], "data": "beef"}},
+            "origin.data: f00d then, beef now",
+        ),
+    ],
+)
+def test_another_recipe_is_refused(run, change, named):
+    with pytest.raises(TrainingError) as caught:
+        Run.begin(run.folder, RECIPE_ENTRIES | change)
+    message = str(caught.value)
+    assert f"({named})" in message  # that, and nothing else
+    assert "another --out" in message
+    assert "\n" not in message
+
+
+def test_no_run_folder(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "missing", tmp_path / "file"):
+        with pytest.raises(TrainingError, match="is no run folder"):
+            Run(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"- 1\n", b"a: [", b"model: x\n", b"\xff\xfe\x00\x80", b"origin: 3\n"]
+)
+def test_a_damaged_recipe(run, content):
+    (run.folder / RECIPE).write_bytes(content)
+    for again in (lambda: Run(run.folder), lambda: Run.begin(run.folder, RECIPE_ENTRIES)):
+        with pytest.raises(TrainingError, match="damaged") as caught:
+            again()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
+def test_a_damaged_state(run, damage):
+    run.save_state({"epoch": 1, "model": torch.ones(100)})
+    whole = (run.folder / STATE).read_bytes()
+    content = {"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}[damage]
+    (run.folder / STATE).write_bytes(content)
+    with pytest.raises(TrainingError, match="damaged: remove it") as caught:
+        run.load_state()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_that_would_run_code(run):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("gotcha",))
+
+    torch.save({"epoch": Evil()}, run.folder / STATE)
+    with pytest.raises(TrainingError, match="damaged"):
+        run.load_state()
+
+
+def test_no_state_at_the_start(run):
+    assert run.load_state() is None
+    assert run.metrics() == []
+    assert not run.finished
+
+
+def test_weights_come_back(run):
+    model = build_model("stillnet-n", 3)
+    run.save_state({"epoch": 1})
+    run.finish(model.state_dict())
+    assert run.finished
+    assert not (run.folder / STATE).exists()
+    loaded = run.model()
+    assert not loaded.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "other classes"])
+def test_damaged_weights(run, damage):
+    run.finish(build_model("stillnet-n", 4 if damage == "other classes" else 3).state_dict())
+    path = run.folder / WEIGHTS
+    if damage != "other classes":
+        path.write_bytes(path.read_bytes()[:1000] if damage == "truncated" else b"")
+    with pytest.raises(TrainingError, match="does not fit stillnet-n") as caught:
+        run.model()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unfinished_run_has_no_model(run):
+    with pytest.raises(TrainingError, match="run the same command again"):
+        run.model()
+
+
+def test_a_full_disk_leaves_what_was_there(run, monkeypatch):
+    run.save_state({"epoch": 1})
+    run.log({"epoch": 0, "loss": 1.0})
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
+    full_disk(monkeypatch)
+    for write in (
+        lambda: run.save_state({"epoch": 2}),
+        lambda: run.log({"epoch": 1, "loss": 0.5}),
+        lambda: run.finish({"weight": torch.ones(3)}),
+    ):
+        with pytest.raises(TrainingError, match="No space left on device") as caught:
+            write()
+        assert str(run.folder) in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
+
+
+def test_a_full_disk_at_the_start(tmp_path, monkeypatch):
+    full_disk(monkeypatch)
+    with pytest.raises(TrainingError, match="No space left"):
+        Run.begin(tmp_path / "run", RECIPE_ENTRIES)
+    monkeypatch.undo()
+    Run.begin(tmp_path / "run", RECIPE_ENTRIES)
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(TrainingError, match="cannot be written"):
+        Run.begin(tmp_path / "run", RECIPE_ENTRIES)
+
+
+def test_a_later_log_replaces_that_epoch_and_later_ones(run):
+    for epoch in range(4):
+        run.log({"epoch": epoch, "loss": float(epoch)})
+    run.log({"epoch": 2, "loss": -1.0})
+    assert [(line["epoch"], line["loss"]) for line in run.metrics()] == [(0, 0), (1, 1), (2, -1)]
+    assert len((run.folder / METRICS).read_text().splitlines()) == 3
+
+
+def test_damaged_metrics(run):
+    run.log({"epoch": 0})
+    (run.folder / METRICS).write_text('{"epoch": 0')
+    with pytest.raises(TrainingError, match="damaged"):
+        run.metrics()
+
+
+def test_files_are_whole_or_not_at_all(run, monkeypatch):
+    """A writer that is killed before the rename leaves the old file, and a draft that is reused."""
+    run.log({"epoch": 0})
+
+    def killed(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.log({"epoch": 1})
+    assert run.metrics() == [{"epoch": 0}]
+    run.log({"epoch": 1})
+    assert [json.dumps(line) for line in run.metrics()] == ['{"epoch": 0}', '{"epoch": 1}']
+    assert sorted(path.name for path in run.folder.iterdir()) == sorted([METRICS, RECIPE])

@@ -1,0 +1,534 @@
+"""The loop: its schedule, its batches, its state; killed anywhere, it ends with the same bits."""
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pointstill.augment import Pipeline
+from pointstill.data import Dataset, open_dataset
+from pointstill.data.subset import held_out
+from pointstill.distillation import distill, train
+from pointstill.errors import TrainingError, UsageError
+from pointstill.losses import LOSSES
+from pointstill.models import MODELS, build_model
+from pointstill.recipe import DistillRecipe, FitOptions, TrainRecipe
+from pointstill.run import STATE, WEIGHTS, Run
+from pointstill.self_teacher import Present
+from pointstill.training import Material, _batches, _groups, _State, accuracy, learning_rate
+
+CPU = torch.device("cpu")
+SMALL = TrainRecipe(epochs=2, points=64, batch_size=8, limit=24, val=0)
+
+
+@pytest.fixture
+def data(solids: Path) -> Dataset:
+    return open_dataset(solids)
+
+
+class Toy(nn.Module):
+    """A small PointNet, with all that a resumed run may forget: BatchNorm and dropout."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.lift, self.norm = nn.Linear(3, 16), nn.BatchNorm1d(16)
+        self.head = nn.Sequential(nn.Dropout(0.3), nn.ReLU(), nn.Linear(16, classes))
+
+    def forward(self, points: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.norm(self.lift(points).amax(1)))
+        return logits
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS, "toy", Toy)
+
+
+class Killed(BaseException):
+    """Not an Exception, as a kill is none."""
+
+
+def test_learning_rate_by_hand():
+    options = FitOptions(learning_rate=2e-3, warmup=0.1)
+    for progress, expected in {
+        0.0: 2e-6,  # never zero: the first step counts
+        0.05: 1.002e-3,
+        0.1: 2e-3,
+        0.325: 2e-3 * (1 + math.sqrt(0.5)) / 2,
+        0.55: 1e-3,
+        0.775: 2e-3 * (1 - math.sqrt(0.5)) / 2,
+        1.0: 0.0,
+    }.items():
+        assert learning_rate(progress, options) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert learning_rate(0.0, FitOptions(learning_rate=1.0, warmup=0.0)) == 1.0
+
+
+def test_weights_decay_and_biases_do_not():
+    model = build_model("stillnet-n", 3)
+    next(model.parameters()).requires_grad_(False)
+    decayed, kept = _groups(model, 0.05)
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.05, 0.0)
+    found = {id(each) for group in (decayed, kept) for each in group["params"]}
+    expected = [each for each in model.parameters() if each.requires_grad]
+    assert found == {id(each) for each in expected}
+    assert sum(len(group["params"]) for group in (decayed, kept)) == len(expected)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    without = {id(each) for each in kept["params"]}
+    assert {id(module.weight) for module in norms} <= without
+    assert {id(module.bias) for module in model.modules() if getattr(module, "bias", None) is not None} <= without
+
+
+@pytest.mark.parametrize(("count", "steps"), [(43, 5), (7, 3), (100, 1), (9, 9)])
+def test_batches_cover_every_row_once_and_are_nearly_equal(count, steps):
+    batches = list(_batches(count, steps, 0, 0, CPU))
+    assert sorted(torch.cat(batches).tolist()) == list(range(count))
+    assert len(batches) == steps
+    sizes = [len(batch) for batch in batches]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_batches_depend_on_seed_and_epoch_alone():
+    def order(seed: int, epoch: int) -> list[int]:
+        return torch.cat(list(_batches(50, 7, seed, epoch, CPU))).tolist()
+
+    expected = order(3, 4)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    assert order(3, 4) == expected
+    others = [order(3, 5), order(4, 4), order(4, 3), order(0, 0)]
+    assert len({tuple(each) for each in [expected, *others]}) == 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "batch_size", "sizes"),
+    [(24, 8, [8, 8, 8]), (23, 8, [8, 8, 7]), (7, 2, [3, 2, 2]), (3, 2, [3]), (5, 99, [5])],
+)
+def test_every_epoch_sees_every_training_shape_once(
+    data, tmp_path, monkeypatch, limit, batch_size, sizes
+):
+    """And nothing else: BatchNorm refuses batches of one, so there are none."""
+    seen: list[tuple[int, list[int]]] = []
+    replay = Pipeline.replay
+
+    def spy(self, clouds, view, shapes, parameters, count) -> Tensor:
+        seen.append((view, shapes.tolist()))
+        return replay(self, clouds, view, shapes, parameters, count)
+
+    monkeypatch.setattr(Pipeline, "replay", spy)
+    recipe = replace(SMALL, limit=limit, batch_size=batch_size)
+    train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    for epoch in range(recipe.epochs):
+        batches = [shapes for view, shapes in seen if view == epoch]
+        assert [len(batch) for batch in batches] == sizes
+        assert len({shape for batch in batches for shape in batch}) == limit
+    assert seen[0][1] != seen[len(sizes)][1]  # in another order
+
+
+@pytest.mark.parametrize("job", ["train", "distill"])
+def test_the_validation_part_is_never_trained_on(data, records, tmp_path, monkeypatch, job):
+    trained: set[int] = set()
+    measured: set[int] = set()
+    replay = Pipeline.replay
+
+    def spy(self, clouds, view, shapes, parameters, count) -> Tensor:
+        trained.update(shapes.tolist())
+        return replay(self, clouds, view, shapes, parameters, count)
+
+    def spy_accuracy(model, material, batch_size=64) -> float:
+        measured.update(material.validation.tolist())
+        return accuracy(model, material, batch_size)
+
+    monkeypatch.setattr("pointstill.training.accuracy", spy_accuracy)
+    monkeypatch.setattr("pointstill.distillation.check_replay", lambda *_: None)  # replays all
+    monkeypatch.setattr(Pipeline, "replay", spy)
+    if job == "train":
+        recipe = TrainRecipe(epochs=1, points=64, batch_size=8, val=0.25, seed=5)
+        run = train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    else:
+        recipe = DistillRecipe(epochs=1, batch_size=8, val=0.25, seed=5)
+        out = tmp_path / "run"
+        run = distill("toy", data, records=records, out=out, recipe=recipe, quiet=True)
+    expected = held_out(data.train, np.arange(48), 0.25, 5).tolist()
+    assert measured == set(expected)
+    assert len(expected) == 12
+    assert np.bincount(data.train.labels[expected]).tolist() == [4, 4, 4]  # stratified
+    assert trained == set(range(48)) - measured
+    assert 0 <= run.metrics()[0]["val_accuracy"] <= 1
+
+
+def test_no_validation(data, tmp_path):
+    run = train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
+    assert run.finished
+    assert all("val_accuracy" not in line for line in run.metrics())
+
+
+@pytest.mark.parametrize("options", [{"limit": 1}, {"limit": 2, "val": 0.4}])
+def test_too_few_shapes(data, tmp_path, options):
+    recipe = replace(SMALL, **options)
+    with pytest.raises(TrainingError, match="1 shapes to train on, and 2 are needed"):
+        train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+
+
+def test_accuracy_by_hand():
+    """Against a model that knows the label of a shape by its first coordinate."""
+
+    class Clouds:
+        def plain(self, shapes: Tensor, count: int) -> Tensor:
+            assert count == 7
+            return shapes.float()[:, None, None].expand(-1, count, 3)
+
+    class Reader(nn.Module):
+        def forward(self, points: Tensor) -> Tensor:
+            assert not self.training
+            return nn.functional.one_hot(points[:, 0, 0].long() % 3, 3).float()
+
+    labels = torch.arange(20) % 3
+    labels[[4, 9, 13]] = (labels[[4, 9, 13]] + 1) % 3
+    material = Material(Clouds(), None, None, None, labels, torch.arange(2, 12), 7)
+    assert accuracy(Reader(), material, batch_size=4) == 0.8
+
+
+def test_the_loss_goes_down(data, tmp_path):
+    recipe = TrainRecipe(epochs=6, points=64, batch_size=8, val=0)
+    run = train("stillnet-n", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    lines = run.metrics()
+    assert [line["epoch"] for line in lines] == list(range(6))
+    assert [line["view"] for line in lines] == list(range(6))
+    assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
+    assert lines[-1]["train_accuracy"] > max(0.8, lines[0]["train_accuracy"])
+    assert all(math.isfinite(value) for line in lines for value in line.values())
+    assert not (run.folder / STATE).exists()
+
+
+def test_the_log_has_the_means_over_shapes(data, tmp_path, monkeypatch):
+    """Against sums kept by hand: a small last batch weighs less."""
+    told: list[tuple[int, float, float]] = []
+    count = _State.count
+
+    def spy(self, parts, logits, labels) -> None:
+        hits = int((logits.argmax(1) == labels).sum())
+        told.append((len(labels), float(parts["loss"].detach()), hits))
+        count(self, parts, logits, labels)
+
+    monkeypatch.setattr(_State, "count", spy)
+    recipe = replace(SMALL, limit=23, epochs=1)
+    run = train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    (line,) = run.metrics()
+    assert sorted(size for size, *_ in told) == [7, 8, 8]
+    assert line["loss"] == pytest.approx(sum(n * loss for n, loss, _ in told) / 23, rel=1e-6)
+    assert line["train_accuracy"] == pytest.approx(sum(hits for *_, hits in told) / 23)
+
+
+def test_the_averaged_weights_are_saved(data, tmp_path, monkeypatch):
+    steps: list[dict[str, Tensor]] = []
+
+    class Watcher(Present):
+        def after_step(self, student, present, epoch, rows) -> None:
+            steps.append({name: value.clone() for name, value in student.state_dict().items()})
+
+    monkeypatch.setattr("pointstill.distillation.Present", Watcher)
+    recipe = replace(SMALL, ema=0.8)
+    run = train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    assert len(steps) == 6
+    saved = run.model().state_dict()
+    for name in ("head.2.weight", "norm.running_var"):
+        expected = steps[0][name].double()
+        for step in steps[1:]:
+            expected = 0.8 * expected + 0.2 * step[name].double()
+        torch.testing.assert_close(saved[name].double(), expected, rtol=1e-5, atol=1e-7)
+        assert not torch.allclose(saved[name], steps[-1][name])
+
+
+def test_clipping_bounds_the_gradient(data, tmp_path, monkeypatch):
+    norms: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def spy(self, closure=None):
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        norms.append(float(torch.cat([each.flatten() for each in gradients]).norm()))
+        return step(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    for clip in (0.0, 0.05):
+        recipe = replace(SMALL, clip=clip, epochs=1)
+        train("toy", data, out=tmp_path / str(clip), recipe=recipe, quiet=True)
+    free, clipped = norms[:3], norms[3:]
+    assert min(free) > 0.05
+    assert max(clipped) == pytest.approx(0.05, rel=1e-4)
+
+
+def test_other_seeds_give_other_weights(data, tmp_path):
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        recipe = replace(SMALL, seed=seed)
+        torch.manual_seed(random.randrange(1000))  # whatever was drawn before does not matter
+        run = train("toy", data, out=tmp_path / name, recipe=recipe, quiet=True)
+        weights.append((run.folder / WEIGHTS).read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_bfloat16_trains(data, tmp_path):
+    recipe = replace(SMALL, precision="bf16-mixed")
+    run = train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    assert all(math.isfinite(line["loss"]) for line in run.metrics())
+    assert {value.dtype for value in run.model().parameters()} == {torch.float32}
+
+
+# Killed and gone on with
+
+
+CASES = {
+    "ce": {"loss": "ce", "smoothing": 0.1},
+    "kd": {"loss": "kd", "ema": 0.9},
+    "snapshot": {"past": "snapshot", "snapshot_age": 2},
+    "ema": {"past": "ema", "past_decay": 0.9, "ema": 0.9},
+    "table": {"past": "table", "form": "guard"},
+    "records": {"past": "records"},
+}
+"""Five epochs of three views: views recur, so that the table has a past to tell."""
+
+
+@pytest.fixture
+def start(data, records, tmp_path) -> Callable[..., Run]:
+    """Start, or go on with, a run of 15 steps."""
+
+    def start(name: str, case: str = "snapshot", minutes: float = 0.0) -> Run:
+        recipe = DistillRecipe(
+            epochs=5, batch_size=8, limit=24, val=0, save_minutes=minutes, **CASES[case]
+        )
+        past = records if case == "records" else None
+        return distill(
+            "toy",
+            data,
+            records=records,
+            past_records=past,
+            out=tmp_path / name,
+            recipe=recipe,
+            quiet=True,
+        )
+
+    return start
+
+
+def lives(monkeypatch: pytest.MonkeyPatch, go_on: Callable[[], Run], moments: list[int]) -> Run:
+    """Start a run again and again; each time it is killed at its so-and-so-manieth step.
+
+    At odd moments after the optimiser's step, with the new weights not saved; at even ones before.
+    """
+    count, loss = _State.count, LOSSES["ce"].function
+    assert loss
+    for moment in moments:
+        steps: Iterator[int] = iter(range(1, 1000))
+
+        def die(moment: int = moment, steps: Iterator[int] = steps) -> None:
+            if next(steps) == moment:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            if moment % 2:
+
+                def counted(self, *arguments, die=die) -> None:
+                    die()
+                    count(self, *arguments)
+
+                patch.setattr(_State, "count", counted)
+            else:
+
+                def batches(*arguments, die=die) -> Iterator[Tensor]:
+                    for rows in _batches(*arguments):
+                        die()
+                        yield rows
+
+                patch.setattr("pointstill.training._batches", batches)
+            with pytest.raises(Killed):
+                go_on()
+    return go_on()
+
+
+def same(first: Run, second: Run) -> bool:
+    """Whether two runs ended alike, to the last bit."""
+    assert first.finished
+    assert second.finished
+    assert not (second.folder / STATE).exists()
+    return all(
+        (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
+        for name in (WEIGHTS, "metrics.jsonl")
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_runs_end_with_the_same_bits(case, start, monkeypatch):
+    # Odd: lives of so many steps and a lost one. Even: passed-over batches count as well.
+    moments = [1, 3, 6, 5, 2, 3]
+    assert same(start("whole", case), lives(monkeypatch, lambda: start("killed", case), moments))
+
+
+def test_killed_between_saves(start, monkeypatch):
+    """State of the last epoch's end only: steps are made again."""
+    go_on = lambda: start("killed", minutes=1e9)  # noqa: E731
+    assert same(start("whole", minutes=1e9), lives(monkeypatch, go_on, [2, 4, 5, 7]))
+
+
+@pytest.mark.parametrize("method", ["log", "save_state", "finish"])
+def test_killed_while_writing(start, monkeypatch, method):
+    whole = start("whole", minutes=1e9)
+    for before in (False, True):
+        original = getattr(Run, method)
+
+        def dying(self, content, before=before, original=original) -> None:
+            if not before:
+                original(self, content)
+            raise Killed
+
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(Run, method, dying)
+                if method == "finish" and (whole.folder.parent / f"killed-{before}").exists():
+                    if not before:
+                        break  # it was finished
+                with pytest.raises(Killed):
+                    start(f"killed-{before}", minutes=1e9)
+        assert same(whole, start(f"killed-{before}", minutes=1e9))
+
+
+def test_the_random_state_matters(start, monkeypatch):
+    """What the tests above can see: without the state of the generator, the bits differ."""
+    monkeypatch.setattr(torch, "set_rng_state", lambda state: None)
+    whole, killed = start("whole"), lives(monkeypatch, lambda: start("killed"), [2])
+    assert not same(whole, killed)
+
+
+def test_a_finished_run_is_left_alone(start, monkeypatch):
+    first = start("run")
+    before = {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir()}
+    monkeypatch.setattr("pointstill.distillation.fit", None)
+    assert start("run").finished
+    assert {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir()} == before
+
+
+def test_the_rate_and_the_count_of_a_resumed_run(start, monkeypatch, capsys):
+    from pointstill.progress import Track
+
+    begun: list[int] = []
+    original = Track.__init__
+
+    def spy(self, label, total, unit, done=0, quiet=False) -> None:
+        assert (total, unit) == (120, "shapes")
+        begun.append(done)
+        original(self, label, total, unit, done, quiet)
+
+    monkeypatch.setattr(Track, "__init__", spy)
+    lives(monkeypatch, lambda: start("killed"), [1, 5])
+    assert begun == [0, 0, 4 * 8]
+
+
+# A loss that is not finite
+
+
+class _Burst(torch.autograd.Function):
+    """Nothing forward, an infinite gradient backward."""
+
+    @staticmethod
+    def forward(ctx, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return gradient * math.inf
+
+
+@pytest.mark.parametrize("poison", ["nan", "inf", "gradient"])
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path, monkeypatch, poison, clip):
+    recipe = replace(SMALL, clip=clip, save_minutes=0)
+    whole = train("toy", data, out=tmp_path / "whole", recipe=recipe, quiet=True)
+    original, steps = LOSSES["ce"], iter(range(1000))
+
+    def poisoned(logits, targets, options) -> dict[str, Tensor]:
+        parts = original.function(logits, targets, options)
+        if next(steps) == 5:  # the very last step
+            loss = parts["loss"]
+            parts["loss"] = _Burst.apply(loss) if poison == "gradient" else loss * float(poison)
+        return parts
+
+    with monkeypatch.context() as patch:
+        patch.setitem(LOSSES, "ce", original._replace(function=poisoned))
+        with pytest.raises(TrainingError, match="in epoch 1, step 2") as caught:
+            train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    message = str(caught.value)
+    assert "last good state" in message
+    assert "--learning-rate" in message
+    assert "\n" not in message
+    run = Run(tmp_path / "run")
+    assert not run.finished
+    state = run.load_state()
+    assert (state["epoch"], state["step"]) == (1, 2)
+    assert all(value.isfinite().all() for value in state["model"].values())
+    # The state is good: without the poison it ends as if nothing had been.
+    assert same(whole, train("toy", data, out=run.folder, recipe=recipe, quiet=True))
+
+
+def test_points_from_records_are_checked_too(data, teacher_run, tmp_path):
+    from pointstill.recording import record
+    from pointstill.teachers import load_teacher
+
+    teacher = load_teacher(str(teacher_run), classes=data.classes)
+    store = record(teacher, data, out=tmp_path / "r", views=1, points=16, limit=6, quiet=True)
+    recipe = DistillRecipe(epochs=1, limit=6)
+    with pytest.raises(UsageError, match="points is 16; choose 32 or more"):
+        distill("toy", data, records=store.path, out=tmp_path / "run", recipe=recipe)
+
+
+# The real thing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["snapshot", "table"])
+def test_sigkill(case, solids, records, tmp_path):
+    """Processes killed at random moments, and one that was not."""
+    options = {"snapshot": ("--snapshot-age", "2", "--ema", "0.9"), "table": ("--past", "table")}
+
+    def command(out: Path) -> list[str]:
+        line = f"-m pointstill distill --student stillnet-n --data {solids} --records {records} "
+        line += f"--epochs 12 --batch-size 4 --save-minutes 0 --device cpu --out {out}"
+        return [sys.executable, *line.split(), *options[case]]
+
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(command(whole), check=True, **quiet)
+    draw, kills = random.Random(case), 0
+    while kills < 4:
+        process = subprocess.Popen(command(killed), **quiet)
+        before = _written(killed / STATE)
+        while process.poll() is None and _written(killed / STATE) == before:
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.4))
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills >= 3
+    subprocess.run(command(killed), check=True, **quiet)
+    assert same(Run(whole), Run(killed))
+    assert len((killed / "metrics.jsonl").read_text().splitlines()) == 12
+    assert json.loads((killed / "metrics.jsonl").read_text().splitlines()[-1])["epoch"] == 11
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
