@@ -109,7 +109,7 @@ def main() -> None:
                                 hspace=0.32, wspace=0.06)  # fmt: skip
     for place, name in enumerate(CLASSES):
         cell = outer[place % rows, place // rows].subgridspec(1, 3, wspace=0.02)
-        hue = (place * 0.382 + 0.58) % 1
+        hue = place * 7 % 16 / 16
         colour = matplotlib.colors.hsv_to_rgb((hue, 0.62, 0.78))
         for column, index in enumerate(three(name)):
             axes = figure.add_subplot(cell[column])

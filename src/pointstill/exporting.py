@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import warnings
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,8 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
             f"{path} cannot be written ({error.strerror}): choose another --out"
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
     return path
 
 

@@ -21,6 +21,8 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 PLAIN_SECONDS = 10.0
 """Time between two plain lines, where there is no terminal."""
+READING_SECONDS = 3.0
+"""Time between two lines about the first read of a data set."""
 
 
 class Track:
@@ -97,20 +99,24 @@ class _Rate(ProgressColumn):
 
 
 class Reading:
-    """Tells how far the first read of a data set is, once it takes more than two seconds."""
+    """Tells how far the first read of a data set is, every few seconds."""
 
     def __init__(self, source: str):
-        self.source, self.started = source, time.monotonic()
-        self.spoke = self.started
+        self.source = source
+        self.first: tuple[float, int] | None = None
+        self.spoke = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         """`done` of `total` clouds are read; a total of 0 is unknown."""
         now = time.monotonic()
-        if now - self.spoke < 2:
+        if self.first is None or done <= self.first[1]:  # a split begins
+            self.first, self.spoke = (now, done), now
+        if now - self.spoke < READING_SECONDS:
             return
         self.spoke = now
+        seconds = (now - self.first[0]) / (done - self.first[1])
         of = f" of {total:,}" if total else ""
-        left = f", {clock((now - self.started) / done * (total - done))} left" if total else ""
+        left = f", {clock(seconds * (total - done))} left" if total else ""
         print(f"reading {self.source}: {done:,}{of} clouds{left}", file=sys.stderr, flush=True)
 
 

@@ -75,10 +75,11 @@ class Classifier:
             raise DataError(
                 f"a cloud of shape {cloud.shape} was given; it must be (n, 3), n >= {MIN_POINTS}"
             )
+        # Far from the origin float32 is coarse: come near first, in float64.
+        with np.errstate(over="ignore", invalid="ignore"):
+            cloud = (cloud - cloud[0]).astype(np.float32)
         if not np.isfinite(cloud).all():
             raise DataError("the cloud has NaN or infinite coordinates: remove those points")
-        # Far from the origin float32 is coarse: come near first, in float64.
-        cloud = (cloud - cloud[0]).astype(np.float32)
         if not cloud.any():
             raise DataError("all points of the cloud are the same: there is no shape to classify")
         return self._run(cloud)

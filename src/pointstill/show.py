@@ -27,7 +27,7 @@ def describe_dataset(data: Dataset) -> None:
     counts = [np.bincount(split.labels, minlength=len(data.classes)) for split in splits]
     for name, *numbers in zip(data.classes, *counts, strict=True):
         table.add_row(name, *(f"{number:,}" for number in numbers))
-    Console().print(table)
+    Console(markup=False).print(table)  # a name may have brackets
     for split in splits:
         for line in split.bad:
             print(f"left out ({split.name}): {line}")

@@ -14,8 +14,8 @@ STEP = 0.8
 """A pixel's width after a step, in widths before."""
 EDGE = 0.1
 """Gap in depth that makes an edge, in radii of the object's bounding sphere."""
-FLYING = 0.25
-"""Fraction of the pixels on an edge that lie between the near and the far surface."""
+FLYING = 0.4
+"""Fraction of the pixels on an edge that mix the near surface with the far one beside it."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,15 @@ def look(points: Array, normals: Array, view: View, key: str) -> Array:
     ray, depth, across, up = ray[clear], depth[clear], across[clear], up[clear]
 
     pixel = view.pixel / view.distance
-    near, far, seen = _nearest(across, up, depth, pixel)
+    seen, beside = _nearest(across, up, depth, pixel)
     while len(seen) < min(LEAST_POINTS / (1 - view.lost), len(depth)):
         pixel *= STEP
-        near, far, seen = _nearest(across, up, depth, pixel)
+        seen, beside = _nearest(across, up, depth, pixel)
 
     u = uniforms(key, 7 * len(seen)).reshape(7, -1)
-    # Pixels on an edge often mix the near surface with the one behind it ("flying pixels").
-    gap = far[seen] - near[seen]
+    gap = beside - depth[seen]
     flying = (gap > EDGE * radius) & (u[4] < FLYING)
-    reach = near[seen] + np.where(flying, u[5] * gap, 0)
+    reach = depth[seen] + np.where(flying, u[5] * gap, 0)
     reach = reach + view.noise * radius * gaussian(u[:4])
     cloud = eye + ray[seen] * (reach / depth[seen])[:, None]
     answers = max(LEAST_POINTS, int(len(seen) * (1 - view.lost)))
@@ -117,14 +116,20 @@ def _axes(view: View) -> tuple[Array, Array, Array]:
 
 def _nearest(
     across: Array, up: Array, depth: Array, pixel: float
-) -> tuple[Array, Array, NDArray[np.intp]]:
-    """Depth buffer: least and greatest depth of each point's pixel, and the nearest points."""
-    column = ((across - across.min()) / pixel).astype(np.int64)
-    row = ((up - up.min()) / pixel).astype(np.int64)
-    cell = row * (column.max() + 1) + column
-    least = np.full(cell.max() + 1, np.inf)
-    most = np.full(cell.max() + 1, -np.inf)
-    np.minimum.at(least, cell, depth)
-    np.maximum.at(most, cell, depth)
-    near = least[cell]
-    return near, most[cell], np.flatnonzero(depth == near)
+) -> tuple[NDArray[np.intp], Array]:
+    """Depth buffer.
+
+    Returns:
+        Which points (m,) are the nearest of their pixel, and the greatest depth (m,) in the four
+        pixels beside it; -inf where these are empty.
+    """
+    column = ((across - across.min()) / pixel).astype(np.int64) + 1  # a border all around
+    row = ((up - up.min()) / pixel).astype(np.int64) + 1
+    stride = int(column.max()) + 2
+    cell = row * stride + column
+    buffer = np.full((int(row.max()) + 2) * stride, np.inf)
+    np.minimum.at(buffer, cell, depth)
+    seen = np.flatnonzero(depth == buffer[cell])
+    behind = np.where(buffer < np.inf, buffer, -np.inf)
+    beside = np.stack([behind[cell[seen] + step] for step in (-1, 1, -stride, stride)])
+    return seen, beside.max(axis=0)

@@ -1,0 +1,163 @@
+"""What the demo compares, and how large it is. Light: no torch here."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..recipe import DistillRecipe, LossOptions, TrainRecipe
+
+DATA = "primitives"
+TEACHER, STORE, STUDENTS = "teacher", "records.zarr", "students"
+BETA = LossOptions().beta
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way of training the student."""
+
+    key: str
+    """Name of its run folders, before the seed."""
+    title: str
+    role: Literal["baseline", "distilled", "control"]
+    what: str
+    """What it learns from, in a line."""
+    loss: LossOptions | None
+    """None: labels alone, on fresh views."""
+
+
+METHODS = (
+    Method("ce-fresh", "CE, fresh views", "baseline", "labels; new views in every epoch", None),
+    Method(
+        "ce-recorded",
+        "CE, recorded views",
+        "baseline",
+        "labels; the views that were recorded",
+        LossOptions(loss="ce"),
+    ),
+    Method("kd", "KD", "distilled", "labels and recorded teacher", LossOptions(loss="kd")),
+    Method(
+        "kd-weaker",
+        "KD, α − β",
+        "control",
+        "as KD, with the weight that NWSD's two terms add up to",
+        LossOptions(loss="kd", alpha=1 - BETA),
+    ),
+    Method(
+        "nwsd",
+        "NWSD",
+        "distilled",
+        "as KD, and away from the student's own past",
+        LossOptions(loss="nwsd"),
+    ),
+    Method(
+        "towards-past",
+        "NWSD, β < 0",
+        "control",
+        "as NWSD, but towards the student's past",
+        LossOptions(loss="nwsd", beta=-BETA),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of the demo. Every method gets the same shapes, epochs, batches and points."""
+
+    teacher: str = "stillnet-s"
+    teacher_points: int = 256
+    teacher_epochs: int = 24
+    teacher_limit: int | None = None
+    student: str = "stillnet-n"
+    points: int = 128
+    epochs: int = 20
+    limit: int = 480
+    views: int = 10
+    seeds: int = 3
+    batch_size: int = 16
+    augment: str = "scale,rotate(axis=up)"
+    test_limit: int | None = None
+    workers: int = 8
+    """Most training runs side by side; no more than there are cores."""
+
+    def teacher_recipe(self) -> TrainRecipe:
+        """How the teacher is trained."""
+        return TrainRecipe(
+            epochs=self.teacher_epochs,
+            points=self.teacher_points,
+            limit=self.teacher_limit,
+            batch_size=self.batch_size,
+            augment=self.augment,
+            val=0.0,
+            device="cpu",
+            threads=1,
+        )
+
+    def fresh_recipe(self, seed: int) -> TrainRecipe:
+        """How a student is trained on fresh views."""
+        return TrainRecipe(
+            epochs=self.epochs,
+            points=self.points,
+            limit=self.limit,
+            batch_size=self.batch_size,
+            augment=self.augment,
+            val=0.0,
+            seed=seed,
+            device="cpu",
+            threads=1,
+        )
+
+    def recorded_recipe(self, loss: LossOptions, seed: int) -> DistillRecipe:
+        """How a student is trained on recorded views."""
+        return DistillRecipe(
+            epochs=self.epochs,
+            points=self.points,
+            limit=self.limit,
+            batch_size=self.batch_size,
+            val=0.0,
+            seed=seed,
+            device="cpu",
+            threads=1,
+            **asdict(loss),
+        )
+
+
+FULL = Plan()
+QUICK = Plan(
+    teacher="stillnet-n",
+    teacher_points=128,
+    teacher_epochs=2,
+    teacher_limit=160,
+    epochs=2,
+    limit=64,
+    views=2,
+    seeds=2,
+    test_limit=160,
+    workers=1,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run: the teacher (no method), or a student."""
+
+    method: Method | None = None
+    seed: int = 0
+
+    def folder(self, out: Path) -> Path:
+        """Its run folder."""
+        if self.method is None:
+            return out / TEACHER
+        return out / STUDENTS / f"{self.method.key}-{self.seed}"
+
+    def epochs(self, plan: Plan) -> int:
+        """How often it sees each of its shapes."""
+        return plan.epochs if self.method else plan.teacher_epochs
+
+    def shapes(self, plan: Plan, available: int) -> int:
+        """How many shapes it learns from, of so many in the training split."""
+        return min(available, (plan.limit if self.method else plan.teacher_limit) or available)
+
+
+def students(plan: Plan) -> list[Job]:
+    """All students, seed by seed."""
+    return [Job(method, seed) for seed in range(plan.seeds) for method in METHODS]

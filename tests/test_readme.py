@@ -1,0 +1,118 @@
+"""The README's commands and Python run as they stand, with fewer shapes and epochs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+def commands() -> list[list[str]]:
+    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    return [shlex.split(line) for line in lines]
+
+
+def smaller(command: list[str]) -> list[str]:
+    """The same command on few shapes: one epoch, two views, 64 points."""
+    few = {"--epochs": "1", "--views": "2", "--points": "64"}
+    command = [few.get(before, word) for before, word in zip(["", *command], command, strict=False)]
+    limit = command[1] in ("train", "record", "distill", "evaluate")
+    return command + ["--limit", "48"] * limit
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("readme")
+    points = np.random.default_rng(0).normal(size=(500, 3))
+    lines = "\n".join(" ".join(f"{value:.4f}" for value in point) for point in points)
+    header = "ply\nformat ascii 1.0\nelement vertex 500\n" + "".join(
+        f"property float {axis}\n" for axis in "xyz"
+    )
+    (folder / "scan.ply").write_text(f"{header}end_header\n{lines}\n")
+    return folder
+
+
+def test_readme_commands_run_in_order(folder: Path):
+    assert [command[1] for command in commands()] == [
+        "train", "record", "distill", "evaluate", "export", "predict",
+    ]  # fmt: skip
+    for command in commands():
+        done = subprocess.run(
+            [sys.executable, "-m", *smaller(command)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stderr}"
+    assert (folder / "student.onnx").stat().st_size > 10_000
+    assert "scan.ply:" in done.stdout
+
+
+def test_readme_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    main, robot = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in main.splitlines() if line.strip()]) <= 15
+    monkeypatch.chdir(folder)
+    few = {"epochs": "1", "views": "2", "points": "64"}
+    for name, value in few.items():
+        main = re.sub(rf"\b{name}=\d+", f"{name}={value}", main)
+    main = re.sub(r"epochs=1\b", "epochs=1, limit=48", main)
+    main = main.replace("views=2", "views=2, limit=48").replace(
+        "data).scores", "data, limit=48).scores"
+    )
+    main = main.replace('"runs/', '"python/').replace("records.zarr", "python.zarr")
+    exec(compile(main, "README.md", "exec"), {})
+    shown = capsys.readouterr().out.strip().splitlines()
+    assert len(shown) == 2
+    assert all("ms a cloud" in line for line in shown)
+
+    exec(compile(robot, "README.md", "exec"), {"points": np.eye(30, 3) + 5})
+    assert len(eval(capsys.readouterr().out)) == 3
+
+
+def test_readme_links_lead_somewhere():
+    for target in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipes_are_read(recipe: Path):
+    from pointstill.cli_options import read_recipe
+    from pointstill.recipe import DistillRecipe, TrainRecipe
+
+    command = "distill" if "student" in recipe.read_text() else "train"
+    kind = DistillRecipe if command == "distill" else TrainRecipe
+    read_recipe(recipe, command)
+    import yaml
+
+    options = yaml.safe_load(recipe.read_text())
+    known = {"model", "student", "data", "records", "out"}
+    kind(**{name: value for name, value in options.items() if name not in known})
+
+
+def test_quick_recipe_runs(tmp_path: Path):
+    line = next(
+        line for line in (ROOT / "recipes/primitives-quick.yaml").read_text().splitlines()
+        if "pointstill train" in line
+    )  # fmt: skip
+    command = [*shlex.split(line.lstrip("# ")), "--limit", "48", "--epochs", "1"]
+    command[command.index("--out") + 1] = str(tmp_path / "run")
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "weights.safetensors").exists()

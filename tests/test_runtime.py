@@ -1,0 +1,151 @@
+"""The classifier of small machines: one file, any cloud, NumPy and ONNX Runtime alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pointstill.errors import DataError, PointstillError
+from pointstill.runtime import Classifier
+
+
+@pytest.fixture(scope="module")
+def classifier(student_onnx: Path) -> Classifier:
+    return Classifier(student_onnx)
+
+
+@pytest.fixture
+def points(solids: Path) -> np.ndarray:
+    """A rod, (64, 3) float32."""
+    return np.load(solids / "rod" / "00.npy")
+
+
+def test_the_most_probable_come_first(classifier, points):
+    found = classifier.predict(points, top=99)
+    assert sorted(name for name, _ in found) == ["ball", "box", "rod"]
+    shares = [share for _, share in found]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+    assert classifier.predict(points, top=1) == found[:1]
+    logits = classifier.logits(points).astype(np.float64)
+    softmax = np.exp(logits) / np.exp(logits).sum()
+    for name, share in found:
+        assert share == pytest.approx(softmax[classifier.classes.index(name)], rel=1e-6)
+
+
+def test_any_kind_of_array(classifier, points):
+    expected = classifier.logits(points)
+    for same in (points.tolist(), points.astype(np.float64), np.asfortranarray(points)):
+        np.testing.assert_allclose(classifier.logits(same), expected, rtol=1e-5, atol=1e-5)
+    whole = np.round(points * 1000).astype(np.int16)  # millimetres
+    assert classifier.predict(whole)[0][0] == classifier.predict(points)[0][0]
+
+
+def test_far_from_the_origin_the_answer_is_the_same(classifier, points):
+    """UTM coordinates, in which float32 keeps half a metre of a northing."""
+    expected = classifier.logits(points)
+    utm = points.astype(np.float64) + np.array([691_234.567, 5_334_567.891, 519.25])
+    np.testing.assert_allclose(classifier.logits(utm), expected, atol=1e-4)
+    assert classifier.logits(utm).dtype == np.float32
+
+
+def test_the_unit_does_not_matter(classifier, points):
+    expected = classifier.logits(points)
+    for unit in (1e-3, 1e3):
+        np.testing.assert_allclose(classifier.logits(points * unit), expected, atol=1e-3)
+
+
+def test_threads(student_onnx, classifier, points):
+    two = Classifier(str(student_onnx), threads=2)
+    np.testing.assert_allclose(two.logits(points), classifier.logits(points), atol=1e-5)
+
+
+def test_what_was_given_is_not_changed(classifier, points):
+    before = points.copy()
+    classifier.logits(points)
+    np.testing.assert_array_equal(points, before)
+
+
+def bad(change) -> np.ndarray:
+    cloud = np.random.default_rng(0).normal(size=(20, 3))
+    return change(cloud)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "said"),
+    [
+        (np.zeros((7, 3)) + np.arange(7)[:, None], r"shape \(7, 3\) was given"),
+        (np.zeros((0, 3)), r"shape \(0, 3\)"),
+        (np.ones((20, 2)), r"shape \(20, 2\)"),
+        (np.ones((20, 6)), r"shape \(20, 6\)"),
+        (np.ones((1, 20, 3)), r"shape \(1, 20, 3\)"),
+        (np.ones(60), r"shape \(60,\)"),
+        (3.0, r"shape \(\)"),
+        (bad(lambda c: np.where(c == c[4], np.nan, c)), "NaN or infinite"),
+        (bad(lambda c: np.where(c == c[0], np.inf, c)), "NaN or infinite"),
+        (np.full((20, 3), 5.0), "all points of the cloud are the same"),
+        (5e6 + np.full((20, 3), 1e-300), "all points of the cloud are the same"),
+        ([["a", "b", "c"]] * 20, "array of numbers"),
+        ([[1, 2, 3], [1, 2]] * 10, "array of numbers"),
+        ([None] * 20, "array of numbers|shape"),
+        (bad(lambda c: c * 1e200), "NaN or infinite"),
+    ],
+)
+def test_what_is_no_cloud(classifier, cloud, said):
+    with pytest.raises(DataError, match=said) as caught:
+        classifier.predict(cloud)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text", "truncated"])
+def test_what_is_no_student(student_onnx, tmp_path, content):
+    path = tmp_path / "student.onnx"
+    if content is not None:
+        whole = student_onnx.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2] if content == "truncated" else content)
+    with pytest.raises(PointstillError, match="`pointstill export`") as caught:
+        Classifier(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_student(tmp_path):
+    with pytest.raises(PointstillError, match="no student at"):
+        Classifier(tmp_path)
+
+
+def test_an_onnx_file_of_someone_else(student_onnx, tmp_path):
+    import onnx
+
+    proto = onnx.load(student_onnx)
+    del proto.metadata_props[:]
+    onnx.save(proto, tmp_path / "other.onnx")
+    with pytest.raises(PointstillError, match="is no student of pointstill"):
+        Classifier(tmp_path / "other.onnx")
+
+
+def test_predict_leaves_torch_out(student_onnx, solids):
+    """The command, to the end, on a machine that may not have PyTorch."""
+    program = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "zarr", "lightning_fabric", "onnx", "scipy"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from pointstill.cli import _main
+code = _main(sys.argv[1:])
+assert "torch" not in sys.modules
+assert "onnxruntime" in sys.modules
+sys.exit(code)
+"""
+    files = [str(solids / "rod" / f"0{i}.npy") for i in range(2)]
+    command = [sys.executable, "-c", program, "predict", str(student_onnx), *files, "--top", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == files
+    assert all(line.count("%") == 2 for line in lines)
+    assert done.stderr == ""

@@ -1,0 +1,101 @@
+"""What is said of data sets, stores and single clouds."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pointstill.data import open_dataset
+from pointstill.errors import DataError, PointstillError
+from pointstill.records import Store
+from pointstill.runtime import Classifier
+from pointstill.show import describe_dataset, describe_store, predict_files
+
+
+def test_a_data_set(solids, capsys):
+    data = open_dataset(solids)
+    describe_dataset(data)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{solids}: folder, z is up"
+    assert lines[1:4] == [
+        "shapes   60 (48 train, 12 test)",
+        "classes  3",
+        "points   64 least, 73 median, 83 most",
+    ]
+    assert lines[4].split() == ["train", "fingerprint", data.train.fingerprint[:16]]
+    assert lines[5].split() == ["test", "fingerprint", data.test.fingerprint[:16]]
+    table = "\n".join(lines[6:])
+    for name in ("ball", "box", "rod"):
+        row = next(line for line in table.splitlines() if name in line)
+        assert row.replace("│", " ").split() == [name, "16", "4"]
+
+
+def test_what_was_left_out(solids, tmp_path, capsys):
+    root = Path(shutil.copytree(solids, tmp_path / "solids"))
+    name = open_dataset(solids).train.names[0]
+    np.save(root / name, np.full((30, 3), np.nan))
+    with pytest.raises(DataError, match=f"{name}.*--skip-bad"):
+        describe_dataset(open_dataset(root))
+    describe_dataset(open_dataset(root, skip_bad=True))
+    out = capsys.readouterr().out
+    assert "shapes   59 (47 train, 12 test)" in out
+    assert f"left out (train): {name}: 30 of 30 points are NaN or infinite" in out
+
+
+def test_a_store(records, teacher_run, capsys):
+    describe_store(records)
+    said = capsys.readouterr().out
+    store = Store.open(records)
+    assert f"{records}: 144 of 144 records (complete)" in said
+    assert "shapes   48 of 48 (train)" in said
+    assert "views    3, 64 points each" in said
+    assert f"teacher  {teacher_run} ({store.attributes['teacher']['fingerprint'][:16]})" in said
+    assert "augment  scale@1, shift@1; seed 0" in said
+    assert "classes  3" in said
+    assert "codec    float16: KL" in said
+    assert "records/s over" in said
+    line = next(line for line in said.splitlines() if line.startswith("on disk"))
+    size = sum(file.stat().st_size for file in records.rglob("*") if file.is_file())
+    assert f"{size / 1000:.1f} kB, {size / 144:.1f} bytes a record" in line
+
+
+def test_an_unfinished_store(records, tmp_path, capsys):
+    copy = Path(shutil.copytree(records, tmp_path / "r.zarr"))
+    (copy / "probe" / "c" / "1" / "0" / "0").unlink()
+    describe_store(copy)
+    assert "96 of 144 records (2 of 3 tiles; record goes on)" in capsys.readouterr().out
+
+
+def test_predictions(student_onnx, student_run, solids, capsys):
+    files = [solids / "rod" / "00.npy", solids / "ball" / "03.npy"]
+    predict_files(student_onnx, files, top=2)
+    lines = capsys.readouterr().out.splitlines()
+    for file, line in zip(files, lines, strict=True):
+        found = Classifier(student_onnx).predict(np.load(file), top=2)
+        assert line == f"{file}: " + ", ".join(f"{name} {p:.1%}" for name, p in found)
+    predict_files(student_run, files, top=2)
+    from_run = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in from_run] == [line.split()[1] for line in lines]
+
+
+def test_one_bad_file_does_not_keep_the_others_from_being_read(
+    student_onnx, solids, tmp_path, capsys
+):
+    good = solids / "rod" / "00.npy"
+    np.save(tmp_path / "few.npy", np.ones((3, 3)))
+    files = [tmp_path / "missing.ply", good, tmp_path / "few.npy", good]
+    with pytest.raises(DataError) as caught:
+        predict_files(student_onnx, files, top=1)
+    message = str(caught.value)
+    assert "missing.ply: no such file" in message
+    assert "few.npy: has 3 points" in message
+    assert "\n" not in message
+    assert capsys.readouterr().out.count(str(good)) == 2
+
+
+def test_no_model(tmp_path, solids):
+    with pytest.raises(PointstillError, match="no student at"):
+        predict_files(tmp_path / "x.onnx", [solids / "rod" / "00.npy"], top=1)
+    with pytest.raises(PointstillError, match="is no run folder"):
+        predict_files(tmp_path, [solids / "rod" / "00.npy"], top=1)
