@@ -26,6 +26,7 @@ app = App(
     """,
     help_format="markdown",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 data_app = App(name="data", help="Look at data sets.")
 records_app = App(name="records", help="Look at record stores.")

@@ -69,15 +69,15 @@ def record(
     attributes: dict[str, Any] = {
         "classes": list(split.classes),
         "data": {"fingerprint": split.fingerprint, "split": split.name, "shapes": len(split)},
-        "teacher": {"spec": teacher.spec, "fingerprint": teacher.fingerprint},
+        "teacher": {"fingerprint": teacher.fingerprint},
         "augment": pipeline.describe(),
         "columns": list(pipeline.columns),
         "points": count,
     }
     clouds = Clouds(split.points, split.offsets, teacher.device)
 
-    # 2. Go on with the store that is there, or record its first tile and make one around it.
-    path = Path(out)
+    # 2. Go on with the store that is there, if it was made from the same.
+    path, store, done = Path(out), None, 0
     if path.exists():
         store = Store.open(path)
         fix = "choose another --out, or give the options it was made with"
@@ -85,32 +85,35 @@ def record(
         extent = {"views": store.views, "shapes": store.rows}
         check_same(path, extent, {"views": views, "shapes": len(shapes)}, fix)
         store.sweep()
-    else:
-        first, started = Tile.first(len(shapes)), time.monotonic()
-        content = record_tile(teacher, pipeline, clouds, shapes, first, count, batch_size)
-        check_range(content[0], first)
-        codec = {"name": "float16", **codec_error(content[0], content[0].astype(np.float16))}
-        attributes |= {"codec": codec, "batch": batch_size}
-        store = Store.create(path, attributes, views, shapes, len(split.classes))
-        store.write(first, *content)
-        store.note(first, time.monotonic() - started)
-
-    # 3. Record the tiles that are missing. The probe, written last, commits each.
-    missing = store.missing()
-    todo, total = sum(tile.stop - tile.start for tile in missing), views * len(shapes)
-    width = 2 * len(split.classes) + 4 * len(pipeline.columns)
+        done = store.rows * views - sum(tile.stop - tile.start for tile in store.missing())
+    total = views * len(shapes)
     if not quiet:
+        width = 2 * len(split.classes) + 4 * len(pipeline.columns)
         console.print(
             f"recording {total:,} records ({len(shapes):,} shapes x {views} views), "
-            f"{size(total * width)} before compression; {total - todo:,} are there already"
+            f"{size(total * width)} before compression; {done:,} are there already"
         )
-    with Track("record", total, "records", done=total - todo, quiet=quiet) as track:
-        for tile in missing:
+
+    with Track("record", total, "records", done=done, quiet=quiet) as track:
+        # 3. A new store is made around its first tile, which tells what the codec costs.
+        if store is None:
+            first, started = Tile.first(len(shapes)), time.monotonic()
+            content = record_tile(
+                teacher, pipeline, clouds, shapes, first, count, batch_size, track
+            )
+            check_range(content[0], first)
+            codec = {"name": "float16", **codec_error(content[0], content[0].astype(np.float16))}
+            attributes |= {"teacher_spec": teacher.spec, "codec": codec, "batch": batch_size}
+            store = Store.create(path, attributes, views, shapes, len(split.classes))
+            store.write(first, *content)
+            store.note(first, time.monotonic() - started)
+
+        # 4. Record the tiles that are missing. The probe, written last, commits each.
+        for tile in store.missing():
             started = time.monotonic()
             batch = store.attributes["batch"]
-            store.write(
-                tile, *record_tile(teacher, pipeline, clouds, shapes, tile, count, batch, track)
-            )
+            content = record_tile(teacher, pipeline, clouds, shapes, tile, count, batch, track)
+            store.write(tile, *content)
             store.note(tile, time.monotonic() - started)
     return store
 

@@ -12,7 +12,7 @@ def score_table(evaluation: Evaluation) -> Table:
     """The models of an evaluation side by side."""
     about = evaluation.about
     table = Table(
-        title=f"{Path(about['data']).name}, {about['split']}, {about['shapes']:,} shapes, no voting",
+        title=f"{Path(about['data']).name}, {about['shapes']:,} {about['split']} shapes, no voting",
         caption=f"± is the binomial standard error; ms: median for a cloud, one thread of torch "
         f"{about['torch']} on {about['processor']}, {about['date']}",
         caption_justify="left",

@@ -48,7 +48,7 @@ def describe_store(path: Path) -> None:
     print(f"{path}: {records:,} of {total:,} records ({state})")
     print(f"shapes   {store.rows:,} of {about['data']['shapes']:,} ({about['data']['split']})")
     print(f"views    {store.views}, {about['points']:,} points each")
-    print(f"teacher  {about['teacher']['spec']} ({about['teacher']['fingerprint'][:16]})")
+    print(f"teacher  {about['teacher_spec']} ({about['teacher']['fingerprint'][:16]})")
     operations = ", ".join(f"{op['name']}@{op['version']}" for op in about["augment"]["operations"])
     print(f"augment  {operations or 'none'}; seed {about['augment']['seed']}")
     print(f"classes  {len(about['classes'])}")

@@ -49,9 +49,9 @@ class View:
             elevation=-0.02 + 0.14 * u[1],
             distance=2.5 + 3.5 * u[2],
             pixel=0.03 + 0.05 * far,
-            noise=(0.008 + 0.035 * u[3] * u[3]) * (0.4 + far),
+            noise=(0.01 + 0.04 * u[3] * u[3]) * (0.4 + far),
             lost=0.25 * u[4],
-            hidden=0.2 + 0.5 * u[5] if u[6] < 0.9 else 0.0,
+            hidden=0.25 + 0.5 * u[5] if u[6] < 0.9 else 0.0,
             tilt=u[7],
         )
 
