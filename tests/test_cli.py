@@ -132,7 +132,7 @@ def test_without_a_command_there_is_help(go):
         (["distill", "--student", "x"], "requires an argument"),
         (["train", "--model", "x", "--data", "x", "--out", "x", "--epochs", "many"], "--epochs"),
         (["train", "--model", "x", "--data", "x", "--out", "x", "--precision", "8"], "32-true"),
-        (["distill", "--records", "x", "--student", "x", "--loss", "kl"], '"kd"'),
+        (["distill", *"--data x --records x --student x --out x --loss kl".split()], '"kd"'),
         (["evaluate", "--data", "x"], "requires an argument"),
         (["evaluate", "run", "--data", "x", "--split", "val"], '"test"'),
     ],
@@ -153,12 +153,14 @@ def test_options_that_make_no_sense_end_with_two(go, solids, tmp_path, teacher_r
         (["--model", "stillnet-n", "--augment", "scael"], "unknown augmentation 'scael'"),
         (["--model", "stillnet-n", "--points", "64", "--device", "gpu"], "choose auto or cpu"),
         (["--model", "stillnet-n", "--fold", "7"], "fold is 7; choose 0 to 4"),
+        (["--model", "stillnet-n", "--augment", "scale(hihg=2)"], "scale has no option 'hihg'"),
     ):
         code, _, err = go(*start, *options)
         assert code == 2
         assert err.startswith("error: ")
         assert err.count("\n") == 1
         assert said in err
+        assert not (tmp_path / "run").exists()  # nothing that the right options would meet
     code, _, err = go("evaluate", "gdanett", "--data", solids)
     assert (code, err.count("\n")) == (2, 1)
     assert "did you mean gdanet?" in err

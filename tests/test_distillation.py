@@ -216,7 +216,7 @@ def test_an_unfinished_past(go, copied):
 
 def test_past_records_are_asked_for(go, records):
     refused(RecordsError, lambda: go(past="records"), "--past-records STORE")
-    run = go(past="records", past_records=records, out="given")
+    run = go(past="records", past_records=records)  # the same run folder: none was begun
     assert run.recipe["past_records"] == str(records)
     assert run.recipe["origin"]["past"] == Store.open(records).attributes["teacher"]
 

@@ -77,6 +77,7 @@ class TeacherOptions:
             frame=self.frame,
             layout=self.layout,
             output=self.output,
+            up=data.up,
             device=str(pick_device(device)),
         )
 

@@ -49,15 +49,15 @@ def train(
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
     points = recipe.points or 1024
     recipe = replace(recipe, points=points)
+    shapes, validation = training_shapes(split, recipe)
+    fabric = start_fabric(recipe)
+    network = _seeded(model, len(split.classes), recipe.seed).to(fabric.device)
     run = Run.begin(out, {"model": model} | _resolved(model, data, split, recipe))
     if run.finished:
         return run
-    shapes, validation = training_shapes(split, recipe)
-    fabric = start_fabric(recipe)
     clouds = Clouds(split.points, split.offsets, fabric.device)
     views = _Fresh(pipeline, torch.from_numpy(shapes), fabric.device)
     material = _material(clouds, pipeline, views, split, shapes, validation, points)
-    network = _seeded(model, len(split.classes), recipe.seed).to(fabric.device)
     loss = LossOptions(loss="ce", smoothing=recipe.smoothing)
     _announce(run, material, recipe, network, quiet)
     fit(fabric, run, network, material, Present(), loss, recipe, quiet)
@@ -107,7 +107,17 @@ def distill(
         _check_past(past_store, store)
     pipeline = recorded_pipeline(store, split)
 
-    # 2. The run folder keeps what decides the result.
+    # 2. The student and its past. What cannot be built leaves no run folder behind.
+    fabric = start_fabric(recipe)
+    network = _seeded(student, len(split.classes), recipe.seed).to(fabric.device)
+    needed = LOSSES[recipe.loss].needs_past
+    past = (
+        self_teacher(recipe, network, store, rows, past_store, fabric.device)
+        if needed
+        else Present()
+    )
+
+    # 3. The run folder keeps what decides the result.
     resolved = {"student": student} | _resolved(student, data, split, recipe)
     resolved |= {"records": str(records), "past_records": past_records and str(past_records)}
     for name, each in (("teacher", store), ("past", past_store)):
@@ -118,32 +128,34 @@ def distill(
     if run.finished:
         return run
 
-    # 3. Replay is proven on two tiles before it is relied on.
-    fabric = start_fabric(recipe)
+    # 4. Replay is proven on two tiles before it is relied on.
     clouds = Clouds(split.points, split.offsets, fabric.device)
     for tile in _some_tiles(store, recipe.seed):
         check_replay(store, tile, pipeline, clouds)
 
-    # 4. Train.
+    # 5. Train.
     views = _Recorded(store, rows, fabric.device, LOSSES[recipe.loss].needs_teacher)
     material = _material(clouds, pipeline, views, split, shapes, validation, points)
-    network = _seeded(student, len(split.classes), recipe.seed).to(fabric.device)
-    needed = LOSSES[recipe.loss].needs_past
-    past = (
-        self_teacher(recipe, network, store, rows, past_store, fabric.device)
-        if needed
-        else Present()
-    )
     _announce(run, material, recipe, network, quiet)
     fit(fabric, run, network, material, past, recipe, recipe, quiet)
     return run
 
 
 def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Shapes to train on and to validate on, as indices in the split."""
+    """Shapes to train on and to validate on, as indices in the split.
+
+    Raises:
+        TrainingError: fewer than two to train on.
+    """
     shapes = limited(split, recipe.limit)
     validation = held_out(split, shapes, recipe.val, recipe.seed)
-    return np.setdiff1d(shapes, validation), validation
+    rest = np.setdiff1d(shapes, validation)
+    if len(rest) < 2:
+        raise TrainingError(
+            f"there are {len(rest)} shapes to train on, and 2 are needed: choose a smaller --val "
+            "or a larger --limit"
+        )
+    return rest, validation
 
 
 def check_records(store: Store, split: Split, shapes: np.ndarray) -> np.ndarray:
@@ -289,11 +301,6 @@ def _some_tiles(store: Store, seed: int, count: int = 2) -> list[Any]:
 def _announce(
     run: Run, material: Material, recipe: FitOptions, network: torch.nn.Module, quiet: bool
 ) -> None:
-    if len(material.shapes) < 2:
-        raise TrainingError(
-            f"there are {len(material.shapes)} shapes to train on, and 2 are needed: choose a "
-            "smaller --val or a larger --limit"
-        )
     if quiet:
         return
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -274,7 +274,7 @@ def _as_teacher(model: Run | Teacher | str | Path, data: Dataset, device: str) -
     if isinstance(model, Teacher):
         return model
     folder = model.folder if isinstance(model, Run) else model
-    return load_teacher(str(folder), classes=data.classes, device=device)
+    return load_teacher(str(folder), classes=data.classes, up=data.up, device=device)
 
 
 @torch.inference_mode()

@@ -188,6 +188,15 @@ def test_run_folder(run: Path, points: torch.Tensor) -> None:
         load_teacher(str(run), classes=("car", "chair", "shelf", "sofa"))
 
 
+def test_a_run_of_another_frame_gets_a_warning(run: Path, points: torch.Tensor) -> None:
+    with pytest.warns(UserWarning, match="trained with z up, and y is up in this data"):
+        load_teacher(str(run), classes=CLASSES, up="y")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_teacher(str(run), classes=CLASSES, up="z")
+        load_teacher(str(run), classes=CLASSES, up="y", frame="x,z,y")
+
+
 def test_unfinished_run_folder(run: Path) -> None:
     (run / "weights.safetensors").unlink()
     with pytest.raises(TrainingError, match="is not finished"):

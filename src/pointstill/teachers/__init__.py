@@ -30,6 +30,7 @@ def load_teacher(
     frame: str | None = None,
     layout: Literal["auto", "bn3", "b3n"] = "auto",
     output: Literal["auto", "logits", "probabilities"] = "auto",
+    up: str | None = None,
     device: str = "cpu",
 ) -> Teacher:
     """Load a teacher for the classes of a data set, and try it on two clouds.
@@ -42,10 +43,12 @@ def load_teacher(
         frame: the teacher's axes in terms of the data's, such as `x,z,y`; by default the same.
         layout: of its input, (B, N, 3) or (B, 3, N); `auto` tries.
         output: what it returns; a log-softmax counts as logits; `auto` recognises probabilities.
+        up: the data's up axis; a run that was trained in another gets a warning.
         device: where it runs.
 
     Warns:
-        UserWarning: it gives probabilities; a prediction depends on its batch, or on chance.
+        UserWarning: it gives probabilities; a prediction depends on its batch, or on chance; it
+            was trained with another axis up.
 
     Raises:
         UsageError: options that make no sense.
@@ -55,7 +58,15 @@ def load_teacher(
     axes = parse_frame(frame)
     with torch.random.fork_rng(devices=[]):  # the draws of the caller are not disturbed
         # 1. The network and its weights, in eval mode.
-        module, names, points = _find(spec, weights, len(classes))
+        module, run = _find(spec, weights, len(classes))
+    names, points = (run.classes, run.recipe["points"]) if run else (None, None)
+    trained_up = run.recipe["origin"]["up"] if run else None
+    if trained_up and up and trained_up != up and frame is None:
+        warnings.warn(
+            f"teacher {spec} was trained with {trained_up} up, and {up} is up in this data: "
+            "say where its axes are, such as --frame x,z,y",
+            stacklevel=2,
+        )
         if weights is not None:
             load_weights(module, read_weights(Path(weights)), str(weights))
         module = module.to(device).eval().requires_grad_(False)
@@ -111,19 +122,17 @@ def _dry_run(
     return shape, found if output == "auto" else output
 
 
-def _find(
-    spec: str, weights: Path | None, classes: int
-) -> tuple[nn.Module, Sequence[str] | None, int | None]:
-    """The network, its class names and its number of points, as far as they are known."""
+def _find(spec: str, weights: Path | None, classes: int) -> tuple[nn.Module, Run | None]:
+    """The network, and the run it comes from, if it comes from one."""
     if spec in MODELS:
         if weights is None:
             raise UsageError(f"teacher {spec} needs its weights: give --weights FILE")
-        return build_model(spec, classes), None, None
+        return build_model(spec, classes), None
     if Path(spec).is_dir():
         run = Run(spec)
-        return run.model(), run.classes, run.recipe.get("points")
+        return run.model(), run
     if ":" in spec:
-        return load_callable(spec, classes), None, None
+        return load_callable(spec, classes), None
     near = get_close_matches(spec.lower(), MODELS, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"the models are {', '.join(MODELS)}"
     raise UsageError(f"teacher {spec!r} is no model, run folder or package.module:callable: {hint}")
