@@ -145,3 +145,39 @@ def unprivileged() -> Callable[[], AbstractContextManager[None]]:
             os.setegid(0)
 
     return drop
+
+
+@pytest.fixture(scope="module")
+def toy() -> Iterator[str]:
+    """Name of a small PointNet with all that a resumed run may forget: BatchNorm and dropout."""
+    from torch import Tensor, nn
+
+    from pointstill.models import MODELS
+
+    class Toy(nn.Module):
+        def __init__(self, classes: int):
+            super().__init__()
+            self.lift, self.norm = nn.Linear(3, 16), nn.BatchNorm1d(16)
+            self.head = nn.Sequential(nn.Dropout(0.3), nn.ReLU(), nn.Linear(16, classes))
+
+        def forward(self, points: Tensor) -> Tensor:
+            logits: Tensor = self.head(self.norm(self.lift(points).amax(1)))
+            return logits
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "toy", Toy)
+        yield "toy"
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line: `cli("train", ...)` gives exit code, standard output and error."""
+    from pointstill.cli import _main
+
+    def run(*tokens: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = _main([str(token) for token in tokens])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

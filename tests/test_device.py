@@ -39,5 +39,7 @@ def test_threads():
         assert torch.get_num_threads() == 3
         set_threads(0)
         assert torch.get_num_threads() == 3
+        with pytest.raises(UsageError, match="threads is -1; choose 0 or more"):
+            set_threads(-1)
     finally:
         torch.set_num_threads(before)

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,33 +18,15 @@ from pointstill.augment.scale import Scale
 from pointstill.data import Dataset, open_dataset
 from pointstill.distillation import distill, train, training_shapes
 from pointstill.errors import PointstillError, RecordsError, TrainingError, UsageError
-from pointstill.models import MODELS
 from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.recording import record
 from pointstill.records import Store
 from pointstill.run import RECIPE, WEIGHTS, Run
 from pointstill.teachers import load_teacher
 
+pytestmark = pytest.mark.usefixtures("toy")
+
 QUICK = {"epochs": 1, "batch_size": 16, "val": 0.0}
-
-
-class Toy(torch.nn.Module):
-    """A small PointNet."""
-
-    def __init__(self, classes: int):
-        super().__init__()
-        self.lift, self.head = torch.nn.Linear(3, 16), torch.nn.Linear(16, classes)
-
-    def forward(self, points: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.lift(points).amax(1))
-        return logits
-
-
-@pytest.fixture(scope="module", autouse=True)
-def toy() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(MODELS, "toy", Toy)
-        yield
 
 
 @pytest.fixture
@@ -349,7 +331,7 @@ def test_says_what_it_is_going_to_do(data, tmp_path, capsys):
     recipe = TrainRecipe(points=64, **QUICK | {"val": 0.25})
     train("toy", data, out=tmp_path / "run", recipe=recipe)
     said = " ".join(capsys.readouterr().err.split())
-    assert "training toy (115 parameters) on 36 shapes of 3 classes (12 held out)" in said
+    assert "training toy (147 parameters) on 36 shapes of 3 classes (12 held out)" in said
     assert "1 epochs, 64 points a view" in said
 
 

@@ -66,8 +66,8 @@ class TeacherOptions:
         if self.class_names:
             try:
                 lines = self.class_names.read_text().splitlines()
-            except OSError as error:
-                raise UsageError(f"{self.class_names} cannot be read: {error.strerror}") from error
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"{self.class_names} cannot be read: {error}") from error
             names = [line.strip() for line in lines if line.strip()]
         return load_teacher(
             spec,

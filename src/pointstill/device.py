@@ -30,6 +30,12 @@ def pick_precision(name: str, device: torch.device) -> str:
 
 
 def set_threads(count: int) -> None:
-    """Let torch use `count` CPU threads; 0 leaves its own choice."""
+    """Let torch use `count` CPU threads; 0 leaves its own choice.
+
+    Raises:
+        UsageError: a negative count.
+    """
+    if count < 0:
+        raise UsageError(f"threads is {count}; choose 0 or more")
     if count:
         torch.set_num_threads(count)

@@ -59,14 +59,7 @@ def load_teacher(
     with torch.random.fork_rng(devices=[]):  # the draws of the caller are not disturbed
         # 1. The network and its weights, in eval mode.
         module, run = _find(spec, weights, len(classes))
-    names, points = (run.classes, run.recipe["points"]) if run else (None, None)
-    trained_up = run.recipe["origin"]["up"] if run else None
-    if trained_up and up and trained_up != up and frame is None:
-        warnings.warn(
-            f"teacher {spec} was trained with {trained_up} up, and {up} is up in this data: "
-            "say where its axes are, such as --frame x,z,y",
-            stacklevel=2,
-        )
+        names, points = (run.classes, run.recipe["points"]) if run else (None, None)
         if weights is not None:
             load_weights(module, read_weights(Path(weights)), str(weights))
         module = module.to(device).eval().requires_grad_(False)
@@ -90,6 +83,13 @@ def load_teacher(
             fingerprint=fingerprint(module, shape, meaning, axes, order),
         )
         _warn_of_surroundings(teacher, clouds)
+    trained_up = run.recipe["origin"]["up"] if run else None
+    if trained_up and up and trained_up != up and frame is None:
+        warnings.warn(
+            f"teacher {spec} was trained with {trained_up} up, and {up} is up in this data: "
+            "say where its axes are, such as --frame x,z,y",
+            stacklevel=2,
+        )
     return teacher
 
 

@@ -1,0 +1,73 @@
+"""Options that commands share: they reach what they are for."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pointstill.cli_options import DataOptions, TeacherOptions, read_recipe
+from pointstill.data import open_dataset
+from pointstill.errors import TeacherError, UsageError
+from pointstill.models import build_model
+
+POINTS = torch.randn(2, 64, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    torch.manual_seed(0)
+    save_file(build_model("stillnet-n", 3).state_dict(), path)
+    return path
+
+
+def test_data_options_open_what_they_say(solids):
+    data = DataOptions(data=str(solids), fold=2, skip_bad=True, verify=True).open()
+    assert (data.name, data.fold, data.skip_bad, data.verify) == (str(solids), 2, True, True)
+    assert data.test.fingerprint == open_dataset(solids, fold=2).test.fingerprint
+    assert DataOptions(data=str(solids)).open().fold == 0
+
+
+def test_teacher_options_reach_the_teacher(solids, weights, tmp_path):
+    data = open_dataset(solids)
+    names = tmp_path / "names.txt"
+    names.write_text("rod\n\n  ball \nbox\n")
+    plain = TeacherOptions(weights=weights).load("stillnet-n", data, "cpu", 0)
+    named = TeacherOptions(weights=weights, class_names=names).load("stillnet-n", data, "cpu", 0)
+    # ball, box, rod are the second, third and first of its own order.
+    assert torch.equal(named.logits(POINTS), plain.logits(POINTS)[:, [1, 2, 0]])
+    turned = TeacherOptions(weights=weights, frame="x,z,-y").load("stillnet-n", data, "cpu", 0)
+    swapped = POINTS[..., [0, 2, 1]] * torch.tensor([1, 1, -1])
+    assert torch.equal(turned.logits(POINTS), plain.logits(swapped))
+
+
+def test_threads_reach_torch(solids, weights):
+    before = torch.get_num_threads()
+    try:
+        TeacherOptions(weights=weights).load("stillnet-n", open_dataset(solids), "cpu", 2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_class_names_that_cannot_be_read(solids, weights, tmp_path):
+    data, names = open_dataset(solids), tmp_path / "names.txt"
+    options = TeacherOptions(weights=weights, class_names=names)
+    for content in (None, b"\xff\xfe\x00"):
+        if content:
+            names.write_bytes(content)
+        with pytest.raises(UsageError, match=r"names\.txt cannot be read") as caught:
+            options.load("stillnet-n", data, "cpu", 0)
+        assert "\n" not in str(caught.value)
+    names.write_text("ball\nbox\n")
+    with pytest.raises(TeacherError, match="rod"):
+        options.load("stillnet-n", data, "cpu", 0)
+
+
+def test_a_recipe_belongs_to_its_command(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: scans/\nlimit: null\nepochs: 3\norigin:\n  data: f00d\n")
+    recipe = read_recipe(path, "train")
+    assert recipe.config == {"train": {"data": "scans/", "epochs": 3}}
+    assert recipe.source == str(path)
