@@ -71,12 +71,12 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_bad_clouds(name, fails, student_onnx, tmp_path):
+def test_bad_clouds(name, fails, teacher_run, tmp_path):
     write, said = BAD_FILES[name]
     # The bad file may be in either split: one of the two is asked for all folds.
     root = class_folders(tmp_path / "set", lambda folder: write(folder / name))
     fails("data", "info", root, named=(name, said, "--skip-bad"))
-    fails("predict", student_onnx, root / "a" / name, named=(name, said))
+    fails("predict", teacher_run, root / "a" / name, named=(name, said))
 
 
 def test_missing_folder(fails, tmp_path, teacher_run):

@@ -20,7 +20,7 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where people read; standard output is kept for results."""
 
 PLAIN_SECONDS = 10.0
-"""Time between two plain lines, where there is no terminal."""
+"""Time between the first plain lines, where there is no terminal; long work speaks less often."""
 READING_SECONDS = 3.0
 """Time between two lines about the first read of a data set."""
 
@@ -74,17 +74,20 @@ class Track:
         self.count += units
         if self.bar:
             self.bar.update(self.task, completed=self.count, note=note)
-        elif time.monotonic() - self.spoke >= PLAIN_SECONDS:
+        elif time.monotonic() - self.spoke >= max(PLAIN_SECONDS, self._elapsed() / 10):
             self._say(note)
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self.started
 
     def _say(self, note: str) -> None:
         if self.quiet or self.count == self.told:
             return
         self.spoke, self.told = time.monotonic(), self.count
-        rate = (self.count - self.before) / max(self.spoke - self.started, 1e-9)
+        rate = (self.count - self.before) / max(self._elapsed(), 1e-9)
         left = (self.total - self.count) / rate
         line = f"{self.label}: {self.count:,} of {self.total:,} {self.unit}, {rate:,.4g}/s"
-        tail = f", {clock(left)} left" if left > 0 else f" in {clock(self.spoke - self.started)}"
+        tail = f", {clock(left)} left" if left > 0 else f" in {clock(self._elapsed())}"
         print(line + tail + (f", {note}" if note else ""), file=sys.stderr, flush=True)
 
 

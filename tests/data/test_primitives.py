@@ -32,8 +32,8 @@ from pointstill.data.primitives.solids import (
 )
 
 PINNED = {
-    "sensed": "",
-    "clean": "",
+    "sensed": "a590f3fa4813dc3f05505ccc4c3d3c4681dc104a36df1e7361897609547df2b4",
+    "clean": "895916894d16c3b8018ceb7a20ee3e33ea344f49d5e0700c6c78f375bb603b29",
 }
 DIGEST = """
 import hashlib
