@@ -111,6 +111,17 @@ def test_nothing_is_written_when_it_disagrees(program, student_run, tmp_path, mo
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_a_model_that_onnx_does_not_know(student_run, tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise torch.onnx.OnnxExporterError("Failed to convert\nthe exported program")
+
+    monkeypatch.setattr("torch.onnx.export", fail)
+    with pytest.raises(TrainingError, match="stillnet-n cannot be written as ONNX") as caught:
+        export(student_run, tmp_path / "student.onnx")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk(program, student_run, tmp_path, monkeypatch):
     out = tmp_path / "student.onnx"
     out.write_bytes(b"old")

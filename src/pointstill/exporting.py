@@ -49,8 +49,8 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         The file.
 
     Raises:
-        TrainingError: the run is not finished, the file cannot be written, or ONNX Runtime does
-            not agree with torch.
+        TrainingError: the run is not finished, its model cannot be written as ONNX, the file
+            cannot be written, or ONNX Runtime does not agree with torch.
     """
     run = run if isinstance(run, Run) else Run(run)
     path = Path(out)
@@ -61,15 +61,21 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
     with warnings.catch_warnings(), open(os.devnull, "w") as null, redirect_stdout(null):  # noqa: PTH123
         warnings.simplefilter("ignore")  # the exporter's talk about its own inside
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            model,
-            (example,),
-            dynamo=True,
-            input_names=["points"],
-            output_names=["logits"],
-            dynamic_shapes=dynamic,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                input_names=["points"],
+                output_names=["logits"],
+                dynamic_shapes=dynamic,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise TrainingError(
+                f"{run.model_name} cannot be written as ONNX (an operation that torch's exporter "
+                "does not know): export a student such as stillnet-n"
+            ) from error
     assert program is not None
     proto = program.model_proto
     about: dict[str, Any] = {
