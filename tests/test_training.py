@@ -259,6 +259,25 @@ def test_bfloat16_trains(data, tmp_path):
     assert {value.dtype for value in run.model().parameters()} == {torch.float32}
 
 
+def test_bfloat16_leaves_the_points_alone(data, tmp_path, monkeypatch):
+    seen = []
+
+    class Watching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 3)
+
+        def forward(self, points: Tensor) -> Tensor:
+            logits = self.linear(points).mean(1)
+            seen.append((points.dtype, logits.dtype))
+            return logits
+
+    monkeypatch.setattr("pointstill.distillation.build_model", lambda *_: Watching())
+    recipe = replace(SMALL, precision="bf16-mixed", val=0.0)
+    train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    assert set(seen) == {(torch.float32, torch.bfloat16)}
+
+
 # A loss that is not finite
 
 

@@ -22,7 +22,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """A Fabric precision: as named, or bf16-mixed where the GPU computes in it, else 32-true."""
+    """A precision: as named, or bf16-mixed where the GPU computes in it, else 32-true."""
     if name != "auto":
         return name
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

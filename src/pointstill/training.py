@@ -53,13 +53,12 @@ class Material:
 
 
 def start_fabric(options: FitOptions) -> Fabric:
-    """The device, precision and threads of a run."""
+    """The device and threads of a run."""
     set_threads(options.threads)
     device = pick_device(options.device)
     fabric = Fabric(
         accelerator=device.type,
         devices=1 if device.type == "cpu" else [device.index or 0],
-        precision=pick_precision(options.precision, device),  # type: ignore[arg-type]
     )
     fabric.launch()
     return fabric
@@ -94,6 +93,9 @@ def fit(
         TrainingError: the loss is not finite; the last good state is kept.
     """
     device, loss = fabric.device, LOSSES[loss_options.loss]
+    # Not Fabric's own precision, which would round the points themselves to bfloat16.
+    half = pick_precision(options.precision, device) == "bf16-mixed"
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=half)
     optimizer = torch.optim.AdamW(_groups(model, options.weight_decay), lr=options.learning_rate)
     average = averaged(model, options.ema) if options.ema else None
     wrapped, optimizer = fabric.setup(model, optimizer)
@@ -128,9 +130,9 @@ def fit(
                 )
                 # 2. Forward: the student now and, once the schedule asks for it, its past.
                 wrapped.train()
-                logits = wrapped(points).float()
                 scheduled = schedule(progress, loss_options.beta)
-                with fabric.autocast():
+                with mixed:
+                    logits = wrapped(points).float()
                     s = (past.logits(points, logits, epoch, rows) if scheduled else logits).detach()
                 # 3. Loss, and its parts for the log.
                 teacher = None if view.teacher is None else view.teacher[rows]

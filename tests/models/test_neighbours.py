@@ -32,3 +32,11 @@ def test_gather_takes_from_the_right_cloud() -> None:
     counts = torch.stack([torch.bincount(cloud.flatten(), minlength=10) for cloud in index])
     assert values.grad is not None
     assert torch.equal(values.grad, counts[..., None].expand(3, 10, 2).float())
+
+
+def test_neighbours_are_found_in_float32_under_autocast() -> None:
+    points = torch.randn(2, 200, 3, generator=torch.Generator().manual_seed(0))
+    wanted = nearest(points, points, 8).sort(-1).values
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nearest(points, points, 8).sort(-1).values
+    assert torch.equal(found, wanted)

@@ -65,13 +65,13 @@ class Plan:
 
     teacher: str = "stillnet-s"
     teacher_points: int = 256
-    teacher_epochs: int = 24
+    teacher_epochs: int = 17
     teacher_limit: int | None = None
     student: str = "stillnet-n"
     points: int = 128
-    epochs: int = 20
-    limit: int = 480
-    views: int = 10
+    epochs: int = 16
+    limit: int = 400
+    views: int = 8
     seeds: int = 3
     batch_size: int = 16
     augment: str = "scale,rotate(axis=up)"

@@ -14,6 +14,9 @@ def nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
     They come in no order. A query that is one of the points has itself among them. Needs k <= N.
     No gradient flows.
     """
+    if torch.is_autocast_enabled(points.device.type):  # bfloat16 confuses close neighbours
+        with torch.autocast(points.device.type, enabled=False):
+            return nearest(queries.float(), points.float(), k)
     with torch.no_grad():
         # |q - p|^2 without |q|^2, which does not change a query's order, as a single product:
         # [-2 q, 1] . [p, |p|^2]. Adding |p|^2 afterwards would pass over all pairs once more.
