@@ -172,11 +172,11 @@ def toy() -> Iterator[str]:
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a command line: `cli("train", ...)` gives exit code, standard output and error."""
-    from pointstill.cli import _main
+    from pointstill import __main__
 
     def run(*tokens: object) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = _main([str(token) for token in tokens])
+        code = __main__.run([str(token) for token in tokens])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import pointstill
-from pointstill.cli import _value_of
+from pointstill.__main__ import _value_of
 from pointstill.data import open_dataset
 from pointstill.run import WEIGHTS, Run
 

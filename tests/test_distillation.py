@@ -369,7 +369,7 @@ def test_no_teacher_is_loaded(solids, records, tmp_path):
     """Neither teachers nor recording is so much as imported, from the command line on."""
     program = """
 import sys
-from pointstill.cli import main
+from pointstill.__main__ import main
 try:
     main()
 except SystemExit as end:

@@ -29,11 +29,11 @@ def test_help_is_light():
     """`--help` of the program and of each command; the time is told, not tested."""
     program = """
 import sys, time
-from pointstill.cli import _main
+from pointstill.__main__ import run
 commands = [[], ["data"], ["data", "info"], ["train"], ["record"], ["records", "info"],
             ["distill"], ["evaluate"], ["export"], ["predict"], ["demo"]]
 for command in commands:
-    assert _main([*command, "--help"]) == 0, command
+    assert run([*command, "--help"]) == 0, command
 heavy = [name for name in ("torch", "zarr", "onnxruntime", "trimesh") if name in sys.modules]
 assert not heavy, heavy
 print(f"cpu {time.process_time():.2f} s", file=sys.stderr)
@@ -43,7 +43,7 @@ print(f"cpu {time.process_time():.2f} s", file=sys.stderr)
 
 def test_help_alone_is_quick():
     started = time.perf_counter()
-    python("import sys; from pointstill.cli import _main; _main(['--help'])")
+    python("import sys; from pointstill.__main__ import run; run(['--help'])")
     print(f"pointstill --help took {time.perf_counter() - started:.2f} s of this busy machine")
 
 

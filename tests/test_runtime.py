@@ -135,8 +135,8 @@ class Absent:
         if name.split(".")[0] in {"torch", "zarr", "lightning_fabric", "onnx", "scipy"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
-from pointstill.cli import _main
-code = _main(sys.argv[1:])
+from pointstill.__main__ import run
+code = run(sys.argv[1:])
 assert "torch" not in sys.modules
 assert "onnxruntime" in sys.modules
 sys.exit(code)

@@ -1,5 +1,61 @@
-"""`python -m pointstill` is the command line."""
+"""The entry of the command line: one line for every failure, and its exit code."""
 
-from .cli import main
+import os
+import sys
+from pathlib import Path
 
-main()
+from cyclopts import CycloptsError
+
+from .cli import app
+from .cli_options import read_recipe
+from .errors import PointstillError
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 failed, 2 misused."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(tokens: list[str]) -> int:
+    """Run one command line; a failure is one line on standard error. Returns the exit code."""
+    try:
+        recipe = _value_of("--recipe", tokens)
+        app.config = (read_recipe(Path(recipe), tokens[0]),) if recipe else ()
+        app(tokens, exit_on_error=False, result_action="return_none")
+    except CycloptsError:
+        return 2  # Cyclopts has said what is wrong, and what was perhaps meant
+    except PointstillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        print(f"error: {error}: check the path, its permissions and the space", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if os.environ.get("POINTSTILL_DEBUG"):
+            raise
+        print(
+            f"error: {type(error).__name__}: {' '.join(str(error).split())} (a fault of "
+            "pointstill: set POINTSTILL_DEBUG=1 for the traceback, and report it)",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _value_of(flag: str, tokens: list[str]) -> str | None:
+    """What follows a flag, as `--flag value` or `--flag=value`."""
+    for token, following in zip(tokens, [*tokens[1:], None], strict=False):
+        if token == flag:
+            return following
+        if token.startswith(f"{flag}="):
+            return token.removeprefix(f"{flag}=")
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,14 +1,13 @@
 """The command line: one function a verb, no logic; heavy imports inside."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
 from . import __version__
-from .cli_options import DataOptions, TeacherOptions, read_recipe
-from .errors import PointstillError, UsageError
+from .cli_options import DataOptions, TeacherOptions
+from .errors import UsageError
 from .recipe import DistillRecipe, TrainRecipe
 
 app = App(
@@ -385,53 +384,6 @@ def demo(*, out: Path = Path("demo"), quick: bool = False) -> None:
     from .demo import run_demo
 
     run_demo(out, quick)
-
-
-def main() -> None:
-    """Run the command line; exit 0 done, 1 failed, 2 misused."""
-    sys.exit(_main(sys.argv[1:]))
-
-
-def _main(tokens: list[str]) -> int:
-    try:
-        recipe = _value_of("--recipe", tokens)
-        app.config = (read_recipe(Path(recipe), tokens[0]),) if recipe else ()
-        app(tokens, exit_on_error=False, result_action="return_none")
-    except CycloptsError:
-        return 2  # Cyclopts has said what is wrong, and what was perhaps meant
-    except PointstillError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return 0
-    except OSError as error:
-        print(f"error: {error}: check the path, its permissions and the space", file=sys.stderr)
-        return 1
-    except Exception as error:
-        from os import environ
-
-        if environ.get("POINTSTILL_DEBUG"):
-            raise
-        print(
-            f"error: {type(error).__name__}: {' '.join(str(error).split())} (a fault of "
-            "pointstill: set POINTSTILL_DEBUG=1 for the traceback, and report it)",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
-
-
-def _value_of(flag: str, tokens: list[str]) -> str | None:
-    """What follows a flag, as `--flag value` or `--flag=value`."""
-    for token, following in zip(tokens, [*tokens[1:], None], strict=False):
-        if token == flag:
-            return following
-        if token.startswith(f"{flag}="):
-            return token.removeprefix(f"{flag}=")
-    return None
 
 
 def _next(folder: Path, data: str) -> None:

@@ -57,7 +57,8 @@ class Crew:
         done = self._seen(jobs, shapes)
         total = sum(job.epochs(self.plan) * job.shapes(self.plan, shapes) for job in jobs)
         with Track(label, total, "shapes", done) as track:
-            waiting = {self.pool.submit(_train, job, self.plan, self.out) for job in jobs}
+            todo = [job for job in jobs if not job.finished(self.out)]
+            waiting = {self.pool.submit(_train, job, self.plan, self.out) for job in todo}
             while waiting:
                 ready, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
                 track.advance(self._seen(jobs, shapes) - track.count)

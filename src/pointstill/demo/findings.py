@@ -74,6 +74,11 @@ class Comparison:
         return abs(self.gap) > self.spread
 
     @property
+    def wins(self) -> bool:
+        """Whether the first is clearly ahead."""
+        return self.clear and self.gap > 0
+
+    @property
     def words(self) -> str:
         """The comparison as a sentence."""
         one, other = self.first.method.title, self.second.method.title
@@ -116,7 +121,7 @@ class Findings:
         """What distillation was worth, in a sentence."""
         gain = self.comparison("kd", self.baseline.method.key)
         kd = gain.first
-        if gain.clear and gain.gap > 0:
+        if gain.wins:
             return (
                 f"The same small network gets {kd.mean:.1f} % of the test shapes right when it "
                 f"learns from a recorded teacher, and {gain.second.mean:.1f} % from labels alone."
@@ -131,11 +136,17 @@ class Findings:
         """Who beats whom, in sentences computed from the numbers."""
         gain = self.comparison("kd", self.baseline.method.key)
         negative = self.comparison("nwsd", "kd")
-        closing = (
-            "The negative weight paid here."
-            if negative.clear and negative.gap > 0
-            else "The negative weight brings nothing here that plain KD does not."
-        )
+        controls = [self.comparison("nwsd", each.key) for each in METHODS if each.role == "control"]
+        if negative.wins and all(each.wins for each in controls):
+            closing = "The negative weight paid here: NWSD is ahead of KD and of both controls."
+        elif negative.wins:
+            rivals = " and ".join(each.second.method.title for each in controls if not each.wins)
+            closing = f"But it is not clearly ahead of its control, {rivals}: "
+            closing += "the gain need not be the negative weight's own."
+        elif negative.clear:
+            closing = "The negative weight did harm here."
+        else:
+            closing = "The negative weight brings nothing here that plain KD does not."
         return [gain.words, negative.words, closing]
 
     def comparison(self, first: str, second: str) -> Comparison:

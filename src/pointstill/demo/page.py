@@ -318,7 +318,7 @@ def _commands(facts: Facts) -> str:
             f"    --points {plan.points} --limit {plan.limit} {fit}",
         ),
         ("# 4. its worth", f"pointstill evaluate runs/nwsd-0 runs/teacher --data {DATA}"),
-        ("# 5. its use", f"pointstill export {out / STUDENTS / 'nwsd-0'} --out student.onnx"),
+        ("# 5. its use", f"pointstill export {facts.findings.best.name} --out student.onnx"),
         ("", "pointstill predict student.onnx YOUR_SCAN.ply"),
     ]
     return "\n".join(

@@ -125,12 +125,13 @@ FULL = Plan()
 QUICK = Plan(
     teacher="stillnet-n",
     teacher_points=128,
-    teacher_epochs=2,
+    teacher_epochs=4,
     teacher_limit=160,
-    epochs=2,
-    limit=64,
+    epochs=3,
+    limit=80,
     views=2,
     seeds=2,
+    batch_size=8,
     test_limit=160,
     workers=1,
 )
@@ -148,6 +149,10 @@ class Job:
         if self.method is None:
             return out / TEACHER
         return out / STUDENTS / f"{self.method.key}-{self.seed}"
+
+    def finished(self, out: Path) -> bool:
+        """Whether its weights are there."""
+        return (self.folder(out) / "weights.safetensors").exists()
 
     def epochs(self, plan: Plan) -> int:
         """How often it sees each of its shapes."""

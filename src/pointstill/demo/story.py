@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
 from ..errors import PointstillError, UsageError
 from ..progress import Reading, clock
-from .plan import DATA, FULL, METHODS, QUICK, STORE, STUDENTS, TEACHER, Job, Plan, students
+from .plan import DATA, FULL, METHODS, QUICK, STORE, TEACHER, Job, Plan, students
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -84,7 +85,7 @@ def run_demo(out: Path, quick: bool) -> None:
 def _begin(out: Path, plan: Plan) -> bool:
     """Make the folder, or see that it holds a demo of this plan; tell which."""
     path = out / PLAN
-    wanted = json.dumps(asdict(plan), indent=1) + "\n"
+    wanted = json.dumps({"pointstill": __version__, **asdict(plan)}, indent=1) + "\n"
     if path.exists():
         if path.read_text() != wanted:
             raise UsageError(
@@ -200,7 +201,6 @@ def _close(out: Path, findings: "Findings", plan: Plan, seconds: float) -> None:
     print(findings.headline)
     for line in findings.verdict:
         print(line)
-    best = out / STUDENTS / f"nwsd-{0}"
     print(f"\nreport: {out / REPORT}  ({clock(seconds)})")
-    print(f"next: pointstill export {best} --out student.onnx")
+    print(f"next: pointstill export {findings.best.name} --out student.onnx")
     print("      pointstill predict student.onnx YOUR_SCAN.ply")
