@@ -11,7 +11,7 @@ from string import Template
 
 import numpy as np
 
-from ..data import Split
+from ..data import Dataset
 from ..data.subset import limited
 from ..evaluation import Evaluation, Score
 from ..losses.nwsd import schedule
@@ -19,7 +19,7 @@ from ..progress import clock, size
 from ..run import Run
 from . import figures
 from .findings import Comparison, Findings
-from .plan import BETA, DATA, METHODS, QUICK, STORE, STUDENTS, TEACHER, Method, Plan
+from .plan import BETA, DATA, METHODS, QUICK, STORE, STUDENTS, TEACHER, Job, Method, Plan
 
 DRAWN_POINTS = 400
 """Most points in a picture of a cloud."""
@@ -37,7 +37,7 @@ class Facts:
     findings: Findings
     seconds: float
     resumed: bool
-    test: Split
+    data: Dataset
 
 
 def page(facts: Facts) -> str:
@@ -63,8 +63,8 @@ def page(facts: Facts) -> str:
         rows=_rows(findings, plan, lowest, highest),
         comparison_caption=(
             "Gap: difference of the means. Spread: √(s₁² + s₂²) of the two standard deviations "
-            "over seeds; the words above call a gap real when it is larger. In brackets: shapes "
-            "that only the first, only the second, gets right."
+            "over seeds; a gap of more than twice that is in bold, and called so in words. In "
+            "brackets: shapes that only the first, only the second, gets right."
         ),
         seed_heads="".join(f'<th scope="col">p, seed {seed}</th>' for seed in range(plan.seeds)),
         comparisons="".join(_comparison(each) for each in findings.comparisons),
@@ -125,12 +125,12 @@ def _figures(findings: Findings) -> str:
 
 def _setting(facts: Facts) -> str:
     plan, findings = facts.plan, facts.findings
-    shapes = Run(facts.out / TEACHER).recipe["limit"]
-    taught = f"{shapes:,} labelled shapes" if shapes else "all 1,600 training shapes"
+    shapes = Job().shapes(plan, len(facts.data.train))
     student = findings.best
     return escape(
-        f"The teacher, {plan.teacher}, learned from {taught} of {plan.teacher_points} points, "
-        f"{plan.teacher_epochs} epochs. It was asked once about {plan.views} views of {plan.limit} "
+        f"The teacher, {plan.teacher}, learned from {shapes:,} labelled shapes at "
+        f"{plan.teacher_points} points, {plan.teacher_epochs} epochs. "
+        f"It was asked once about {plan.views} views of {plan.limit} "
         f"of them. The student, {plan.student} with {student.parameters:,} parameters, learns from "
         f"those {plan.limit} shapes alone, at {plan.points} points, in {plan.epochs} epochs of "
         f"batches of {plan.batch_size}: the same for every method. So a distilled student profits "
@@ -267,7 +267,7 @@ def _missed(facts: Facts) -> str:
 
 def _picture(facts: Facts, place: int) -> str:
     """A test cloud with its class, and what the student said if that is wrong."""
-    classes, split = facts.evaluation.classes, facts.test
+    classes, split = facts.evaluation.classes, facts.data.test
     shape = int(limited(split, facts.plan.test_limit)[place])
     points = split.cloud(shape)[:DRAWN_POINTS]  # primitives come in random order
     label, said = facts.evaluation.labels[place], facts.findings.best.predictions[place]

@@ -69,9 +69,9 @@ class Plan:
     teacher_limit: int | None = None
     student: str = "stillnet-n"
     points: int = 128
-    epochs: int = 16
-    limit: int = 400
-    views: int = 8
+    epochs: int = 40
+    limit: int = 160
+    views: int = 10
     seeds: int = 3
     batch_size: int = 16
     augment: str = "scale,rotate(axis=up)"

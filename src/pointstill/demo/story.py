@@ -155,7 +155,7 @@ def _write(
 ) -> None:
     from .page import Facts, page
 
-    facts = Facts(out, plan, evaluation, findings, seconds, resumed, data.test)
+    facts = Facts(out, plan, evaluation, findings, seconds, resumed, data)
     (out / REPORT).write_text(page(facts), encoding="utf-8")
     summary = {
         "headline": findings.headline,
