@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pointstill.models import build_model
-from pointstill.models.stillnet import Block, strided
+from pointstill.models.stillnet import Block, curve, pick_centroids
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,53 @@ def test_any_number_of_points(n: int) -> None:
     assert logits.isfinite().all()
 
 
-def test_centroids_are_evenly_strided_and_repeat_when_points_are_few() -> None:
-    cpu = torch.device("cpu")
-    assert strided(10, 4, cpu).tolist() == [0, 2, 5, 7]
-    assert strided(2, 4, cpu).tolist() == [0, 0, 1, 1]
-    assert strided(1000, 64, cpu).unique().numel() == 64
+def test_curve_interleaves_the_digits_of_the_cells() -> None:
+    torch.manual_seed(0)
+    cells = torch.randint(0, 1024, (50, 3))
+    cells[0], cells[1] = 0, 1023  # so that cells are where points are
+    codes = []
+    for x, y, z in cells.tolist():
+        digits = zip(f"{x:010b}", f"{y:010b}", f"{z:010b}", strict=True)
+        codes.append(int("".join("".join(triple) for triple in digits), 2))
+    order = curve(cells[None].double() * 0.5 - 7)[0].tolist()
+    assert order == sorted(range(50), key=codes.__getitem__)
+
+
+def farthest_in_a_loop(points: torch.Tensor, m: int) -> list[int]:
+    picks = [0]
+    while len(picks) < m:
+        gaps = [min(float((p - points[i]).norm()) for i in picks) for p in points]
+        picks.append(gaps.index(max(gaps)))
+    return picks
+
+
+def test_centroids_are_farthest_points_among_candidates_on_the_curve() -> None:
+    torch.manual_seed(0)
+    clouds = torch.rand(2, 90, 3, dtype=torch.float64)
+    picked = pick_centroids(clouds, 8, 30)
+    for cloud, centroids in zip(clouds, picked, strict=True):
+        candidates = cloud[curve(cloud[None])[0]][::3]
+        assert torch.equal(centroids, candidates[farthest_in_a_loop(candidates, 8)])
+
+
+def test_with_fewer_points_than_centroids_all_are_taken_equally_often() -> None:
+    torch.manual_seed(0)
+    cloud = torch.rand(1, 32, 3)
+    found, counts = pick_centroids(cloud, 64, 256)[0].unique(dim=0, return_counts=True)
+    assert torch.equal(found, cloud[0].unique(dim=0))
+    assert counts.tolist() == [2] * 32
+
+
+@pytest.mark.parametrize("name", ["stillnet-n", "stillnet-s", "stillnet-m"])
+def test_the_order_of_points_does_not_matter(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(name, 6).eval()
+    cloud = torch.randn(1, 500, 3)
+    orders = [cloud[:, torch.randperm(500)] for _ in range(3)]
+    with torch.inference_mode():
+        wanted = model(cloud)
+        for reordered in orders:
+            torch.testing.assert_close(model(reordered), wanted)
 
 
 def test_repeated_points_are_no_problem() -> None:
@@ -72,7 +114,7 @@ def test_learns_two_shapes() -> None:
         cylinder[..., 2] = torch.rand(count, 128) * 2 - 1
         return torch.where(labels[:, None, None] == 0, sphere, cylinder), labels
 
-    for _ in range(40):
+    for _ in range(60):
         points, labels = draw(16)
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(model(points), labels).backward()
