@@ -14,16 +14,26 @@ def nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
     They come in no order. A query that is one of the points has itself among them. Needs k <= N.
     No gradient flows.
     """
+    return _keys(queries, points).topk(k, largest=False, sorted=False).indices
+
+
+def within(queries: Tensor, points: Tensor, radius: float) -> Tensor:
+    """Which points are no farther than `radius`: (B, M, C), (B, N, C) -> bool (B, M, N)."""
+    squares = queries.detach().square().sum(-1, keepdim=True)
+    return _keys(queries, points) <= radius**2 - squares
+
+
+def _keys(queries: Tensor, points: Tensor) -> Tensor:
+    """|p|^2 - 2 q.p: |q - p|^2 without |q|^2, which does not change a query's order: (B, M, N)."""
     if torch.is_autocast_enabled(points.device.type):  # bfloat16 confuses close neighbours
         with torch.autocast(points.device.type, enabled=False):
-            return nearest(queries.float(), points.float(), k)
+            return _keys(queries.float(), points.float())
     with torch.no_grad():
-        # |q - p|^2 without |q|^2, which does not change a query's order, as a single product:
-        # [-2 q, 1] . [p, |p|^2]. Adding |p|^2 afterwards would pass over all pairs once more.
+        # As a single product, [-2 q, 1] . [p, |p|^2]: adding |p|^2 afterwards would pass over all
+        # pairs once more.
         left = torch.cat([-2 * queries, torch.ones_like(queries[..., :1])], -1)
         right = torch.cat([points, points.square().sum(-1, keepdim=True)], -1)
-        keys = left @ right.transpose(-1, -2)
-        return keys.topk(k, largest=False, sorted=False).indices
+        return left @ right.transpose(-1, -2)
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
