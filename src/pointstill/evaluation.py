@@ -5,7 +5,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import binomtest
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torchmetrics.functional.classification import (
     multiclass_calibration_error,
     multiclass_confusion_matrix,
@@ -230,8 +230,24 @@ def exact(only_first: int, only_second: int) -> float:
 
 def flops(teacher: Teacher, points: int) -> int:
     """Floating-point operations of matrix products for one cloud, 2 per multiply-add."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        teacher.logits(_sample_cloud(points, teacher.device))
+    return operations(teacher.logits, points, teacher.device)
+
+
+def operations(
+    classify: Callable[[torch.Tensor], torch.Tensor], points: int, device: torch.device
+) -> int:
+    """The same of anything that takes clouds (1, N, 3): one on the unit sphere, always the same."""
+    counter = FlopCounterMode(
+        display=False,
+        # Attention as it is computed on a CPU, which the counter does not know.
+        custom_mapping={
+            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
+                lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)  # type: ignore[no-untyped-call]
+            )
+        },
+    )
+    with torch.inference_mode(), counter:
+        classify(_sample_cloud(points, device))
     return int(counter.get_total_flops())
 
 
