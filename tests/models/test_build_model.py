@@ -39,6 +39,37 @@ def test_a_prediction_does_not_depend_on_its_batch(name: str) -> None:
         torch.testing.assert_close(model(clouds[1:2]), together[1:2])
 
 
+@pytest.mark.parametrize("name", QUICK)
+def test_small_clouds_and_repeated_points(name: str) -> None:
+    """Fewer points than the published networks have centres, even fewer than neighbours."""
+    torch.manual_seed(2)
+    model = build_model(name, 4).eval()
+    with torch.inference_mode():
+        for n in (64, 32) if name.startswith("stillnet") else (64, 32, 16):
+            clouds = torch.rand(2, n, 3)
+            clouds[1] = clouds[1, :1]
+            assert model(clouds).isfinite().all()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_trains_in_mixed_precision(name: str) -> None:
+    torch.manual_seed(3)
+    model = build_model(name, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = torch.nn.functional.cross_entropy(model(torch.rand(4, 64, 3)), torch.arange(4))
+    loss.backward()
+    assert all(
+        parameter.grad is not None and parameter.grad.isfinite().all()
+        for parameter in model.parameters()
+    )
+    with torch.inference_mode():
+        clouds = torch.rand(2, 64, 3)
+        exact = model.eval()(clouds)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model(clouds)
+    assert (rough - exact).abs().max() < 0.1 * exact.abs().max() + 0.05
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_is_stored_twice(name: str) -> None:
     state = build_model(name, 3).state_dict()
