@@ -9,7 +9,7 @@ from ..errors import UsageError
 from .dgcnn import DGCNN
 from .gdanet import GDANet
 from .point_mae import PointMAE
-from .pointmlp import pointmlp, pointmlp_elite
+from .pointmlp import pointmlp_elite, pointmlp_full
 from .pointnet import PointNet
 from .pointnet2 import PointNet2
 from .pointnext import pointnext_s, pointnext_s_c32
@@ -20,7 +20,7 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
     "pointnet2-ssg": PointNet2,
     "dgcnn": DGCNN,
     "gdanet": GDANet,
-    "pointmlp": pointmlp,
+    "pointmlp": pointmlp_full,
     "pointmlp-elite": pointmlp_elite,
     "point-mae": PointMAE,
     "pointnext-s": pointnext_s,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .farthest import farthest
 from .groups import first_layer, fixed
 from .neighbours import gather, nearest
-from .rows import Layer, apart, linear, matrix
+from .rows import Layer, linear, matrix
 
 GROUPS = 64
 """Groups, each one token."""
@@ -166,8 +166,6 @@ class PointMAE(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) -> logits (B, classes)."""
-        if apart(self, points):
-            return torch.cat([self.forward(cloud) for cloud in torch.split(points, 1)])
         batch = len(points)
         centres = gather(points, farthest(points, GROUPS, IGNORED))
         tokens = self.encoder(points, centres)

@@ -184,7 +184,7 @@ class PointMLP(nn.Module):
         return logits
 
 
-def pointmlp(classes: int) -> PointMLP:
+def pointmlp_full(classes: int) -> PointMLP:
     """The full size."""
     return PointMLP(classes, FULL)
 
