@@ -74,6 +74,14 @@ def test_random_clouds_of_full_size(pick: str, monkeypatch: pytest.MonkeyPatch) 
             assert after == distance.argmax()
 
 
+def test_traced_it_still_looks_at_the_points() -> None:
+    example, other = (
+        torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)
+    )
+    traced = torch.jit.trace(lambda points: farthest(points, 9), example)
+    assert torch.equal(traced(other), farthest(other, 9))
+
+
 def test_float32_whatever_comes_in_and_all_points_of_a_small_cloud() -> None:
     points = torch.randn(1, 300, 3, generator=torch.Generator().manual_seed(0))
     assert torch.equal(farthest(points.double(), 100), farthest(points, 100))

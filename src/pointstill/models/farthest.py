@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .neighbours import tracing
+
 
 def farthest(points: Tensor, m: int, ignore: float | None = None) -> Tensor:
     """Indices of m points, each the farthest from those before it: (B, N, 3) -> (B, min(m, N)).
@@ -25,7 +27,7 @@ def farthest(points: Tensor, m: int, ignore: float | None = None) -> Tensor:
     """
     points = points.detach().float()
     m = min(m, points.shape[1])
-    pick = _by_torch if points.is_cuda else _by_fpsample
+    pick = _by_torch if points.is_cuda or tracing() else _by_fpsample
     if ignore is None:
         return pick(points, m)
     ignored = points.square().sum(-1) <= ignore  # (B, N)
@@ -48,7 +50,7 @@ def _by_fpsample(points: Tensor, m: int) -> Tensor:
 
 def _by_torch(points: Tensor, m: int) -> Tensor:
     """The m steps in a loop, each over all points of all clouds."""
-    cloud = torch.arange(len(points), device=points.device)
+    cloud = torch.arange(points.shape[0], device=points.device)
     distance = torch.full_like(points[..., 0], torch.inf)  # squared, to the nearest pick
     picks = [torch.zeros_like(cloud)]
     for _ in range(m - 1):

@@ -1,9 +1,10 @@
-"""Nearest neighbours and gathers in plain tensor operations, so that autograd and ONNX take them.
+"""Nearest neighbours and gathers in operations that autograd and ONNX take.
 
 Rows are gathered with one flat `index_select` on a (B*N, C) view: whole contiguous feature vectors
 are copied, which on a CPU is many times faster than `torch.gather` or indexing with a tensor.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,17 @@ def nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
     They come in no order. A query that is one of the points has itself among them. Needs k <= N.
     No gradient flows.
     """
-    return _keys(queries, points).topk(k, largest=False, sorted=False).indices
+    keys = _keys(queries, points)
+    eager = not (tracing() or torch.compiler.is_compiling())
+    if not eager or keys.device.type != "cpu" or keys.dtype not in (torch.float32, torch.float64):
+        return keys.topk(k, largest=False, sorted=False).indices
+    # NumPy's partition takes a third of the time of topk.
+    return torch.from_numpy(np.argpartition(keys.numpy(), k - 1)[..., :k].copy())
+
+
+def tracing() -> bool:
+    """Whether operations are recorded by torch.jit.trace, which sees those of torch alone."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
 
 
 def within(queries: Tensor, points: Tensor, radius: float) -> Tensor:
