@@ -24,6 +24,7 @@ COMMANDS = [
     ["distill"],
     ["evaluate"],
     ["export"],
+    ["models"],
     ["predict"],
     ["demo"],
     ["data", "info"],

@@ -23,6 +23,7 @@ from pointstill.evaluation import (
     flops,
     latency,
     mcnemar,
+    operations,
     predict_all,
     processor,
     score,
@@ -176,6 +177,16 @@ def test_flops_of_a_linear_layer():
     """Two for each of 3 x 8 x 5 multiply-adds."""
     assert flops(flat_teacher(points=8), 8) == 2 * 3 * 8 * 5
     assert scored(*made_up()).flops == 240
+
+
+def test_flops_of_attention():
+    """Two heads of 4 channels, 8 x 8 pairs: products with keys and with values."""
+
+    def attend(points: torch.Tensor) -> torch.Tensor:
+        x = torch.ones(1, 2, points.shape[1], 4)
+        return nn.functional.scaled_dot_product_attention(x, x, x)
+
+    assert operations(attend, 8, torch.device("cpu")) == 2 * 2 * (2 * 8 * 8 * 4)
 
 
 def test_size_and_parameters_by_hand():

@@ -31,7 +31,8 @@ def test_help_is_light():
 import sys, time
 from pointstill.__main__ import run
 commands = [[], ["data"], ["data", "info"], ["train"], ["record"], ["records", "info"],
-            ["distill"], ["evaluate"], ["export"], ["predict"], ["demo"]]
+            ["distill"], ["evaluate"], ["export"], ["models"],
+            ["predict"], ["demo"]]
 for command in commands:
     assert run([*command, "--help"]) == 0, command
 heavy = [name for name in ("torch", "zarr", "onnxruntime", "trimesh") if name in sys.modules]

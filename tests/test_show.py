@@ -8,9 +8,11 @@ import pytest
 
 from pointstill.data import open_dataset
 from pointstill.errors import DataError, PointstillError
+from pointstill.models import MODELS
+from pointstill.models.catalogue import PUBLISHED
 from pointstill.records import Store
 from pointstill.runtime import Classifier
-from pointstill.show import describe_dataset, describe_store, predict_files
+from pointstill.show import describe_dataset, describe_models, describe_store, predict_files
 
 
 def test_a_data_set(solids, capsys):
@@ -29,6 +31,23 @@ def test_a_data_set(solids, capsys):
     for name in ("ball", "box", "rod"):
         row = next(line for line in table.splitlines() if name in line)
         assert row.replace("│", " ").split() == [name, "16", "4"]
+
+
+def test_the_models(capsys):
+    """Parameters as in the original code, operations of DGCNN by hand."""
+    describe_models()
+    lines = capsys.readouterr().out.replace("│", " ").splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in lines if " M " in line}
+    assert list(rows) == list(MODELS)
+    assert set(MODELS) - set(PUBLISHED) == {"stillnet-n", "stillnet-s", "stillnet-m"}
+    for name, count in (("pointmlp", 13_238_504), ("point-mae", 22_099_752), ("dgcnn", 1_809_576)):
+        assert rows[name][0] == f"{count / 1e6:.2f}"
+    search = 1024 * 1024 * (3 + 64 + 64 + 128 + 4)  # the squared norm is one more channel
+    edges = 1024 * 2 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 256)
+    head = 1024 * 512 * 1024 + 2048 * 512 + 512 * 256 + 256 * 40
+    assert rows["dgcnn"][2] == f"{2 * (search + edges + head) / 1e9:.3f}"
+    assert rows["dgcnn"][3:] == ["92.9", "paper,", "1801.07829"]
+    assert rows["stillnet-n"][3:] == ["ours:", "see", "docs/students.md"]
 
 
 def test_what_was_left_out(solids, tmp_path, capsys):

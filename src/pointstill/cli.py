@@ -86,7 +86,7 @@ def train(
     Parameters
     ----------
     model:
-        Name of a model, such as stillnet-n, stillnet-s, stillnet-m, pointnet or gdanet.
+        Name of a model, such as stillnet-s or pointnext-s; `pointstill models` lists them.
     out:
         Run folder to write; an unfinished run of the same recipe is gone on with.
     recipe:
@@ -339,6 +339,20 @@ def export(run: Path, /, *, out: Path) -> None:
     path = job(run, out)
     print(f"wrote {path} ({size(path.stat().st_size)}); it agrees with torch")
     print(f"next: pointstill predict {path} SCAN.ply")
+
+
+@app.command
+def models() -> None:
+    """List the built-in models: parameters, cost, and what their authors published.
+
+    **Examples**
+
+        pointstill models
+    """
+    _needs_torch()
+    from .show import describe_models
+
+    describe_models()
 
 
 @app.command

@@ -5,7 +5,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import binomtest
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torchmetrics.functional.classification import (
     multiclass_calibration_error,
     multiclass_confusion_matrix,
@@ -230,8 +230,24 @@ def exact(only_first: int, only_second: int) -> float:
 
 def flops(teacher: Teacher, points: int) -> int:
     """Floating-point operations of matrix products for one cloud, 2 per multiply-add."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        teacher.logits(_sample_cloud(points, teacher.device))
+    return operations(teacher.logits, points, teacher.device)
+
+
+def operations(
+    classify: Callable[[torch.Tensor], torch.Tensor], points: int, device: torch.device
+) -> int:
+    """The same of anything that takes clouds (1, N, 3): always the same one."""
+    counter = FlopCounterMode(
+        display=False,
+        # Attention as it is computed on a CPU, which the counter does not know.
+        custom_mapping={
+            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
+                lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)  # type: ignore[no-untyped-call]
+            )
+        },
+    )
+    with torch.inference_mode(), counter:
+        classify(_sample_cloud(points, device))
     return int(counter.get_total_flops())
 
 
@@ -264,10 +280,13 @@ def processor() -> str:
 
 
 def _sample_cloud(points: int, device: torch.device) -> torch.Tensor:
+    """Points all over an ellipsoid in the unit sphere: (1, points, 3)."""
     generator = torch.Generator().manual_seed(0)
     cloud = torch.randn(1, points, 3, generator=generator)
-    unit: torch.Tensor = cloud / torch.linalg.vector_norm(cloud, dim=2, keepdim=True)
-    return unit.to(device)
+    cloud /= torch.linalg.vector_norm(cloud, dim=2, keepdim=True)
+    # As flat as things are: models with ball queries have as much work with this ellipsoid as with
+    # clouds of ModelNet40 (within 5 %), and less than half of it with a sphere.
+    return (cloud * torch.tensor([1, 0.5, 0.25])).to(device)
 
 
 def _as_teacher(model: Run | Teacher | str | Path, data: Dataset, device: str) -> Teacher:

@@ -1,4 +1,4 @@
-"""Looks at what is there: data sets, record stores, single clouds."""
+"""Looks at what is there: data sets, models, record stores, single clouds."""
 
 import json
 from pathlib import Path
@@ -31,6 +31,36 @@ def describe_dataset(data: Dataset) -> None:
     for split in splits:
         for line in split.bad:
             print(f"left out ({split.name}): {line}")
+
+
+def describe_models() -> None:
+    """Print all built-in models: size, cost, and the figure that their authors published."""
+    import torch
+    from rich.console import Console
+
+    from .evaluation import operations
+    from .models import MODELS, build_model
+    from .models.catalogue import PUBLISHED
+
+    table = Table(
+        title="models, at 40 classes and 1,024 points",
+        caption="OA: on ModelNet40 without voting, as published, mostly of the epoch that was best "
+        "on the test split. GFLOPs: of matrix products, 2 per multiply-add, as arranged here.",
+        caption_justify="left",
+    )
+    table.add_column("model", no_wrap=True)
+    for heading in ("params", "GFLOPs", "OA %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("source, paper on arXiv", no_wrap=True)
+    for name in MODELS:
+        model = build_model(name, 40).eval()
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        flops = operations(model, 1024, torch.device("cpu")) / 1e9
+        known = PUBLISHED.get(name)
+        accuracy = f"{known.accuracy:.1f}" if known else ""
+        source = f"{known.source}, {known.arxiv}" if known else "ours: see docs/students.md"
+        table.add_row(name, f"{parameters / 1e6:.2f} M", f"{flops:.3f}", accuracy, source)
+    Console(markup=False).print(table)
 
 
 def describe_store(path: Path) -> None:

@@ -24,6 +24,7 @@ def fill(index: int, shape: tuple[int, ...], kind: str) -> np.ndarray:
         "weight": u * np.sqrt(4.5 / fan_in),
         "gain": 1 + 0.1 * u,
         "var": 1 + 0.1 * np.abs(u),
+        "token": 0.5 * u,
         "shift": 0.05 * u,
     }[kind]
     return values.reshape(shape).astype(np.float32)

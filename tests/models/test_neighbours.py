@@ -40,3 +40,20 @@ def test_neighbours_are_found_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = nearest(points, points, 8).sort(-1).values
     assert torch.equal(found, wanted)
+
+
+def test_recorded_and_eager_find_the_same() -> None:
+    """Eager on a CPU is NumPy's code, what is recorded for ONNX or TorchScript is torch's."""
+
+    class Search(torch.nn.Module):
+        def forward(self, points: torch.Tensor) -> torch.Tensor:
+            return nearest(points[:, ::4], points, 9).sort(-1).values
+
+    generator = torch.Generator().manual_seed(4)
+    example, other = (torch.rand(2, 120, 3, generator=generator) for _ in range(2))
+    eager = Search()(other)
+    for recorded in (
+        torch.export.export(Search(), (example,)).module(),
+        torch.jit.trace(Search(), (example,)),
+    ):
+        assert torch.equal(recorded(other), eager)

@@ -207,7 +207,7 @@ def test_unfinished_run_folder(run: Path) -> None:
     ("spec", "message"),
     [
         ("gdanett", "no model, run folder or package.module:callable: did you mean gdanet"),
-        ("qqq", "the models are pointnet, gdanet"),
+        ("qqq", "the models are pointnet, pointnet2-ssg, dgcnn, gdanet"),
     ],
 )
 def test_a_spec_that_is_nothing(spec: str, message: str) -> None:

@@ -6,13 +6,25 @@ from difflib import get_close_matches
 from torch import nn
 
 from ..errors import UsageError
+from .dgcnn import DGCNN
 from .gdanet import GDANet
+from .point_mae import PointMAE
+from .pointmlp import pointmlp_elite, pointmlp_full
 from .pointnet import PointNet
+from .pointnet2 import PointNet2
+from .pointnext import pointnext_s, pointnext_s_c32
 from .stillnet import stillnet_m, stillnet_n, stillnet_s
 
 MODELS: dict[str, Callable[[int], nn.Module]] = {
     "pointnet": PointNet,
+    "pointnet2-ssg": PointNet2,
+    "dgcnn": DGCNN,
     "gdanet": GDANet,
+    "pointmlp": pointmlp_full,
+    "pointmlp-elite": pointmlp_elite,
+    "point-mae": PointMAE,
+    "pointnext-s": pointnext_s,
+    "pointnext-s-c32": pointnext_s_c32,
     "stillnet-n": stillnet_n,
     "stillnet-s": stillnet_s,
     "stillnet-m": stillnet_m,

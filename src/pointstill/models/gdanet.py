@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .neighbours import gather, nearest
+from .rows import running
 
 NEIGHBOURS = 30
 """Neighbours of a point in the local operator, itself included."""
@@ -48,12 +49,6 @@ class Block(nn.Sequential):
     def norm(self) -> nn.BatchNorm1d:
         """Follows the convolution."""
         return cast(nn.BatchNorm1d, self[1])
-
-    def running_affine(self) -> tuple[Tensor, Tensor]:
-        """What BatchNorm is in eval mode, x * scale + shift: two tensors (out,)."""
-        mean, variance = cast(Tensor, self.norm.running_mean), cast(Tensor, self.norm.running_var)
-        scale = self.norm.weight / torch.sqrt(variance + self.norm.eps)
-        return scale, self.norm.bias - mean * scale
 
     def without_relu(self, rows: Tensor) -> Tensor:
         """Convolution and BatchNorm: (R, in) -> (R, out)."""
@@ -98,7 +93,7 @@ def _pool_with_batch_statistics(
     k, r = edges.shape
     values = neighbour.index_select(0, edges.flatten()).view(k, r, -1) - centre
     values = second(torch.relu(first.norm(values.flatten(0, 1))))
-    best: Tensor = values.view(k, r, -1).max(0).values
+    best: Tensor = values.view(k, r, -1).amax(0)
     return best
 
 
@@ -109,9 +104,9 @@ def _pool_with_running_statistics(
 
     Both BatchNorms are folded. Adding a bias and ReLU are monotone, so they follow the maximum.
     """
-    scale, shift = first.running_affine()
+    scale, shift = running(first.norm)
     neighbour, centre = neighbour * scale, centre * scale - shift
-    scale, shift = second.running_affine()
+    scale, shift = running(second.norm)
     weight, bias = second.weight * scale[:, None], second.bias * scale + shift
     best = neighbour.new_full((1, 1), -torch.inf)
     for jth in edges:
