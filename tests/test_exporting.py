@@ -13,6 +13,7 @@ import torch
 
 import pointstill
 from pointstill import exporting
+from pointstill.augment import Clouds
 from pointstill.errors import DataError, TrainingError
 from pointstill.exporting import Deployed, RunClassifier, export
 from pointstill.run import Run
@@ -44,16 +45,23 @@ def test_it_agrees_with_torch_at_any_number_of_points(student_run, student_onnx,
 
 
 def test_what_is_deployed_is_what_was_trained(student_run):
-    """Normalised by all points, then evenly spaced ones of them, as in evaluation."""
+    """Normalised by all points, then a draw of them, as in evaluation."""
     run = Run(student_run)
     points = cloud(150)
-    centred = points - points.mean(0)
-    unit = (centred / np.linalg.norm(centred, axis=1).max()).astype(np.float32)
-    drawn = unit[np.arange(64) * 150 // 64]
+    clouds = Clouds((points - points[0]).astype(np.float32), np.array([0, 150]))
     with torch.inference_mode():
-        expected = run.model()(torch.from_numpy(drawn)[None])
+        expected = run.model()(clouds.plain(torch.tensor([0]), 64))
         found = Deployed(run.model(), 64).eval()(torch.from_numpy(points.astype(np.float32))[None])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [40, 64, 700])
+def test_the_order_of_points_does_not_matter(student_onnx, count):
+    classifier, points = Classifier(student_onnx), cloud(count)
+    expected = classifier.logits(points)
+    for seed in range(3):
+        shuffled = np.random.default_rng(seed).permutation(points)
+        np.testing.assert_allclose(classifier.logits(shuffled), expected, rtol=0, atol=1e-3)
 
 
 def test_a_batch_is_as_good_as_one_at_a_time(student_onnx):

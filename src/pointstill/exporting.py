@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from . import __version__
 from .augment import normalize, resample
+from .curve import along_curve
 from .errors import TrainingError
+from .models.neighbours import gather
 from .run import Run
 from .runtime import Classifier
 
@@ -24,7 +26,7 @@ TOLERANCE = 1e-4
 
 
 class Deployed(nn.Module):
-    """What a user's cloud goes through: normalise by all points, draw N, classify."""
+    """What a user's cloud goes through: normalise by all points, draw N of them, classify."""
 
     def __init__(self, student: nn.Module, points: int):
         super().__init__()
@@ -32,9 +34,10 @@ class Deployed(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, n, 3) in any unit, any n -> (B, C) logits."""
+        points = normalize.whole(points)
         count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
-        drawn = resample.stride(count[None], self.points)[0]  # (N,)
-        logits: Tensor = self.student(normalize.whole(points)[:, drawn])
+        strides = resample.stride(count[None], self.points)[0]  # (N,)
+        logits: Tensor = self.student(gather(points, along_curve(points)[:, strides]))
         return logits
 
 

@@ -30,10 +30,23 @@ def test_take_equals_the_loop(clouds, frames):
     np.testing.assert_allclose(result, np.array(expected), atol=2e-6)
 
 
-def test_plain_is_the_strided_view(clouds, frames):
-    result = clouds.plain(torch.arange(7), 32)
-    expected = [frame[[i * len(frame) // 32 for i in range(32)]] for frame in frames]
-    np.testing.assert_allclose(result, np.array(expected), atol=2e-6)
+def z_order(cloud: np.ndarray) -> list[int]:
+    cells = ((cloud - cloud.min(0)) * (1023 / np.ptp(cloud, axis=0).max())).astype(int)
+    words = [
+        "".join(map("".join, zip(*(f"{c:010b}" for c in cell), strict=True))) for cell in cells
+    ]
+    return sorted(range(len(cloud)), key=lambda i: words[i])
+
+
+def test_plain_strides_along_the_curve(ragged, clouds, frames):
+    points, offsets = ragged()
+    result = clouds.plain(torch.arange(7), 64)
+    for number, (start, stop) in enumerate(pairwise(offsets)):
+        n, order = stop - start, z_order(points[start:stop])
+        if n == 64:
+            order = list(range(64))  # taken as it is
+        expected = frames[number][[order[i * n // 64] for i in range(64)]]
+        np.testing.assert_allclose(result[number], expected, atol=2e-6)
 
 
 def test_a_view_of_all_points_is_normalised_like_an_exported_student_does(ragged):

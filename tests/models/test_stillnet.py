@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from pointstill.curve import along_curve
 from pointstill.models import build_model
-from pointstill.models.stillnet import Block, curve, pick_centroids
+from pointstill.models.stillnet import Block, pick_centroids
 
 
 @pytest.mark.parametrize(
@@ -22,18 +23,6 @@ def test_any_number_of_points(n: int) -> None:
     assert logits.isfinite().all()
 
 
-def test_curve_interleaves_the_digits_of_the_cells() -> None:
-    torch.manual_seed(0)
-    cells = torch.randint(0, 1024, (50, 3))
-    cells[0], cells[1] = 0, 1023  # so that cells are where points are
-    codes = []
-    for x, y, z in cells.tolist():
-        digits = zip(f"{x:010b}", f"{y:010b}", f"{z:010b}", strict=True)
-        codes.append(int("".join("".join(triple) for triple in digits), 2))
-    order = curve(cells[None].double() * 0.5 - 7)[0].tolist()
-    assert order == sorted(range(50), key=codes.__getitem__)
-
-
 def farthest_in_a_loop(points: torch.Tensor, m: int) -> list[int]:
     picks = [0]
     while len(picks) < m:
@@ -47,7 +36,7 @@ def test_centroids_are_farthest_points_among_candidates_on_the_curve() -> None:
     clouds = torch.rand(2, 90, 3, dtype=torch.float64)
     picked = pick_centroids(clouds, 8, 30)
     for cloud, centroids in zip(clouds, picked, strict=True):
-        candidates = cloud[curve(cloud[None])[0]][::3]
+        candidates = cloud[along_curve(cloud[None])[0]][::3]
         assert torch.equal(centroids, candidates[farthest_in_a_loop(candidates, 8)])
 
 

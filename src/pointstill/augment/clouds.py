@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..curve import along_curve
 from . import normalize, resample
 
 
@@ -28,5 +29,15 @@ class Clouds:
         return normalize.apply(points, self.frame[shapes])
 
     def plain(self, shapes: Tensor, count: int) -> Tensor:
-        """The view of evaluation: no augmentation, evenly spaced points, (B, count, 3)."""
-        return self.take(shapes, resample.stride(self.sizes[shapes], count))
+        """The view of evaluation, (B, count, 3): no augmentation.
+
+        A cloud of `count` points is taken as it is; of others, points at equal strides along a
+        space-filling curve, so that their order does not matter.
+        """
+        indices = resample.stride(self.sizes[shapes], count)
+        for row, shape in enumerate(shapes.tolist()):
+            start, size = int(self.starts[shape]), int(self.sizes[shape])
+            if size != count:
+                order = along_curve(self.points[None, start : start + size])[0]
+                indices[row] = order[indices[row]]
+        return self.take(shapes, indices)

@@ -30,7 +30,7 @@ def sample(key: Key, sizes: Tensor, count: int) -> Tensor:
 
 
 def stride(sizes: Tensor, count: int) -> Tensor:
-    """The draw of evaluation and deployment: evenly spaced indices, no randomness.
+    """The draw of evaluation and deployment: evenly spaced places, no randomness.
 
     Returns:
         (B, count) int64: `i * size // count`, so that a cloud of `count` points is taken as it is.

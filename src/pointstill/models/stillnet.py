@@ -19,12 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..curve import along_curve
 from .neighbours import gather, nearest
-
-BITS = 10
-"""Binary digits of a coordinate on the space-filling curve: 1,024 cells along the longest side."""
-SPREAD = [sum((i >> b & 1) << 3 * b for b in range(BITS)) for i in range(1 << BITS)]
-"""Each number below 1,024 with two zeros put after every digit."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +51,6 @@ S = Size(edge=48, width=96, embedding=192, hidden=128)
 M = Size(edge=64, width=128, embedding=256, hidden=160)
 
 
-def curve(points: Tensor) -> Tensor:
-    """Indices that put points in the order of a Z-order curve: (B, N, 3) -> (B, N).
-
-    Neighbours on the curve are near in space, so that equal strides along it run all over a shape.
-    (Morton 1966: the digits of the three coordinates, interleaved. No gradient flows.)
-    """
-    low = points.amin(1, keepdim=True)
-    side = (points.amax(1, keepdim=True) - low).amax(2, keepdim=True).clamp_min(1e-12)
-    cells = ((points - low) * ((2**BITS - 1) / side)).to(torch.int64)
-    spread = torch.tensor(SPREAD, device=points.device)[cells]
-    return (4 * spread[..., 0] + 2 * spread[..., 1] + spread[..., 2]).argsort(1)
-
-
 def pick_centroids(points: Tensor, m: int, candidates: int) -> Tensor:
     """Points that lie far from one another: (B, N, 3) -> (B, m, 3).
 
@@ -81,7 +64,7 @@ def pick_centroids(points: Tensor, m: int, candidates: int) -> Tensor:
     batch, n, _ = points.shape
     count = torch.scalar_tensor(n, dtype=torch.int64, device=points.device)
     strides = torch.arange(candidates, device=points.device) * count // candidates
-    chosen = gather(points, curve(points)[:, strides])
+    chosen = gather(points, along_curve(points)[:, strides])
     between = squared_distances(chosen)
     distance = between[:, 0]  # of each candidate to the nearest centroid
     rows = between.reshape(-1, candidates)

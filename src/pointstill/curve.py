@@ -1,0 +1,26 @@
+"""A space-filling curve through a cloud: an order of points, however they came."""
+
+import torch
+from torch import Tensor
+
+BITS = 10
+"""Binary digits of a coordinate: 1,024 cells along the longest side of a cloud."""
+SPREAD = [sum((i >> b & 1) << 3 * b for b in range(BITS)) for i in range(1 << BITS)]
+"""Each number below 1,024 with two zeros put before every digit."""
+
+
+def along_curve(points: Tensor) -> Tensor:
+    """Indices that put points in the order of a Z-order curve: (B, N, 3) -> (B, N).
+
+    Neighbours on the curve are near in space, so equal strides along it run all over a shape.
+    (Morton 1966: the digits of the three coordinates, interleaved.) Only points in the same cell
+    keep the order in which they came. Plain tensor operations, for export; no gradient flows.
+    """
+    low = points.amin(1, keepdim=True)
+    side = (points.amax(1, keepdim=True) - low).amax(2, keepdim=True).clamp_min(1e-12)
+    cells = ((points - low) * ((2**BITS - 1) / side)).to(torch.int64)
+    spread = torch.tensor(SPREAD, device=points.device)[cells]
+    places = 4 * spread[..., 0] + 2 * spread[..., 1] + spread[..., 2]
+    # A stable sort, which ONNX has not: the index is the last digits.
+    n = points.shape[1]
+    return (places * n + torch.arange(n, device=points.device)).argsort(1)
