@@ -29,7 +29,8 @@ from pointstill.evaluation import (
 )
 from pointstill.progress import Track
 from pointstill.run import Run
-from pointstill.teachers import Teacher, load_teacher
+from pointstill.teachers import NetworkTeacher, load_teacher
+from pointstill.teachers.torch_module import TorchNetwork
 
 CLASSES = ["a", "b", "c", "d", "e"]
 
@@ -47,17 +48,17 @@ class Flat(nn.Module):
         return logits
 
 
-def flat_teacher(points: int = 8, classes: int = len(CLASSES)) -> Teacher:
-    return Teacher(
+def flat_teacher(points: int = 8, classes: int = len(CLASSES)) -> NetworkTeacher:
+    return NetworkTeacher(
         spec="flat",
         classes=tuple(CLASSES[:classes]),
-        module=Flat(points, classes).eval(),
-        device=torch.device("cpu"),
+        network=TorchNetwork(Flat(points, classes).eval(), torch.device("cpu")),
         points=points,
         layout="bn3",
         output="logits",
         axes=None,
-        order=None,
+        columns=None,
+        names=tuple(CLASSES[:classes]),
         fingerprint="f",
     )
 
@@ -187,7 +188,7 @@ def test_size_and_parameters_by_hand():
 def test_latency_runs_on_one_thread_and_puts_the_others_back():
     used = []
     teacher = flat_teacher()
-    teacher.module.register_forward_hook(lambda *_: used.append(torch.get_num_threads()))
+    teacher.network.module.register_forward_hook(lambda *_: used.append(torch.get_num_threads()))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
