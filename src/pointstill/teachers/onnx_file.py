@@ -22,7 +22,7 @@ class OnnxNetwork:
     """A graph of ONNX: nothing in the file is run but its operators.
 
     Args:
-        path: the file; weights in files beside it are found by ONNX Runtime.
+        path: the file; weights may lie in files beside it.
 
     Raises:
         TeacherError: the file is damaged, or takes something else than clouds.
@@ -50,8 +50,8 @@ class OnnxNetwork:
         except TeacherError as error:
             raise TeacherError(f"{path}: {error}") from error
         self.about = _metadata(session)
-        self.file = f"onnx {sha256(path)}".encode()
-        self.parameters, self.nbytes = _weights(path)
+        self.parameters, self.nbytes, others = _weights(path)
+        self.files = [path, *(path.parent / other for other in others)]
 
     def __call__(self, points: Tensor) -> Sequence[Tensor]:
         """All outputs."""
@@ -63,8 +63,9 @@ class OnnxNetwork:
         ]
 
     def identity(self) -> Iterator[bytes]:
-        """The file's hash. Weights in files beside it are not in it, and so are refused."""
-        yield self.file
+        """The hash of the file, and of those beside it that hold its weights."""
+        for file in self.files:
+            yield f"onnx {sha256(file)}".encode()
 
     def _session(self) -> onnxruntime.InferenceSession:
         """A session with as many threads as torch has now."""
@@ -92,16 +93,15 @@ def _metadata(session: onnxruntime.InferenceSession) -> dict[str, Any]:
         return {}
 
 
-def _weights(path: Path) -> tuple[int, int]:
-    """Number and bytes of the floating-point initialisers of the graph.
+def _weights(path: Path) -> tuple[int, int, list[str]]:
+    """Number and bytes of the floating-point initialisers, and the files that hold some of them.
 
-    Raises:
-        TeacherError: some are in other files, which the fingerprint would not name.
+    Large ones, and by default all that `torch.onnx.export` writes, lie in a file beside the graph.
     """
     import onnx
 
     graph = onnx.load(str(path), load_external_data=False).graph
-    kinds = {
+    sizes = {
         onnx.TensorProto.FLOAT: 4,
         onnx.TensorProto.FLOAT16: 2,
         onnx.TensorProto.BFLOAT16: 2,
@@ -109,14 +109,16 @@ def _weights(path: Path) -> tuple[int, int]:
         onnx.TensorProto.INT8: 1,
         onnx.TensorProto.UINT8: 1,
     }
-    if any(each.data_location == onnx.TensorProto.EXTERNAL for each in graph.initializer):
-        raise TeacherError(
-            f"{path} keeps weights in another file, which its fingerprint would not name: "
-            "save it in one, onnx.save(onnx.load(PATH), PATH)"
-        )
     counts = [
-        (math.prod(each.dims), kinds[each.data_type])
+        (math.prod(each.dims), sizes[each.data_type])
         for each in graph.initializer
-        if each.data_type in kinds
+        if each.data_type in sizes
     ]
-    return sum(count for count, _ in counts), sum(count * size for count, size in counts)
+    locations = {
+        entry.value
+        for each in graph.initializer
+        for entry in each.external_data
+        if entry.key == "location"
+    }
+    total = sum(count * size for count, size in counts)
+    return sum(count for count, _ in counts), total, sorted(locations)
