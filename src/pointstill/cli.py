@@ -339,7 +339,7 @@ def teacher_describe(
 ) -> None:
     """Find a teacher's axes on labelled training shapes; write what it needs beside its file.
 
-    Tries 15 frames on 64 shapes, and the best 3 on all. `record` and `evaluate` read the file.
+    Tries 18 frames on 64 shapes, and the best 3 on all. `record` and `evaluate` read the file.
 
     **Examples**
 

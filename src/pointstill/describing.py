@@ -57,9 +57,9 @@ class Trial:
 def frames(up: str) -> list[Axes]:
     """Every order of the axes, upright and upside down, as the data has it first: 12 frames.
 
-    The sign of the up axis tells a lamp from its reflection in the floor, so both are tried;
-    those of the other two turn or mirror a shape about its up axis, which costs a teacher little,
-    so they are tried for the best order only (`turns`).
+    The sign of the up axis tells a lamp from its reflection in the floor, so both are tried; the
+    others turn or mirror a shape about its up axis, which costs most teachers less, so they are
+    tried where the up axis is right only (`turns`).
     """
     axis = "xyz".index(up)
     orders = [tuple((each, 1) for each in order) for order in permutations(range(3))]
@@ -68,13 +68,14 @@ def frames(up: str) -> list[Axes]:
 
 
 def turns(axes: Axes, up: str) -> list[Axes]:
-    """The three other signs of the axes that lie flat."""
-    flat = [place for place, (axis, _) in enumerate(axes) if axis != "xyz".index(up)]
+    """The other frames with the same up axis that are not in `frames`: 6 of them."""
+    place, sign = next((at, s) for at, (axis, s) in enumerate(axes) if "xyz"[axis] == up)
     found = []
-    for signs in product((1, -1), repeat=2):
-        factor = dict(zip(flat, signs, strict=True))
-        found.append(tuple((a, s * factor.get(place, 1)) for place, (a, s) in enumerate(axes)))
-    return [each for each in found if each != axes]
+    for order, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
+        each = tuple(zip(order, signs, strict=True))
+        if each[place] == ("xyz".index(up), sign) and each not in frames(up):
+            found.append(each)
+    return found
 
 
 def attempt(
@@ -111,7 +112,7 @@ def search(
     clouds = Clouds(split.points, split.offsets, teacher.device)
     few = limited(split, min(LOOK, shapes))
     rest = np.setdiff1d(limited(split, shapes), few)
-    total = (len(frames(split.up)) + 3) * len(few) + CLOSER * len(rest)
+    total = (len(frames(split.up)) + 6) * len(few) + CLOSER * len(rest)
     with Track("frames", total, "clouds", quiet=quiet) as track:
 
         def ask(axes: Axes, some: np.ndarray) -> Trial:

@@ -36,6 +36,8 @@ class Ensemble:
         mean: Mean = "logits",
         weights: Sequence[float] | None = None,
     ):
+        if not members:
+            raise UsageError("an ensemble needs a teacher")
         weights = [1.0] * len(members) if weights is None else list(weights)
         if len(weights) != len(members):
             raise UsageError(
