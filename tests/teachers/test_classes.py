@@ -1,6 +1,8 @@
 """Classes by name, and by map, against probabilities added up by hand."""
 
+import doctest
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 import toys
 
 from pointstill.errors import TeacherError, UsageError
-from pointstill.teachers import load_teacher
+from pointstill.teachers import classes, description, frame, load_teacher, speak
 from pointstill.teachers.classes import find_columns, gathered, read_class_map, shortened
 
 NAMES = ("stool", "chair", "car", "lorry")  # the teacher's
@@ -112,3 +114,8 @@ def test_gathering_nothing_changes_nothing() -> None:
     assert gathered(logits, None) is logits
     assert torch.equal(gathered(logits, (2, 0, 1)), logits[:, [2, 0, 1]])
     assert shortened(["a"]) == "a"
+
+
+@pytest.mark.parametrize("module", [classes, description, frame, speak], ids=lambda m: m.__name__)
+def test_doctests(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
