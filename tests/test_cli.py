@@ -29,6 +29,7 @@ COMMANDS = [
     ["demo"],
     ["data", "info"],
     ["records", "info"],
+    ["teacher", "describe"],
 ]
 SHORT = ["--epochs", "1", "--points", "64", "--batch-size", "16", "--device", "cpu"]
 

@@ -71,3 +71,24 @@ def test_a_recipe_belongs_to_its_command(tmp_path):
     recipe = read_recipe(path, "train")
     assert recipe.config == {"train": {"data": "scans/", "epochs": 3}}
     assert recipe.source == str(path)
+
+
+def test_ensembles_and_votes_reach_the_teacher(solids, weights, tmp_path):
+    data = open_dataset(solids)
+    other = tmp_path / "other.safetensors"
+    torch.manual_seed(1)
+    save_file(build_model("stillnet-n", 3).state_dict(), other)
+    options = TeacherOptions(weights=[weights, other], ensemble_weights="2,1")
+    one, two = (TeacherOptions(weights=[file]) for file in (weights, other))
+    each = [option.load("stillnet-n", data, "cpu", 0).logits(POINTS) for option in (one, two)]
+    found = options.load(["stillnet-n"] * 2, data, "cpu", 0).logits(POINTS)
+    torch.testing.assert_close(found, (2 * each[0] + each[1]) / 3)
+    assert TeacherOptions(weights=[weights], votes=3).load("stillnet-n", data, "cpu", 0).votes == 3
+    listed = TeacherOptions(weights=[weights, other], ensemble="probabilities")
+    a, b, both = listed.load_each(["stillnet-n"] * 2, data, "cpu", 0)
+    torch.testing.assert_close(a.logits(POINTS), each[0])
+    torch.testing.assert_close(b.logits(POINTS), each[1])
+    p = (each[0].softmax(1) + each[1].softmax(1)) / 2
+    torch.testing.assert_close(both.logits(POINTS).exp(), p)
+    with pytest.raises(UsageError, match="write them as 2,1"):
+        TeacherOptions(ensemble_weights="2;1").load(["a", "b"], data, "cpu", 0)

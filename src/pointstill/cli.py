@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from . import __version__
-from .cli_options import DataOptions, TeacherOptions
+from .cli_options import DataOptions, NetworkOptions, TeacherOptions
 from .errors import UsageError
 from .recipe import DistillRecipe, TrainRecipe
 
@@ -29,10 +29,13 @@ app = App(
 )
 data_app = App(name="data", help="Look at data sets.")
 records_app = App(name="records", help="Look at record stores.")
+teacher_app = App(name="teacher", help="Look at teachers.")
 app.command(data_app)
 app.command(records_app)
+app.command(teacher_app)
 
-TRAIN, DISTILL, SPEAKING = TrainRecipe(), DistillRecipe(), TeacherOptions()
+TRAIN, DISTILL = TrainRecipe(), DistillRecipe()
+SPEAKING, NETWORK = TeacherOptions(), NetworkOptions()
 Flat = Parameter(name="*")
 RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
 
@@ -102,7 +105,7 @@ def train(
 @app.command
 def record(
     *,
-    teacher: str,
+    teacher: list[str],
     data: Annotated[DataOptions, Flat],
     out: Path,
     views: int = 20,
@@ -125,11 +128,14 @@ def record(
         pointstill record --teacher runs/teacher --data primitives --views 10 --out records.zarr
         pointstill record --teacher gdanet --weights gdanet.t7 --data modelnet40/ --out records.zarr
         pointstill record --teacher my_package.nets:build --weights w.pth --data scans/ --out r.zarr
+        pointstill record --teacher a.onnx --teacher b.pt2 --votes 10 --data scans/ --out r.zarr
 
     Parameters
     ----------
     teacher:
-        A finished run folder, the name of a built-in model, or package.module:callable.
+        A finished run folder, the name of a built-in model, package.module:callable, a
+        TorchScript, .pt2 or .onnx file, or a description of one (.yaml). Given more than once,
+        the teachers are an ensemble.
     out:
         Folder of the record store.
     views:
@@ -263,12 +269,14 @@ def evaluate(
 
         pointstill evaluate runs/nwsd runs/kd --data primitives
         pointstill evaluate gdanet --weights gdanet.t7 --data modelnet40/ --limit 200
+        pointstill evaluate a.onnx b.pt2 --ensemble probabilities --data scans/
         pointstill evaluate run --data scans/ --records records.zarr --json run.json --pictures out/
 
     Parameters
     ----------
     models:
-        Finished run folders, or one teacher with --weights.
+        Finished run folders, and teachers as `pointstill record --teacher` takes them. With
+        --ensemble, their mean is measured as well.
     split:
         Which split; the test split is for the last word.
     limit:
@@ -294,7 +302,7 @@ def evaluate(
 
     opened = data.open()
     result = job(
-        [speaking.load(model, opened, device, threads) for model in models],
+        speaking.load_each(models, opened, device, threads),
         opened,
         split=split,
         limit=limit,
@@ -315,6 +323,63 @@ def evaluate(
         path = pictures / f"{score.name.strip('/').replace('/', '-')}-{split}.png"
         confusion_picture(score, result.classes, path)
         print(f"confusion matrix in {path}")
+
+
+@teacher_app.command(name="describe")
+def teacher_describe(
+    *,
+    teacher: str,
+    data: Annotated[DataOptions, Flat],
+    speaking: Annotated[NetworkOptions, Flat] = NETWORK,
+    shapes: int = 256,
+    batch_size: int = 16,
+    out: Path | None = None,
+    device: str = "auto",
+    threads: int = 0,
+) -> None:
+    """Find a teacher's axes on labelled training shapes; write what it needs beside its file.
+
+    Tries 18 frames on 64 shapes, and the best 3 on all. `record` and `evaluate` read the file.
+
+    **Examples**
+
+        pointstill teacher describe --teacher gdanet --weights gdanet.t7 --data modelnet40/
+        pointstill teacher describe --teacher model.onnx --class-names names.txt --data scans/
+        pointstill teacher describe --teacher nets:build --data scans/ --out nets.yaml
+
+    Parameters
+    ----------
+    teacher:
+        One teacher, as `pointstill record --teacher` takes it.
+    shapes:
+        Labelled training shapes to measure on (stratified).
+    batch_size:
+        Clouds at once.
+    out:
+        File to write; by default that of the weights or the model, and .yaml.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    """
+    _needs_torch()
+    from .describing import describe_teacher
+
+    opened = data.open()
+    path, found = describe_teacher(
+        speaking.load(teacher, opened, device, threads),
+        opened,
+        spec=teacher,
+        weights=speaking.weights[0] if speaking.weights else None,
+        frame=speaking.frame,
+        shapes=shapes,
+        batch_size=batch_size,
+        out=out,
+    )
+    checked = found.checked or {}
+    for frame, accuracy in checked["frames"].items():
+        print(f"{frame:9} right on {accuracy:6.1%} of {checked['shapes']} training shapes")
+    print(f"wrote {path}: frame {found.frame}, {found.layout}, {found.output}")
 
 
 @app.command

@@ -1,8 +1,9 @@
 """Options that several commands share, and the reading of recipe files. Light: no torch here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from cyclopts.config import Dict
@@ -42,13 +43,15 @@ class DataOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherOptions:
-    """How a teacher is loaded and spoken to."""
+class NetworkOptions:
+    """How one network is loaded and spoken to."""
 
-    weights: Path | None = None
-    """Weights of a built-in or your own model; a run folder brings its own."""
+    weights: list[Path] | None = None
+    """Weights of a built-in or your own model; with several, in the order of the teachers."""
     class_names: Path | None = None
     """File with the teacher's class names, one a line, in the order of its logits."""
+    class_map: Path | None = None
+    """YAML file of `teacher class: data class` (null drops it), where the classes differ."""
     frame: str | None = None
     """Axes the teacher expects, in terms of the data's, such as x,z,y or x,z,-y."""
     layout: Literal["auto", "bn3", "b3n"] = "auto"
@@ -56,12 +59,19 @@ class TeacherOptions:
     output: Literal["auto", "logits", "probabilities"] = "auto"
     """What it returns; log-softmax counts as logits."""
 
-    def load(self, spec: str, data: "Dataset", device: str, threads: int) -> "Teacher":
-        """Load a teacher for the classes of the data."""
+    def load(
+        self, spec: str | Sequence[str], data: "Dataset", device: str, threads: int
+    ) -> "Teacher":
+        """Load a teacher for the classes of the data; several names are an ensemble."""
         from .device import pick_device, set_threads
         from .teachers import load_teacher
 
         set_threads(threads)
+        options = self.options(data, str(pick_device(device)))
+        return load_teacher(spec, weights=self.weights, **options)
+
+    def options(self, data: "Dataset", device: str) -> dict[str, Any]:
+        """Arguments of `load_teacher`, all but the teacher and its weights."""
         names = None
         if self.class_names:
             try:
@@ -69,17 +79,73 @@ class TeacherOptions:
             except (OSError, UnicodeDecodeError) as error:
                 raise UsageError(f"{self.class_names} cannot be read: {error}") from error
             names = [line.strip() for line in lines if line.strip()]
-        return load_teacher(
-            spec,
-            weights=self.weights,
-            classes=data.classes,
-            class_names=names,
-            frame=self.frame,
-            layout=self.layout,
-            output=self.output,
-            up=data.up,
-            device=str(pick_device(device)),
-        )
+        return {
+            "classes": data.classes,
+            "class_names": names,
+            "class_map": self.class_map,
+            "frame": self.frame,
+            "layout": self.layout,
+            "output": self.output,
+            "up": data.up,
+            "device": device,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherOptions(NetworkOptions):
+    """How a teacher of one or several networks is loaded, and whether it votes."""
+
+    ensemble: Literal["logits", "probabilities"] | None = None
+    """What of several teachers is averaged; logits if nothing is said."""
+    ensemble_weights: str | None = None
+    """Weights of several teachers, in their order, such as 2,1; alike if nothing is said."""
+    votes: int = 1
+    """Ask about so many keyed views of every cloud, and average the logits; 1: no voting."""
+    vote_augment: str = "scale"
+    """Operations of the views that are voted on: scale, shift, rotate, mirror, with options."""
+    vote_seed: int = 0
+    """Seed of the views that are voted on."""
+
+    def options(self, data: "Dataset", device: str) -> dict[str, Any]:
+        """Arguments of `load_teacher`, all but the teacher and its weights."""
+        return super().options(data, device) | {
+            "ensemble": self.ensemble or "logits",
+            "ensemble_weights": self._numbers(),
+            "votes": self.votes,
+            "vote_augment": self.vote_augment,
+            "vote_seed": self.vote_seed,
+        }
+
+    def load_each(
+        self, specs: Sequence[str], data: "Dataset", device: str, threads: int
+    ) -> "list[Teacher]":
+        """Load each of several teachers by itself, and after them their ensemble if one is said."""
+        from .device import pick_device, set_threads
+        from .teachers import load_teacher
+        from .teachers.load import share_weights
+
+        set_threads(threads)
+        options = self.options(data, str(pick_device(device)))
+        alone = options | {"ensemble_weights": None}
+        each = [
+            load_teacher(spec, weights=file, **alone)
+            for spec, file in zip(specs, share_weights(specs, self.weights), strict=True)
+        ]
+        if self.ensemble is None:
+            return each
+        from .teachers import Ensemble
+
+        return [*each, Ensemble(each, self.ensemble, options["ensemble_weights"])]
+
+    def _numbers(self) -> list[float] | None:
+        if self.ensemble_weights is None:
+            return None
+        try:
+            return [float(number) for number in self.ensemble_weights.split(",")]
+        except ValueError as error:
+            raise UsageError(
+                f"ensemble weights {self.ensemble_weights!r} are no numbers: write them as 2,1"
+            ) from error
 
 
 def read_recipe(path: Path, command: str) -> Dict:

@@ -50,13 +50,15 @@ class Score:
     confusion: list[list[int]]
     """Counts; row: true class, column: predicted class."""
     predictions: list[int]
-    parameters: int
-    flops: int
-    """Floating-point operations of matrix products for one cloud, 2 per multiply-add."""
-    bytes: int
+    parameters: int | None
+    """Weights; of an ONNX file, floating-point initialisers of its graph."""
+    flops: int | None
+    """Floating-point operations of matrix products for one cloud, 2 per multiply-add; None where
+    torch does not do the arithmetic and cannot count."""
+    bytes: int | None
     """Size of the weights and buffers."""
     latency_ms: float
-    """Median time for one cloud, batch 1, one CPU thread, eager torch."""
+    """Median time for one cloud, batch 1, one CPU thread, eager torch or ONNX Runtime."""
     points: int
     agreement: dict[str, float] | None = None
     """With records: argmax agreement with the teacher, and KL(teacher || model) at T = 1, on the
@@ -102,12 +104,12 @@ def evaluate(
     device: str = "cpu",
     quiet: bool = False,
 ) -> Evaluation:
-    """Measure models on a split, without voting and without augmentation.
+    """Measure models on a split, without augmentation, and without voting unless a teacher votes.
 
     Every model sees the number of points it was trained with, evenly spaced in the cloud's order.
 
     Args:
-        models: finished runs or their folders, and teachers from `load_teacher`.
+        models: finished runs, teachers from `load_teacher`, and what it takes by one name.
         data: from `open_dataset`.
         split: test, or train.
         limit: use this many shapes, stratified and seeded.
@@ -120,7 +122,7 @@ def evaluate(
         TeacherError: a model does not fit the classes of the data.
         RecordsError: the records are not of this data.
     """
-    if isinstance(models, Run | Teacher | str | Path):
+    if isinstance(models, str) or not isinstance(models, Sequence):
         models = [models]
     if not models:
         raise UsageError("nothing to evaluate: name a run folder or a teacher")
@@ -144,6 +146,7 @@ def evaluate(
             "data": data.name,
             "split": split,
             "shapes": len(shapes),
+            "votes": max(teacher.votes for teacher in teachers),
             "fingerprint": chosen.fingerprint,
             "pointstill": __version__,
             "torch": torch.__version__,
@@ -198,9 +201,9 @@ def score(
         calibration_error=float(calibration),
         confusion=confusion.tolist(),
         predictions=predictions.tolist(),
-        parameters=sum(parameter.numel() for parameter in teacher.module.parameters()),
-        flops=flops(teacher, points),
-        bytes=sum(tensor.nbytes for tensor in teacher.module.state_dict().values()),
+        parameters=teacher.parameters,
+        flops=flops(teacher, points) if teacher.counted else None,
+        bytes=teacher.nbytes,
         latency_ms=latency(teacher, points),
         points=points,
         agreement=agreement,
@@ -290,10 +293,11 @@ def _sample_cloud(points: int, device: torch.device) -> torch.Tensor:
 
 
 def _as_teacher(model: Run | Teacher | str | Path, data: Dataset, device: str) -> Teacher:
-    if isinstance(model, Teacher):
-        return model
-    folder = model.folder if isinstance(model, Run) else model
-    return load_teacher(str(folder), classes=data.classes, up=data.up, device=device)
+    if isinstance(model, Run):
+        model = model.folder
+    if isinstance(model, str | Path):
+        return load_teacher(model, classes=data.classes, up=data.up, device=device)
+    return model
 
 
 @torch.inference_mode()

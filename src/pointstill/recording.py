@@ -10,6 +10,7 @@ import torch
 from .augment import Clouds, Pipeline, moments, parse
 from .data import Dataset
 from .data.subset import limited
+from .describing import check_frames
 from .errors import UsageError
 from .progress import Track, console, size
 from .records import Store, Tile
@@ -55,6 +56,10 @@ def record(
     Returns:
         The finished store.
 
+    Warns:
+        UserWarning: a new teacher does on training shapes as if its axes were wrong; see
+            `describing.check_frames`, also for what that costs.
+
     Raises:
         RecordsError: `out` holds records of something else, or cannot be written.
         UsageError: options that make no sense.
@@ -93,6 +98,9 @@ def record(
             f"recording {total:,} records ({len(shapes):,} shapes x {views} views), "
             f"{size(total * width)} before compression; {done:,} are there already"
         )
+
+    if store is None:
+        check_frames(teacher, split, clouds, batch_size, quiet)
 
     with Track("record", total, "records", done=done, quiet=quiet) as track:
         # 3. A new store is made around its first tile, which tells what the codec costs.

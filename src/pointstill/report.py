@@ -11,8 +11,10 @@ from .evaluation import Evaluation, Score
 def score_table(evaluation: Evaluation) -> Table:
     """The models of an evaluation side by side."""
     about = evaluation.about
+    votes = about.get("votes", 1)
+    voting = f"voting (up to {votes})" if votes > 1 else "no voting"
     table = Table(
-        title=f"{Path(about['data']).name}, {about['shapes']:,} {about['split']} shapes, no voting",
+        title=f"{Path(about['data']).name}, {about['shapes']:,} {about['split']} shapes, {voting}",
         caption=f"± is the binomial standard error; ms: median for a cloud, one thread of torch "
         f"{about['torch']} on {about['processor']}, {about['date']}",
         caption_justify="left",
@@ -28,8 +30,8 @@ def score_table(evaluation: Evaluation) -> Table:
             f"{100 * score.overall_accuracy:.2f} ± {100 * score.standard_error:.2f}",
             f"{100 * score.mean_class_accuracy:.2f}",
             f"{100 * score.calibration_error:.1f}",
-            f"{score.parameters / 1e3:,.1f} k",
-            f"{score.flops / 1e6:,.1f}",
+            "-" if score.parameters is None else f"{score.parameters / 1e3:,.1f} k",
+            "-" if score.flops is None else f"{score.flops / 1e6:,.1f}",
             f"{score.latency_ms:.2f}",
         ]
         if agreed:

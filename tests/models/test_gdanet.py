@@ -47,7 +47,7 @@ def test_reproduces_the_original(
     expected = original.outputs[f"{key}64"]
     np.testing.assert_allclose(single, expected, rtol=0, atol=original.tolerance(key))
     with torch.inference_mode():
-        double = teacher.module.double()(original.points.double()).numpy()
+        double = teacher.network.module.double()(original.points.double()).numpy()
     np.testing.assert_allclose(double, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
     if kind == "published":
         assert double.argmax(1).tolist() == original.notes["published_weights"]["argmax"]

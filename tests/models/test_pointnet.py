@@ -23,7 +23,7 @@ def test_reproduces_the_original(reference: Callable[[str], Reference], tmp_path
         single, original.outputs["logits64"], rtol=0, atol=original.tolerance("logits")
     )
     with torch.inference_mode():
-        double = teacher.module.double()(original.points.double())
+        double = teacher.network.module.double()(original.points.double())
     largest = np.abs(original.outputs["logits64"]).max()
     for ours, key in ((double, "prelogits64"), (double.log_softmax(1), "logits64")):
         np.testing.assert_allclose(ours, original.outputs[key], rtol=0, atol=1e-9 * largest)

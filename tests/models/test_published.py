@@ -53,7 +53,7 @@ def test_reproduces_the_original(
     log_softmax = name == "pointnet2-ssg"  # that is what the original returns
     single = teacher.logits(original.points)
     with torch.inference_mode():
-        double = teacher.module.double()(original.points.double())
+        double = teacher.network.module.double()(original.points.double())
     if log_softmax:
         single, double = single.log_softmax(1), double.log_softmax(1)
     tolerance = original.tolerance("logits")

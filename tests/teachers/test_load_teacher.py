@@ -42,8 +42,8 @@ def test_own_code(name: str, points: torch.Tensor, expected: torch.Tensor) -> No
     assert teacher.classes == CLASSES
     assert teacher.parameters == 6 * 4 + 4
     assert teacher.points is None
-    assert not teacher.module.training
-    assert not any(parameter.requires_grad for parameter in teacher.module.parameters())
+    assert not teacher.network.module.training
+    assert not any(parameter.requires_grad for parameter in teacher.network.module.parameters())
 
 
 @pytest.mark.usefixtures("no_warnings")
@@ -105,7 +105,7 @@ def test_other_classes_are_listed() -> None:
 
 
 def test_another_number_of_classes() -> None:
-    with pytest.raises(TeacherError, match="gives 4 numbers a cloud, and the data has 3 classes"):
+    with pytest.raises(TeacherError, match="gives 4 numbers a cloud, and there are 3 classes"):
         load_teacher("toys:moments", classes=CLASSES[:3])
     with pytest.raises(TeacherError, match=r"output \(\(2,\)\) holds no tensor"):
         load_teacher("toys:Vector", classes=CLASSES)
@@ -206,7 +206,10 @@ def test_unfinished_run_folder(run: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gdanett", "no model, run folder or package.module:callable: did you mean gdanet"),
+        (
+            "gdanett",
+            "no model, run folder, model file or package.module:callable: did you mean gdanet",
+        ),
         ("qqq", "the models are pointnet, pointnet2-ssg, dgcnn, gdanet"),
     ],
 )

@@ -184,6 +184,11 @@ class Pipeline:
             count: points per view.
         """
         points = clouds.take(shapes, self.indices(clouds, view, shapes, count))
+        return self.apply(points, view, shapes, parameters)
+
+    def apply(self, points: Tensor, view: int, shapes: Tensor, parameters: Tensor) -> Tensor:
+        """The operations of a view on points (B, N, 3) that are drawn and normalised already."""
+        count = points.shape[1]
         for tag, operation in self._tagged():
             if width := len(operation.columns):
                 mine, parameters = parameters[:, :width], parameters[:, width:]

@@ -190,7 +190,8 @@ def _costs(findings: Findings, plan: Plan) -> str:
     ]
     return "".join(
         f"<tr><td>{escape(name)}</td><td>{score.points:,}</td><td>{score.parameters:,}</td>"
-        f"<td>{score.flops / 1e6:,.1f}</td><td>{size(score.bytes)}</td><td>{latency:.2f}</td></tr>"
+        f"<td>{(score.flops or 0) / 1e6:,.1f}</td><td>{size(score.bytes or 0)}</td>"
+        f"<td>{latency:.2f}</td></tr>"
         for name, score, latency in rows
     )
 

@@ -11,8 +11,8 @@ def result_table(findings: Findings, plan: Plan) -> Table:
     """Teacher and students side by side; mean and spread over seeds."""
     teacher, student = findings.teacher, findings.best
     costs = (
-        f"{name} {each.parameters:,} parameters, {each.flops / 1e6:.1f} MFLOPs, "
-        f"{size(each.bytes)}, {each.latency_ms:.1f} ms a cloud"
+        f"{name} {each.parameters:,} parameters, {(each.flops or 0) / 1e6:.1f} MFLOPs, "
+        f"{size(each.bytes or 0)}, {each.latency_ms:.1f} ms a cloud"
         for name, each in ((plan.teacher, teacher), (plan.student, student))
     )
     table = Table(

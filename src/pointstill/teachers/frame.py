@@ -7,6 +7,7 @@ from ..errors import UsageError
 
 Axes = tuple[tuple[int, int], ...]
 """For each axis of the teacher: which axis of the data (0 to 2), and its sign (1 or -1)."""
+SAME: Axes = ((0, 1), (1, 1), (2, 1))
 
 
 def parse_frame(frame: str | None) -> Axes | None:
@@ -24,7 +25,16 @@ def parse_frame(frame: str | None) -> Axes | None:
     if sorted(name.removeprefix("-") for name in names) != ["x", "y", "z"]:
         raise UsageError(f"frame {frame!r} is no set of axes: give all three, such as x,z,y")
     axes = tuple(("xyz".index(name[-1]), -1 if name[0] == "-" else 1) for name in names)
-    return None if axes == ((0, 1), (1, 1), (2, 1)) else axes
+    return None if axes == SAME else axes
+
+
+def frame_text(axes: Axes | None) -> str:
+    """Axes as `parse_frame` reads them.
+
+    >>> frame_text(parse_frame("x,z,-y")), frame_text(None)
+    ('x,z,-y', 'x,y,z')
+    """
+    return ",".join("-" * (sign < 0) + "xyz"[axis] for axis, sign in axes or SAME)
 
 
 def turned(points: Tensor, axes: Axes | None) -> Tensor:

@@ -1,47 +1,75 @@
 """Asking a network of unknown habits: which layout its input has, what its output means."""
 
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import TeacherError
+
+if TYPE_CHECKING:
+    from .teacher import Network
 
 Layout = Literal["bn3", "b3n"]
 Output = Literal["logits", "probabilities"]
 
 
-def ask(module: nn.Module, points: Tensor, layout: Layout) -> object:
-    """Whatever the network returns for clouds (B, N, 3)."""
-    return module(points if layout == "bn3" else points.transpose(1, 2).contiguous())
+def ask(network: "Network", points: Tensor, layout: Layout, classes: int) -> Tensor:
+    """The first (B, classes) tensor in the network's answer to clouds (B, N, 3).
 
-
-def logits_of(answer: object, batch: int, classes: int, output: Output) -> Tensor:
-    """The first (batch, classes) tensor in the answer, as logits.
-
-    A log-softmax is kept as it is, since the softmax of it at any temperature is that of the
-    logits; of probabilities the logarithm is taken.
+    A network that takes a fixed number of clouds is asked as often as needed; the last batch is
+    filled up with copies of its last cloud.
 
     Raises:
         TeacherError: the answer has no such tensor.
+        Exception: whatever the network raises.
+    """
+    if layout == "b3n":
+        points = points.transpose(1, 2).contiguous()
+    if network.batch is None:
+        return scores_of(network(points), len(points), classes)
+    found = []
+    for some in torch.split(points, network.batch):
+        filled = torch.cat([some, some[-1:].expand(network.batch - len(some), -1, -1)])
+        found.append(scores_of(network(filled), network.batch, classes)[: len(some)])
+    return torch.cat(found)
+
+
+def scores_of(answer: object, batch: int, classes: int) -> Tensor:
+    """The first (batch, classes) tensor in an answer.
+
+    Raises:
+        TeacherError: there is none.
     """
     tensors = list(_tensors(answer))
     for tensor in tensors:
         if tensor.shape == (batch, classes):
-            # A probability can be too small for a float; its logarithm must stay finite.
-            return tensor if output == "logits" else tensor.float().clamp_min(1e-38).log()
+            return tensor
     rows = [tensor for tensor in tensors if tensor.ndim == 2 and len(tensor) == batch]
     if rows:
         raise TeacherError(
-            f"it gives {rows[0].shape[1]} numbers a cloud, and the data has {classes} classes: "
-            "choose the data set that it was trained on"
+            f"it gives {rows[0].shape[1]} numbers a cloud, and there are {classes} classes: choose "
+            "the data set that it was trained on, or name its own classes by --class-names and "
+            "map them by --class-map"
         )
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors) or type(answer).__name__
     raise TeacherError(
         f"its output ({shapes}) holds no tensor of shape (clouds, classes) = "
         f"({batch}, {classes}): wrap it in a module that returns the logits"
     )
+
+
+def as_logits(scores: Tensor, output: Output) -> Tensor:
+    """Scores (B, C) as logits.
+
+    A log-softmax is kept as it is, since the softmax of it at any temperature is that of the
+    logits; of probabilities the logarithm is taken.
+    """
+    if output == "logits":
+        return scores
+    # A probability can be too small for a float; its logarithm must stay finite.
+    return scores.float().clamp_min(1e-38).log()
 
 
 def _tensors(answer: object) -> Iterator[Tensor]:
@@ -55,41 +83,58 @@ def _tensors(answer: object) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def sample_clouds(device: torch.device) -> Tensor:
-    """Two clouds of 1,024 points on bumpy unit spheres, always the same: (2, 1024, 3)."""
+def sample_clouds(device: torch.device, points: int = 1024) -> Tensor:
+    """Two clouds on bumpy unit spheres, always the same: (2, points, 3)."""
     generator = torch.Generator().manual_seed(0)
-    directions = torch.randn(2, 1024, 3, generator=generator)
+    directions = torch.randn(2, points, 3, generator=generator)
     directions /= directions.square().sum(2, keepdim=True).sqrt()
     heights = 0.8 + 0.2 * torch.sin(4 * directions[:, :, :1] + 3 * directions[:, :, 1:2])
     return (directions * heights).to(device)
 
 
+def input_shape(shape: Sequence[int | None]) -> tuple[int | None, int | None, Layout | None]:
+    """Fixed batch, fixed number of points and layout of a declared input; None: free, or unknown.
+
+    Raises:
+        TeacherError: it is no input for clouds.
+
+    >>> input_shape((None, None, 3)), input_shape((1, 3, 2048))
+    ((None, None, 'bn3'), (1, 2048, 'b3n'))
+    """
+    if len(shape) == 3 and shape[2] == 3:
+        return shape[0], shape[1], "bn3"
+    if len(shape) == 3 and shape[1] == 3:
+        return shape[0], shape[2], "b3n"
+    if len(shape) == 3 and None in shape[1:]:
+        return shape[0], None, None
+    said = ", ".join("any" if size is None else str(size) for size in shape)
+    raise TeacherError(f"it takes an input of shape ({said}): it must be (B, N, 3) or (B, 3, N)")
+
+
 def find_layout(
-    module: nn.Module, points: Tensor, classes: int, layout: Literal["auto", "bn3", "b3n"]
-) -> Layout:
-    """The layout with which a dry run on clouds (B, N, 3) gives (B, classes).
+    network: "Network", points: Tensor, classes: int, layout: Literal["auto", "bn3", "b3n"]
+) -> tuple[Layout, Tensor]:
+    """The layout with which a dry run on clouds (B, N, 3) gives (B, classes), and what it gives.
 
     Raises:
         TeacherError: neither layout works, or both do and differ.
     """
-    candidates: list[Layout] = ["bn3", "b3n"] if layout == "auto" else [layout]
+    known: list[Layout] = [network.layout] if network.layout else ["bn3", "b3n"]
+    candidates: list[Layout] = known if layout == "auto" else [layout]
     works: dict[Layout, Tensor] = {}
     failures: list[str] = []
     misfit: TeacherError | None = None
     for candidate in candidates:
         try:
-            answer = ask(module, points, candidate)
+            works[candidate] = ask(network, points, candidate, classes)
+        except TeacherError as error:
+            misfit = error
         except Exception as error:  # any code may be in there
             reason = (str(error).splitlines() or [""])[0]
             failures.append(f"{candidate}: {type(error).__name__}: {reason}")
-            continue
-        try:
-            works[candidate] = logits_of(answer, len(points), classes, "logits")
-        except TeacherError as error:
-            misfit = error
     if not works:
         raise misfit or TeacherError(
-            f"a dry run on two clouds failed ({'; '.join(failures)}): "
+            f"a dry run on two clouds of {points.shape[1]} points failed ({'; '.join(failures)}): "
             "it must take points (B, N, 3), or (B, 3, N), and return logits"
         )
     if len(works) == 2 and not torch.allclose(works["bn3"], works["b3n"], rtol=1e-3, atol=1e-5):
@@ -97,7 +142,7 @@ def find_layout(
             "it takes points (B, N, 3) and (B, 3, N) alike, with different results: "
             "say which one is meant by --layout bn3 or b3n"
         )
-    return next(iter(works))
+    return next(iter(works.items()))
 
 
 def find_output(scores: Tensor) -> Output:

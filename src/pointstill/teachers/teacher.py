@@ -1,78 +1,191 @@
-"""A teacher, whatever it came from: clouds of the data set in, logits in its class order out."""
+"""What a teacher is, whatever it came from: clouds of the data in, logits in its order out."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..augment import resample
 from ..errors import TeacherError
+from .classes import Columns, gathered
 from .frame import Axes, turned
-from .speak import Layout, Output, ask, logits_of
+from .speak import Layout, Output, as_logits, ask
 
 
-@dataclass(frozen=True)
-class Teacher:
-    """A classifier in eval mode, and how to speak to it; `load_teacher` makes it."""
-
-    spec: str
-    """What the user typed: a model, a run folder, or package.module:callable."""
-    classes: tuple[str, ...]
-    """Class names of the data, in the order of the logits."""
-    module: nn.Module
-    """The network itself, with its own layout, axes and class order."""
-    device: torch.device
-    """Where it runs."""
-    points: int | None
-    """Points per cloud that it was trained with, if known."""
-    layout: Layout
-    """Of its input."""
-    output: Output
-    """Whether it gives logits (or their log-softmax) or probabilities."""
-    axes: Axes | None
-    """Its axes in terms of the data's; None: the same."""
-    order: tuple[int, ...] | None
-    """Its columns in the data's class order; None: the same."""
-    fingerprint: str
-    """SHA-256 (hex) of all that decides its logits; see `fingerprint`."""
+class Teacher(Protocol):
+    """All that recording and evaluation ask of a teacher; `load_teacher` makes them."""
 
     @property
-    def parameters(self) -> int:
-        """Number of trainable numbers."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
+    def spec(self) -> str:
+        """What the user typed, in short."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the data, in the order of the logits."""
+
+    @property
+    def points(self) -> int | None:
+        """Points per cloud that it was made for, if known."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs, and where clouds are best put."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides its logits."""
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights, if known."""
+
+    @property
+    def nbytes(self) -> int | None:
+        """Size of weights and buffers, if known."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether torch does the arithmetic, and so can count its operations."""
+
+    @property
+    def votes(self) -> int:
+        """Views of a cloud that its logits are the mean of; 1 without voting."""
 
     def logits(self, points: Tensor) -> Tensor:
         """Clouds (B, N, 3) in the data's axes -> logits (B, C) float32 in the data's class order.
 
         Raises:
-            TeacherError: a logit is not finite, or the output has not the shape of the dry run.
+            TeacherError: it fails, or a logit is not finite.
         """
+
+
+class Network(Protocol):
+    """What code or a file computes, with its own layout, axes and class order; the narrow part."""
+
+    device: torch.device
+    batch: int | None
+    """Clouds that it takes at once, neither more nor fewer; None: any number."""
+    points: int | None
+    """Points that it takes of a cloud, neither more nor fewer; None: any number."""
+    layout: Layout | None
+    """Of its input, if it says."""
+    counted: bool
+    """Whether torch does its arithmetic."""
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights, if known."""
+
+    @property
+    def nbytes(self) -> int | None:
+        """Size of weights and buffers, if known."""
+
+    def __call__(self, points: Tensor) -> object:
+        """Whatever it answers to clouds in its layout."""
+
+    def identity(self) -> Iterator[bytes]:
+        """What decides its answers: the bytes to hash."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkTeacher:
+    """One network in eval mode, and how to speak to it."""
+
+    spec: str
+    classes: tuple[str, ...]
+    network: Network
+    points: int | None
+    layout: Layout
+    output: Output
+    """Whether it gives logits (or their log-softmax) or probabilities."""
+    axes: Axes | None
+    """Its axes in terms of the data's; None: the same."""
+    columns: Columns
+    """Which of its answers make each class of the data; None: they are the same."""
+    names: tuple[str, ...]
+    """Its own class names, in the order of its answer."""
+    fingerprint: str
+    """See the function of that name."""
+    checked_on: str | None = None
+    """Fingerprint of a training split on which its frame is known to be right."""
+
+    votes = 1
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self.network.device
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights, if known."""
+        return self.network.parameters
+
+    @property
+    def nbytes(self) -> int | None:
+        """Size of weights and buffers, if known."""
+        return self.network.nbytes
+
+    @property
+    def counted(self) -> bool:
+        """Whether torch does the arithmetic."""
+        return self.network.counted
+
+    def logits(self, points: Tensor) -> Tensor:
+        """See `Teacher.logits`; of a network of fixed size, only so many of the points are seen."""
         with torch.inference_mode():
             points = turned(points.to(self.device), self.axes)
-            answer = ask(self.module, points, self.layout)
-            logits = logits_of(answer, len(points), len(self.classes), self.output).float()
+            points = self._fitted(points)
+            try:
+                scores = ask(self.network, points, self.layout, len(self.names))
+            except TeacherError as error:
+                raise TeacherError(f"teacher {self.spec}: {error}") from error
+            except Exception as error:  # any code may be in there
+                raise TeacherError(
+                    f"teacher {self.spec} fails on {len(points)} clouds of {points.shape[1]} "
+                    f"points ({reason(error)}): try another --batch-size or --points"
+                ) from error
+            logits = gathered(as_logits(scores, self.output).float(), self.columns)
             bad = ~logits.isfinite().all(1)
             if bad.any():
                 raise TeacherError(
                     f"teacher {self.spec} gives NaN or infinite logits for {int(bad.sum())} of "
                     f"{len(points)} clouds: check its weights, --frame and --layout"
                 )
-            return logits if self.order is None else logits[:, list(self.order)]
+            return logits
+
+    def _fitted(self, points: Tensor) -> Tensor:
+        """As many of the points as a network of fixed size takes."""
+        wanted, given = self.network.points, points.shape[1]
+        if wanted and given < wanted:
+            raise TeacherError(
+                f"teacher {self.spec} takes {wanted} points, neither more nor fewer, and was given "
+                f"{given}: give --points {wanted} or more (students may see fewer)"
+            )
+        return fewer(points, wanted)
+
+
+def fewer(points: Tensor, count: int | None) -> Tensor:
+    """At most `count` of the points (B, N, 3), at equal strides in the order of the view.
+
+    A view of records is in keyed order, so that the part is a keyed draw too.
+    """
+    if count is None or points.shape[1] <= count:
+        return points
+    size = torch.tensor([points.shape[1]], device=points.device)
+    return points[:, resample.stride(size, count)[0]]
 
 
 def fingerprint(
-    module: nn.Module,
-    layout: Layout,
-    output: Output,
-    axes: Axes | None,
-    order: tuple[int, ...] | None,
+    network: Network, layout: Layout, output: Output, axes: Axes | None, columns: Columns
 ) -> str:
-    """SHA-256 (hex) of all named tensors, sorted by name, and of how the network is spoken to."""
-    digest = hashlib.sha256(repr((layout, output, axes, order)).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(raw.numpy())
+    """SHA-256 (hex) of what decides the network's answers, and of how it is spoken to."""
+    digest = hashlib.sha256(repr((layout, output, axes, columns)).encode())
+    for part in network.identity():
+        digest.update(part)
     return digest.hexdigest()
 
 
@@ -84,6 +197,11 @@ def batch_dependence(teacher: Teacher, points: Tensor) -> float:
     together = teacher.logits(points)
     try:
         alone = torch.cat([teacher.logits(cloud) for cloud in torch.split(points, 1)])
-    except ValueError:  # of torch.nn.functional.batch_norm
+    except TeacherError:
         return float("inf")
     return float((together - alone).abs().max())
+
+
+def reason(error: Exception) -> str:
+    """An error of foreign code in one line."""
+    return f"{type(error).__name__}: {' '.join((str(error).splitlines() or [''])[0].split())[:200]}"

@@ -1,14 +1,57 @@
-"""A teacher from the user's own code: `package.module:callable` that returns an `nn.Module`."""
+"""A torch module as a network; and one from the user's own code: `package.module:callable`."""
 
 import importlib
 import inspect
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..errors import TeacherError
+from .speak import Layout
+from .teacher import reason
+
+
+@dataclass(eq=False)
+class TorchNetwork:
+    """A torch module in eval mode on its device, from code or from a file."""
+
+    module: nn.Module
+    device: torch.device
+    batch: int | None = None
+    points: int | None = None
+    layout: Layout | None = None
+    file: bytes | None = None
+    """SHA-256 of the file that it is all in; without one its tensors name it."""
+
+    counted = True
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @property
+    def nbytes(self) -> int:
+        """Size of weights and buffers."""
+        return sum(tensor.nbytes for tensor in self.module.state_dict().values())
+
+    def __call__(self, points: Tensor) -> object:
+        """Whatever the module returns."""
+        return self.module(points)
+
+    def identity(self) -> Iterator[bytes]:
+        """The file's hash, or all named tensors, sorted by name."""
+        if self.file:
+            yield self.file
+            return
+        for name, tensor in sorted(self.module.state_dict().items()):
+            yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+            yield tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def load_callable(spec: str, classes: int) -> nn.Module:
@@ -27,7 +70,7 @@ def load_callable(spec: str, classes: int) -> nn.Module:
         module = importlib.import_module(package)
     except Exception as error:  # the module may run anything
         raise TeacherError(
-            f"teacher {spec}: {package} cannot be imported ({_reason(error)}): "
+            f"teacher {spec}: {package} cannot be imported ({reason(error)}): "
             f"start from the folder that holds it (this is {here}), or install it"
         ) from error
     try:
@@ -49,7 +92,7 @@ def load_callable(spec: str, classes: int) -> nn.Module:
     try:
         model = build(*arguments)
     except Exception as error:
-        raise TeacherError(f"teacher {spec}: calling it failed: {_reason(error)}") from error
+        raise TeacherError(f"teacher {spec}: calling it failed: {reason(error)}") from error
     if not isinstance(model, nn.Module):
         raise TeacherError(
             f"teacher {spec}: it returned {type(model).__name__}: return an nn.Module"
@@ -65,7 +108,3 @@ def _required(build: object) -> int:
         return 0
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return sum(each.default is each.empty and each.kind not in variable for each in parameters)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -1,0 +1,127 @@
+"""A teacher's classes in terms of the data's: the same names in another order, or a map."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+import yaml
+from torch import Tensor
+
+from ..errors import TeacherError, UsageError
+
+Columns = tuple[int, ...] | tuple[tuple[int, ...], ...] | None
+"""For each class of the data its column in the teacher's answer, or its columns; None: the same."""
+ClassMap = Mapping[str, str | None]
+"""Class of the teacher -> class of the data, or None where it has no match and is dropped."""
+
+
+def read_class_map(path: Path) -> dict[str, str | None]:
+    """Read a YAML file of lines `teacher class: data class`, or `teacher class: null`.
+
+    Raises:
+        UsageError: it cannot be read, or holds something else.
+    """
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"class map {path} cannot be read: {' '.join(str(error).split())}"
+        ) from error
+    # YAML takes a plain no, on or 7 for something else than text.
+    texts = isinstance(found, dict) and all(
+        isinstance(key, str) and (value is None or isinstance(value, str))
+        for key, value in found.items()
+    )
+    if not texts:
+        raise UsageError(
+            f"class map {path}: write lines `teacher class: data class`, or `teacher class: null` "
+            "to drop one; put quotes round names such as 'no' or '7'"
+        )
+    return dict(found)
+
+
+def find_columns(
+    names: Sequence[str], classes: Sequence[str], class_map: ClassMap | None, spec: str
+) -> Columns:
+    """Columns of a teacher with these class names for each class of the data.
+
+    Without a map the names must be the same. With one, a class that it does not name keeps its own
+    name. A teacher that has just the data's classes needs no map, and none is used.
+
+    Raises:
+        TeacherError: they are not the same classes, or the map does not bring them together.
+    """
+    if len(set(names)) < len(names):
+        raise TeacherError(f"teacher {spec} has a class name twice: check --class-names")
+    if set(names) == set(classes):
+        order = tuple(list(names).index(name) for name in classes)
+        return None if order == tuple(range(len(classes))) else order
+    if class_map is None:
+        raise TeacherError(_different(names, classes, spec))
+    return _mapped(names, classes, class_map, spec)
+
+
+def gathered(logits: Tensor, columns: Columns) -> Tensor:
+    """Logits (B, own classes) -> (B, classes of the data).
+
+    Several columns become one by logsumexp, which adds up their probabilities. What is dropped is
+    left out of the softmax: the rest keeps its proportions.
+    """
+    if columns is None:
+        return logits
+    if isinstance(columns[0], int):
+        return logits[:, list(columns)]
+    return torch.stack([logits[:, list(own)].logsumexp(1) for own in columns], 1)
+
+
+def _mapped(
+    names: Sequence[str], classes: Sequence[str], class_map: ClassMap, spec: str
+) -> tuple[tuple[int, ...], ...]:
+    if unknown := [name for name in class_map if name not in names]:
+        near = get_close_matches(unknown[0], names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {shortened(names)}"
+        raise TeacherError(f"class map: teacher {spec} has no class {unknown[0]}: {hint}")
+    targets = {name: class_map.get(name, name) for name in names}
+    lost = [name for name in targets if targets[name] not in classes and targets[name] is not None]
+    if lost:
+        raise TeacherError(
+            f"class map: the data has no class {', '.join(str(targets[name]) for name in lost[:5])}"
+            f": map {shortened(lost)} of teacher {spec} to one of {shortened(classes)}, or to null"
+        )
+    groups = [
+        tuple(column for column, name in enumerate(names) if targets[name] == wanted)
+        for wanted in classes
+    ]
+    if bare := [name for name, group in zip(classes, groups, strict=True) if not group]:
+        raise TeacherError(
+            f"class map: nothing of teacher {spec} is mapped to {', '.join(bare)} of the data: "
+            f"it has {shortened(names)}"
+        )
+    return tuple(groups)
+
+
+def _different(names: Sequence[str], classes: Sequence[str], spec: str) -> str:
+    theirs = [name for name in names if name not in set(classes)]
+    ours = [name for name in classes if name not in set(names)]
+    sides = [
+        f"only the {who} has {', '.join(some[:5])}" + (" and more" if len(some) > 5 else "")
+        for who, some in (("teacher", theirs), ("data", ours))
+        if some
+    ]
+    return (
+        f"teacher {spec} knows {len(names)} classes ({shortened(names)}), the data {len(classes)} "
+        f"({shortened(classes)}), not the same: {'; '.join(sides)}: choose the data set it was "
+        "trained on, check --class-names, or map one to the other by --class-map"
+    )
+
+
+def shortened(names: Sequence[str], most: int = 8) -> str:
+    """A list of names for a message.
+
+    >>> shortened(["a", "b", "c", "d"], most=3)
+    'a, b, ... d'
+    """
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[: most - 1])}, ... {names[-1]}"

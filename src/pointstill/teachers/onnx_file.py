@@ -1,0 +1,124 @@
+"""A teacher in an ONNX file, computed by ONNX Runtime on the CPU."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor
+
+from ..errors import TeacherError
+from .files import damaged, sha256
+from .speak import Layout, input_shape
+
+TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+
+
+class OnnxNetwork:
+    """A graph of ONNX: nothing in the file is run but its operators.
+
+    Args:
+        path: the file; weights may lie in files beside it.
+
+    Raises:
+        TeacherError: the file is damaged, or takes something else than clouds.
+    """
+
+    counted = False
+    device = torch.device("cpu")
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        session = self._session()
+        inputs = session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type not in TYPES:
+            said = ", ".join(f"{each.name}: {each.type}" for each in inputs)
+            raise TeacherError(f"{path} takes {said}: it must take one tensor of points")
+        self.input, self.type = inputs[0].name, TYPES[inputs[0].type]
+        # A size that is free has a name, or none.
+        shape = [size if isinstance(size, int) else None for size in inputs[0].shape]
+        self.batch: int | None
+        self.points: int | None
+        self.layout: Layout | None
+        try:
+            self.batch, self.points, self.layout = input_shape(shape)
+        except TeacherError as error:
+            raise TeacherError(f"{path}: {error}") from error
+        self.about = _metadata(session)
+        self.parameters, self.nbytes, others = _weights(path)
+        self.files = [path, *(path.parent / other for other in others)]
+
+    def __call__(self, points: Tensor) -> Sequence[Tensor]:
+        """All outputs."""
+        fed = {self.input: points.cpu().numpy().astype(self.type)}
+        return [
+            torch.from_numpy(np.asarray(answer))
+            for answer in self._session().run(None, fed)
+            if isinstance(answer, np.ndarray) and answer.dtype.kind == "f"
+        ]
+
+    def identity(self) -> Iterator[bytes]:
+        """The hash of the file, and of those beside it that hold its weights."""
+        for file in self.files:
+            yield f"onnx {sha256(file)}".encode()
+
+    def _session(self) -> onnxruntime.InferenceSession:
+        """A session with as many threads as torch has now."""
+        threads = torch.get_num_threads()
+        if threads not in self._sessions:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+            options.log_severity_level = 3
+            try:
+                self._sessions[threads] = onnxruntime.InferenceSession(
+                    str(self.path), options, providers=["CPUExecutionProvider"]
+                )
+            except Exception as error:  # its exceptions share no base of their own
+                fix = "export it again, or install the ONNX Runtime that its operators need"
+                raise damaged(self.path, "ONNX", error, fix) from error
+        return self._sessions[threads]
+
+
+def _metadata(session: onnxruntime.InferenceSession) -> dict[str, Any]:
+    """What `pointstill export` wrote into the file: classes, points, up; else nothing."""
+    try:
+        about = json.loads(session.get_modelmeta().custom_metadata_map["pointstill"])
+        return {name: about[name] for name in ("classes", "points", "up")}
+    except (KeyError, ValueError, TypeError):
+        return {}
+
+
+def _weights(path: Path) -> tuple[int, int, list[str]]:
+    """Number and bytes of the floating-point initialisers, and the files that hold some of them.
+
+    Large ones, and by default all that `torch.onnx.export` writes, lie in a file beside the graph.
+    """
+    import onnx
+
+    graph = onnx.load(str(path), load_external_data=False).graph
+    sizes = {
+        onnx.TensorProto.FLOAT: 4,
+        onnx.TensorProto.FLOAT16: 2,
+        onnx.TensorProto.BFLOAT16: 2,
+        onnx.TensorProto.DOUBLE: 8,
+        onnx.TensorProto.INT8: 1,
+        onnx.TensorProto.UINT8: 1,
+    }
+    counts = [
+        (math.prod(each.dims), sizes[each.data_type])
+        for each in graph.initializer
+        if each.data_type in sizes
+    ]
+    locations = {
+        entry.value
+        for each in graph.initializer
+        for entry in each.external_data
+        if entry.key == "location"
+    }
+    total = sum(count * size for count, size in counts)
+    return sum(count for count, _ in counts), total, sorted(locations)
