@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from pointstill import distill, evaluate, load_teacher, open_dataset, record, train
-from pointstill.evaluation import exact, processor
+from pointstill.evaluation import exact
+from pointstill.profiling import processor
 from pointstill.recipe import DistillRecipe, TrainRecipe
 
 METHODS = {

@@ -18,9 +18,9 @@ import torch
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.data import open_dataset
 from pointstill.data.subset import limited
-from pointstill.evaluation import processor
 from pointstill.losses import LOSSES, Targets
 from pointstill.models import build_model
+from pointstill.profiling import processor
 from pointstill.recipe import LossOptions
 
 POINTS, BATCH, ROUNDS = 1024, 64, 15

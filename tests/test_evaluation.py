@@ -20,12 +20,8 @@ from pointstill.evaluation import (
     Score,
     evaluate,
     exact,
-    flops,
-    latency,
     mcnemar,
-    operations,
     predict_all,
-    processor,
     score,
 )
 from pointstill.progress import Track
@@ -174,45 +170,10 @@ def test_mcnemar_counts_the_shapes_on_which_one_is_right():
     assert pair.p_value == exact(3, 1)
 
 
-def test_flops_of_a_linear_layer():
-    """Two for each of 3 x 8 x 5 multiply-adds."""
-    assert flops(flat_teacher(points=8), 8) == 2 * 3 * 8 * 5
-    assert scored(*made_up()).flops == 240
-
-
-def test_flops_of_attention():
-    """Two heads of 4 channels, 8 x 8 pairs: products with keys and with values."""
-
-    def attend(points: torch.Tensor) -> torch.Tensor:
-        x = torch.ones(1, 2, points.shape[1], 4)
-        return nn.functional.scaled_dot_product_attention(x, x, x)
-
-    assert operations(attend, 8, torch.device("cpu")) == 2 * 2 * (2 * 8 * 8 * 4)
-
-
 def test_size_and_parameters_by_hand():
     found = scored(*made_up())
     assert found.parameters == 24 * 5 + 5
     assert found.bytes == 4 * (24 * 5 + 5)
-
-
-def test_latency_runs_on_one_thread_and_puts_the_others_back():
-    used = []
-    teacher = flat_teacher()
-    teacher.network.module.register_forward_hook(lambda *_: used.append(torch.get_num_threads()))
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        assert 0 < latency(teacher, 8, seconds=0.01, most=5) < 1000
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-    assert set(used) == {1}
-    assert 4 <= len(used) <= 6
-
-
-def test_the_processor_has_a_name():
-    assert processor().strip()
 
 
 def test_predictions_do_not_depend_on_the_batch(data, student_run, teacher_run):

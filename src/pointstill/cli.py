@@ -421,6 +421,40 @@ def models() -> None:
 
 
 @app.command
+def profile(
+    models: list[str], /, *, classes: int = 40, points: int = 1024, json: Path | None = None
+) -> None:
+    """Time built-in models side by side on one CPU thread, in eager torch and in ONNX Runtime.
+
+    **Examples**
+
+        pointstill profile stillnet-n stillnet-s stillnet-m pointmlp-elite
+        pointstill profile stillnet-n pointnet --classes 15 --points 2048 --json profile.json
+
+    Parameters
+    ----------
+    models:
+        Names of models (`pointstill models` lists them); the last is what the others are compared
+        with, unless pointmlp-elite is among them.
+    classes:
+        Classes of each model.
+    points:
+        Points of the one cloud that all classify.
+    json:
+        Also write the figures to this file.
+    """
+    _needs_torch()
+    from .profiling import profile as job
+    from .report import profile_table, write_profile
+
+    profiles = job(models, classes=classes, points=points)
+    _console().print(profile_table(profiles, points))
+    if json:
+        write_profile(profiles, points, json)
+        print(f"everything in {json}")
+
+
+@app.command
 def predict(model: Path, files: list[Path], /, *, top: int = 3) -> None:
     """Classify clouds from files; with an .onnx student, PyTorch is not needed.
 

@@ -2,10 +2,8 @@
 
 import json
 import math
-import os
-import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import binomtest
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torchmetrics.functional.classification import (
     multiclass_calibration_error,
     multiclass_confusion_matrix,
@@ -27,6 +24,7 @@ from .data.dataset import SplitName
 from .data.subset import limited
 from .distillation import check_records, recorded_pipeline
 from .errors import UsageError
+from .profiling import latency, operations, processor
 from .progress import Track
 from .records import Store
 from .run import Run
@@ -202,9 +200,9 @@ def score(
         confusion=confusion.tolist(),
         predictions=predictions.tolist(),
         parameters=teacher.parameters,
-        flops=flops(teacher, points) if teacher.counted else None,
+        flops=operations(teacher.logits, points, teacher.device) if teacher.counted else None,
         bytes=teacher.nbytes,
-        latency_ms=latency(teacher, points),
+        latency_ms=latency(teacher.logits, points, teacher.device),
         points=points,
         agreement=agreement,
     )
@@ -229,67 +227,6 @@ def exact(only_first: int, only_second: int) -> float:
     """
     decided = only_first + only_second
     return float(binomtest(only_first, decided).pvalue) if decided else 1.0
-
-
-def flops(teacher: Teacher, points: int) -> int:
-    """Floating-point operations of matrix products for one cloud, 2 per multiply-add."""
-    return operations(teacher.logits, points, teacher.device)
-
-
-def operations(
-    classify: Callable[[torch.Tensor], torch.Tensor], points: int, device: torch.device
-) -> int:
-    """The same of anything that takes clouds (1, N, 3): always the same one."""
-    counter = FlopCounterMode(
-        display=False,
-        # Attention as it is computed on a CPU, which the counter does not know.
-        custom_mapping={
-            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
-                lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)  # type: ignore[no-untyped-call]
-            )
-        },
-    )
-    with torch.inference_mode(), counter:
-        classify(_sample_cloud(points, device))
-    return int(counter.get_total_flops())
-
-
-def latency(teacher: Teacher, points: int, seconds: float = 1.0, most: int = 50) -> float:
-    """Median milliseconds for one cloud on one CPU thread (on the device, for a GPU)."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    cloud = _sample_cloud(points, teacher.device)
-    times: list[float] = []
-    try:
-        with torch.inference_mode():
-            teacher.logits(cloud)
-            while len(times) < 3 or (sum(times) < seconds and len(times) < most):
-                started = time.perf_counter()
-                teacher.logits(cloud).cpu()
-                times.append(time.perf_counter() - started)
-    finally:
-        torch.set_num_threads(threads)
-    return float(np.median(times)) * 1e3
-
-
-def processor() -> str:
-    """Name of the CPU, as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
-        return f"{', '.join(sorted(names))} ({os.cpu_count()} cores)"
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
-
-
-def _sample_cloud(points: int, device: torch.device) -> torch.Tensor:
-    """Points all over an ellipsoid in the unit sphere: (1, points, 3)."""
-    generator = torch.Generator().manual_seed(0)
-    cloud = torch.randn(1, points, 3, generator=generator)
-    cloud /= torch.linalg.vector_norm(cloud, dim=2, keepdim=True)
-    # As flat as things are: models with ball queries have as much work with this ellipsoid as with
-    # clouds of ModelNet40 (within 5 %), and less than half of it with a sphere.
-    return (cloud * torch.tensor([1, 0.5, 0.25])).to(device)
 
 
 def _as_teacher(model: Run | Teacher | str | Path, data: Dataset, device: str) -> Teacher:

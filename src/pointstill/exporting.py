@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -59,28 +60,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
     path = Path(out)
     points = run.recipe["points"]
     model = Deployed(run.model(), points).eval()
-    example = torch.from_numpy(_cloud(points, 0))[None].repeat(2, 1, 1)
-    dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=32)}}
-    with warnings.catch_warnings(), open(os.devnull, "w") as null, redirect_stdout(null):  # noqa: PTH123
-        warnings.simplefilter("ignore")  # the exporter's talk about its own inside
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        try:
-            program = torch.onnx.export(
-                model,
-                (example,),
-                dynamo=True,
-                input_names=["points"],
-                output_names=["logits"],
-                dynamic_shapes=dynamic,
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            raise TrainingError(
-                f"{run.model_name} cannot be written as ONNX (an operation that torch's exporter "
-                "does not know): export a student such as stillnet-n"
-            ) from error
-    assert program is not None
-    proto = program.model_proto
+    proto = _onnx(model, points, run.model_name)
     about: dict[str, Any] = {
         "pointstill": __version__,
         "model": run.model_name,
@@ -104,6 +84,40 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
     return path
+
+
+def onnx_session(model: Deployed, points: int) -> onnxruntime.InferenceSession:
+    """A model in ONNX Runtime on one thread, written nowhere; see `export` for errors."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    content = _onnx(model, points, type(model.student).__name__).SerializeToString()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _onnx(model: Deployed, points: int, name: str) -> onnx.ModelProto:
+    """The graph of a model, with any number of clouds and points."""
+    example = torch.from_numpy(_cloud(points, 0))[None].repeat(2, 1, 1)
+    dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=32)}}
+    with warnings.catch_warnings(), open(os.devnull, "w") as null, redirect_stdout(null):  # noqa: PTH123
+        warnings.simplefilter("ignore")  # the exporter's talk about its own inside
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        try:
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                input_names=["points"],
+                output_names=["logits"],
+                dynamic_shapes=dynamic,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise TrainingError(
+                f"{name} cannot be written as ONNX (an operation that torch's exporter "
+                "does not know): export a student such as stillnet-n"
+            ) from error
+    assert program is not None
+    return program.model_proto
 
 
 @torch.inference_mode()

@@ -1,11 +1,15 @@
 """Results for people: tables on the terminal, pictures of confusion."""
 
+import json
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
 from .evaluation import Evaluation, Score
+from .profiling import Profile, processor
 
 
 def score_table(evaluation: Evaluation) -> Table:
@@ -38,6 +42,57 @@ def score_table(evaluation: Evaluation) -> Table:
             row.append(f"{100 * score.agreement['argmax']:.1f}" if score.agreement else "")
         table.add_row(*row)
     return table
+
+
+REFERENCE = "pointmlp-elite"
+"""The small net of others that profiles are compared with, where it is among them."""
+
+
+def profile_table(profiles: list[Profile], points: int) -> Table:
+    """The cost of models side by side."""
+    base = next((each for each in profiles if each.name == REFERENCE), profiles[-1])
+    about = measured_on(points)
+    table = Table(
+        title=f"one cloud of {points:,} points on one thread, normalisation and grouping included",
+        caption=f"median milliseconds; faster: against {base.name}, each in its faster runtime. "
+        f"torch {about['torch']}, ONNX Runtime {about['onnxruntime']}, {about['processor']}, "
+        f"{about['date']}",
+        caption_justify="left",
+    )
+    table.add_column("model", no_wrap=True)
+    for heading in ("params", "MFLOPs", "torch ms", "ONNX ms", "faster"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in profiles:
+        table.add_row(
+            each.name,
+            f"{each.parameters / 1e3:,.1f} k",
+            f"{each.flops / 1e6:,.1f}",
+            f"{each.torch_ms:.2f}",
+            "" if each.onnx_ms is None else f"{each.onnx_ms:.2f}",
+            f"{base.best_ms / each.best_ms:,.1f} x",
+        )
+    return table
+
+
+def write_profile(profiles: list[Profile], points: int, path: Path) -> None:
+    """Write profiles as JSON, with what they were measured on."""
+    content = measured_on(points) | {"models": [asdict(each) for each in profiles]}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def measured_on(points: int) -> dict[str, object]:
+    """The surroundings of a measurement."""
+    import onnxruntime
+    import torch
+
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": processor(),
+        "threads": 1,
+        "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "points": points,
+    }
 
 
 def class_table(evaluation: Evaluation) -> Table:

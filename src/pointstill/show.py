@@ -38,9 +38,9 @@ def describe_models() -> None:
     import torch
     from rich.console import Console
 
-    from .evaluation import operations
     from .models import MODELS, build_model
     from .models.catalogue import PUBLISHED
+    from .profiling import operations
 
     table = Table(
         title="models, at 40 classes and 1,024 points",
