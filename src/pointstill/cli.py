@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from . import __version__
-from .cli_options import DataOptions, TeacherOptions
-from .errors import UsageError
+from .cli_options import DataOptions, TeacherOptions, needs_torch
+from .cli_records import records_app
 from .recipe import DistillRecipe, TrainRecipe
 
 app = App(
@@ -28,7 +28,6 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 data_app = App(name="data", help="Look at data sets.")
-records_app = App(name="records", help="Look at record stores.")
 app.command(data_app)
 app.command(records_app)
 
@@ -92,7 +91,7 @@ def train(
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
-    _needs_torch()
+    needs_torch()
     from .distillation import train as job
 
     run = job(model, data.open(), out=out, recipe=options)
@@ -111,6 +110,9 @@ def record(
     limit: int | None = None,
     seed: int = 0,
     batch_size: int = 16,
+    codec: str = "float16",
+    keyed: bool = False,
+    part: str | None = None,
     device: str = "auto",
     threads: int = 0,
     speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
@@ -144,6 +146,12 @@ def record(
         Seed of the augmentation.
     batch_size:
         Views the teacher sees at once.
+    codec:
+        How logits are stored: float16, int8 (half the bytes), or topk:16 for hundreds of classes.
+    keyed:
+        Draw the augmentation's parameters again in training instead of storing them.
+    part:
+        Record a share of the tiles, such as 2/3 on the second of three machines; then merge.
     device:
         auto, cpu, cuda, cuda:1, mps.
     threads:
@@ -151,7 +159,7 @@ def record(
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
-    _needs_torch()
+    needs_torch()
     from .recording import record as job
 
     opened = data.open()
@@ -165,6 +173,9 @@ def record(
         limit=limit,
         seed=seed,
         batch_size=batch_size,
+        codec=codec,
+        keyed=keyed,
+        part=part,
     )
     limited = f" --limit {limit}" if limit else ""
     print(f"recorded {store.views * store.rows:,} records in {out}")
@@ -172,25 +183,6 @@ def record(
         f"next: pointstill distill --student stillnet-n --data {data.data} "
         f"--records {out}{limited} --out runs/student"
     )
-
-
-@records_app.command(name="info")
-def records_info(store: Path, /) -> None:
-    """Say what a record store holds, how far it is, and what it was made from.
-
-    **Examples**
-
-        pointstill records info records.zarr
-
-    Parameters
-    ----------
-    store:
-        Folder of the record store.
-    """
-    _needs_torch()
-    from .show import describe_store
-
-    describe_store(store)
 
 
 @app.command
@@ -226,7 +218,7 @@ def distill(
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
-    _needs_torch()
+    needs_torch()
     from .distillation import distill as job
 
     run = job(
@@ -288,7 +280,7 @@ def evaluate(
     classes:
         Also print the accuracy of every class.
     """
-    _needs_torch()
+    needs_torch()
     from .evaluation import evaluate as job
     from .report import class_table, confusion_picture, pair_lines, score_table
 
@@ -332,7 +324,7 @@ def export(run: Path, /, *, out: Path) -> None:
     out:
         The .onnx file to write.
     """
-    _needs_torch()
+    needs_torch()
     from .exporting import export as job
     from .progress import size
 
@@ -380,7 +372,7 @@ def demo(*, out: Path = Path("demo"), quick: bool = False) -> None:
     quick:
         A small version, for a first look: under a minute, figures mean nothing.
     """
-    _needs_torch()
+    needs_torch()
     from .demo import run_demo
 
     run_demo(out, quick)
@@ -396,13 +388,3 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console(markup=False)  # a name may have brackets
-
-
-def _needs_torch() -> None:
-    from importlib.util import find_spec
-
-    if not find_spec("torch"):
-        raise UsageError(
-            "this command needs PyTorch: install it as pytorch.org says for your machine, then "
-            "pip install 'pointstill[train]'"
-        )
