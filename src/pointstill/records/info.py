@@ -17,12 +17,11 @@ class Accuracy(NamedTuple):
 
 def accuracy(store: Store) -> Accuracy | None:
     """How often the teacher's largest logit is the label; None before a view is whole."""
-    done = store.committed().all(axis=1)
-    views = [number for number in range(store.views) if done[number]]
+    done = store.committed()
+    views = [number for number in range(store.views) if done[number].all()]
     if not views:
         return None
-    said = np.stack([store.logits(view).argmax(1) for view in views])
-    right = np.asarray(said == store.labels)
+    right = np.stack([store.logits(view).argmax(1) == store.labels for view in views])
     classes = range(len(store.attributes["classes"]))
     each = [right[:, store.labels == label] for label in classes]
     means = np.array([some.mean() if some.size else np.nan for some in each])
