@@ -1,6 +1,7 @@
 """Recording: what is recorded, and that no way of stopping it changes a byte."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pointstill.data import Dataset, open_dataset
 from pointstill.errors import DataError, RecordsError, UsageError
 from pointstill.recording import record
 from pointstill.records import Store, Tile, codec, disk
+from pointstill.records import codec as codecs
 from pointstill.records import layout as module
 from pointstill.records.store import SIDECAR
 from pointstill.records.verify import check_replay
@@ -413,7 +415,7 @@ def test_a_tile_without_its_mark_is_recorded_again(batched, data, expected):
 
 
 SIGKILLED = """
-import os, random, signal, sys, time
+import os, random, shutil, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_recording as tests
@@ -439,20 +441,25 @@ while kills < rounds:
             os._exit(0)
     time.sleep(random.uniform(0.01, 0.25))
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    kills += 1
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        kills += 1
+    else:  # it had ended: begin anew
+        shutil.rmtree(out)
 for name in ("killed-0", "killed-1", "whole"):
     tests.run(folder / f"{name}.zarr", data, teacher, **options)
 """
 
 
-@pytest.mark.slow
-def test_killed_by_a_signal_at_random_moments(tmp_path):
+@pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.slow)])
+def test_killed_by_a_signal_at_random_moments(tmp_path, kills):
+    """SIGKILL, with the disk waited for; two stores by turns, then compared file by file."""
     scans(tmp_path / "scans")
-    arguments = [str(Path(__file__).parent), str(tmp_path), "40"]
+    arguments = [str(Path(__file__).parent), str(tmp_path), str(kills)]
     command = [sys.executable, "-c", SIGKILLED, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".partial", ".draft")]
     for name in ("killed-0", "killed-1"):
         difference = subprocess.run(
             [
@@ -467,3 +474,63 @@ def test_killed_by_a_signal_at_random_moments(tmp_path):
             text=True,
         )
         assert (difference.returncode, difference.stdout, difference.stderr) == (0, "", "")
+
+
+# Small, and at once.
+
+
+@pytest.mark.parametrize("codec", ["int8", "topk:2"])
+def test_a_codec_is_kept_and_measured(tmp_path, recorded, data, codec):
+    store = run(tmp_path / "r.zarr", data, codec=codec)
+    assert store.attributes["codec"]["name"] == codec
+    coding = codecs.parse(codec, 3)
+    for view in range(VIEWS):
+        whole = recorded.logits(view)
+        found = store.logits(view)
+        np.testing.assert_allclose(found, coding.decode(coding.encode(whole)), atol=2e-3)
+    assert "codec: " + codec + " in the records, now float16" in said(store.path, data)
+
+
+def test_a_codec_that_loses_too_much_leaves_nothing(tmp_path, data):
+    class Wide(Toy):
+        def logits(self, points: Tensor) -> Tensor:
+            logits = super().logits(points)
+            logits[:, 2] = -60_000
+            return logits
+
+    with pytest.raises(RecordsError, match=r"codec int8 loses too much .* use --codec float16"):
+        run(tmp_path / "r.zarr", data, Wide(), codec="int8")
+    assert not list(tmp_path.glob("*.zarr"))
+    assert not run(tmp_path / "r.zarr", data, Wide()).missing()
+
+
+def test_keyed_parameters_cost_no_byte_and_are_the_same(tmp_path, data):
+    stores = [
+        run(tmp_path / f"{keyed}.zarr", data, keyed=keyed, augment="scale,jitter,rotate")
+        for keyed in (False, True)
+    ]
+    assert not (stores[1].path / "augment").exists()
+    for view in range(VIEWS):
+        np.testing.assert_array_equal(stores[0].parameters(view), stores[1].parameters(view))
+        np.testing.assert_array_equal(stores[0].logits(view), stores[1].logits(view))
+    assert files(stores[0].path)["probe/c.1.1.0"] == files(stores[1].path)["probe/c.1.1.0"]
+
+
+def test_two_recorders_of_one_store(tmp_path, data):
+    """The second is refused while the first is in the teacher; the first ends undisturbed."""
+    out, refusals = tmp_path / "r.zarr", []
+
+    def second() -> None:
+        if len(refusals) < 2:
+            with pytest.raises(RecordsError) as caught:
+                run(out, data)
+            refusals.append(str(caught.value))
+
+    run(out, data, Toy(second))
+    assert not (tmp_path / ".r.zarr.lock").exists()
+    who = f"process {os.getpid()} on {os.uname().nodename}"
+    for message in refusals:
+        assert message == (
+            f"{out} is being written by {who}: wait until it ends, or choose another --out"
+        )
+    assert files(out) == files(run(tmp_path / "alone.zarr", data).path)

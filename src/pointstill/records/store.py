@@ -25,6 +25,8 @@ from .layout import ABSENT, Tile, check_format, check_range, lay_out, lengthened
 SIDECAR = "provenance.jsonl"
 """Who recorded which tile, when and how fast: beside the arrays, outside of any comparison."""
 
+UNFINISHED = "the recording is unfinished, run the same `pointstill record` again"
+
 
 class Store:
     """An open record store. Rows are recorded shapes; `shapes` gives their indices in the split."""
@@ -282,9 +284,10 @@ class Store:
         """Read a tile from end to end.
 
         Raises:
-            RecordsError: it is damaged, or a part of it is missing.
+            RecordsError: it is damaged, a part of it is missing, or it is not recorded.
         """
-        self.probe(tile)
+        if not self.recorded(tile):
+            raise RecordsError(f"{self.path} holds nothing for {tile}: {UNFINISHED}")
         self.tile_logits(tile)
         self.tile_parameters(tile)
 
@@ -321,7 +324,7 @@ class Store:
             what, fix = f"is missing in {tile}", self._repair
             if not self.recorded(tile):
                 what = f"holds nothing for {tile}"
-                fix = "the recording is unfinished, run the same `pointstill record` again"
+                fix = UNFINISHED
             raise RecordsError(f"{self.path}: array {name} ({tile.chunk}) {what}: {fix}")
         return values
 
