@@ -287,6 +287,14 @@ def test_a_student_with_fewer_points_sees_a_part_of_the_same_view(go, data, reco
     torch.testing.assert_close(views[0][:, :32], views[1], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_recorded_views_may_have_jitter(go, again, keyed):
+    """Point-level noise is replayed from its key, whether parameters are stored or not."""
+    store = again(augment="scale,jitter,dropout", keyed=keyed, codec="int8")
+    assert (store / "augment").exists() is not keyed
+    assert go(records=store, loss="kd").finished
+
+
 def test_points_are_those_of_the_records(go):
     assert go().recipe["points"] == 64
 

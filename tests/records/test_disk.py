@@ -49,9 +49,9 @@ def test_the_lock_names_its_holder_and_ends_with_it(tmp_path):
 
 def test_a_lock_that_cannot_be_made(public_path, unprivileged):
     public_path.chmod(0o555)
-    with unprivileged(), pytest.raises(RecordsError, match="cannot be written"):
-        with disk.lock(public_path / "r.zarr"):
-            pass
+    path = public_path / "r.zarr"
+    with unprivileged(), pytest.raises(RecordsError, match="cannot be written"), disk.lock(path):
+        pass
 
 
 class PowerCut:
@@ -62,8 +62,8 @@ class PowerCut:
     """
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
-        self.root, self.certain, self.states = root, self.now(), []
-        self.contents: set[Path] = set()
+        self.root, self.contents = root, set()
+        self.certain, self.states = self.now(), []
         replace, sync = Path.replace, disk._sync
 
         def replaced(file: Path, to: Path) -> Path:
