@@ -176,6 +176,7 @@ def verify(
     with Track("verify", records_of(chosen), "records", quiet=quiet) as track:
         for tile in chosen:
             try:
+                store.check(tile)
                 check_replay(store, tile, pipeline, clouds)
                 _, sums = replay(store, tile, pipeline, clouds, store.tile_parameters(tile))
                 sketches.append(float(np.abs(sums - store.probe(tile)[1]).max()))
