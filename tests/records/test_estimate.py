@@ -1,11 +1,15 @@
 """Estimates against the files of stores, and the Parquet file against the store."""
 
+import doctest
+
 import numpy as np
 import pytest
 
 from conftest import about
+from pointstill import recording
 from pointstill.errors import UsageError
-from pointstill.records import Store
+from pointstill.records import Store, layout
+from pointstill.records import estimate as estimating
 from pointstill.records.estimate import estimate
 from pointstill.records.parquet import export_parquet
 
@@ -47,3 +51,11 @@ def test_parquet_says_what_is_missing(tmp_path, full, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"pip install 'pointstill\[parquet\]'"):
         export_parquet(full, tmp_path / "r.parquet")
+
+
+@pytest.mark.parametrize("module", [layout, estimating, recording])
+def test_the_examples_hold(monkeypatch, module):
+    monkeypatch.setattr(layout, "TILE", 256)
+    found = doctest.testmod(module)
+    assert found.failed == 0
+    assert found.attempted > 0
