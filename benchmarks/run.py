@@ -107,8 +107,10 @@ def bench_record(model_name: str) -> dict[str, float]:
             "columns": list(pipeline.columns),
             "batch": batch,
             "points": POINTS,
+            "keyed": False,
+            "codec": {"name": "float16"},
         }
-        store = Store.create(Path(folder) / "r.zarr", about, 1, shapes, len(data.classes))
+        store = Store.create(Path(folder) / "r.zarr", about, 1, shapes, split.labels[shapes])
 
         def bare() -> None:
             with torch.inference_mode():

@@ -149,7 +149,7 @@ def test_shapes_that_were_not_recorded(go, again):
 
 
 def test_an_unfinished_store(go, copied):
-    (copied / "probe" / "c" / "2" / "0" / "0").unlink()
+    (copied / "probe" / "c.2.0.0").unlink()
     named = ("is unfinished: 1 of 3 tiles", "run the same `pointstill record` again")
     refused(RecordsError, lambda: go(records=copied), *named)
 
@@ -162,7 +162,7 @@ def test_no_store(go, tmp_path):
 def test_views_that_do_not_replay(go, copied):
     parameters = zarr.open_group(copied)["augment"]
     parameters[:] = np.asarray(parameters[:]) + np.float32(1e-6)
-    refused(RecordsError, lambda: go(records=copied), "does not replay", "record it again")
+    refused(RecordsError, lambda: go(records=copied), "does not replay", "records repair")
 
 
 def test_points_that_are_not_those_of_the_fingerprint(go, monkeypatch):
@@ -192,7 +192,7 @@ def test_past_records_of_other_views(go, again, options, named):
 
 
 def test_an_unfinished_past(go, copied):
-    (copied / "probe" / "c" / "1" / "0" / "0").unlink()
+    (copied / "probe" / "c.1.0.0").unlink()
     refused(RecordsError, lambda: go(past="records", past_records=copied), "to the end")
 
 
@@ -287,12 +287,21 @@ def test_a_student_with_fewer_points_sees_a_part_of_the_same_view(go, data, reco
     torch.testing.assert_close(views[0][:, :32], views[1], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_recorded_views_may_have_jitter(go, again, keyed):
+    """Point-level noise is replayed from its key, whether parameters are stored or not."""
+    store = again(augment="scale,jitter,dropout", keyed=keyed, codec="int8")
+    assert (store / "augment").exists() is not keyed
+    assert go(records=store, loss="kd").finished
+
+
 def test_points_are_those_of_the_records(go):
     assert go().recipe["points"] == 64
 
 
 def test_labels_alone_need_no_logits(go, copied):
-    shutil.rmtree(copied / "logits" / "c")
+    for chunk in (copied / "logits").glob("c.*"):
+        chunk.unlink()
     refused(RecordsError, lambda: go(loss="kd", records=copied, out="kd"), "logits")
     run = go(loss="ce", records=copied)
     assert run.finished
@@ -321,6 +330,7 @@ def test_the_run_folder_says_what_it_was_made_from(student_run, data, records):
     assert origin["classes"] == ["ball", "box", "rod"]
     assert origin["teacher"] == store.attributes["teacher"]
     assert origin["augment"] == store.attributes["augment"]
+    assert origin["records"] == store.fingerprint
     lines = (student_run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2]
     parts = {"ce", "kd", "repulsion", "floored", "kl_past", "agreement", "max_logit"}

@@ -1,5 +1,6 @@
 """What is said of data sets, stores and single clouds."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_what_was_left_out(solids, tmp_path, capsys):
     assert f"left out (train): {name}: 30 of 30 points are NaN or infinite" in out
 
 
-def test_a_store(records, teacher_run, capsys):
+def test_a_store(solids, records, teacher_run, capsys):
     describe_store(records)
     said = capsys.readouterr().out
     store = Store.open(records)
@@ -73,7 +74,16 @@ def test_a_store(records, teacher_run, capsys):
     assert "augment  scale@1, shift@1; seed 0" in said
     assert "classes  3" in said
     assert "codec    float16: KL" in said
-    assert "records/s over" in said
+    notes = store.notes()
+    rate = 144 / sum(note["seconds"] for note in notes)
+    assert f"host     {os.uname().nodename}: 144 records in 3 tiles, {rate:,.1f} records/s" in said
+    worst = max(note["kl_t1"] for note in notes)
+    assert f"worst    KL {worst:.1e} at T=1 by the codec" in said
+    logits = np.stack([store.logits(view) for view in range(3)])
+    right = logits.argmax(2) == open_dataset(solids).train.labels
+    each = [100 * view.mean() for view in right]
+    assert f"accuracy {100 * right.mean():.2f}% of the teacher over 3 views" in said
+    assert f"({min(each):.2f}% to {max(each):.2f}%)" in said
     line = next(line for line in said.splitlines() if line.startswith("on disk"))
     size = sum(file.stat().st_size for file in records.rglob("*") if file.is_file())
     assert f"{size / 1000:.1f} kB, {size / 144:.1f} bytes a record" in line
@@ -81,7 +91,7 @@ def test_a_store(records, teacher_run, capsys):
 
 def test_an_unfinished_store(records, tmp_path, capsys):
     copy = Path(shutil.copytree(records, tmp_path / "r.zarr"))
-    (copy / "probe" / "c" / "1" / "0" / "0").unlink()
+    (copy / "probe" / "c.1.0.0").unlink()
     describe_store(copy)
     assert "96 of 144 records (2 of 3 tiles; record goes on)" in capsys.readouterr().out
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from . import __version__
-from .cli_options import DataOptions, NetworkOptions, TeacherOptions
-from .errors import UsageError
+from .cli_models import models, profile, teacher_app
+from .cli_options import DataOptions, TeacherOptions, needs_torch
+from .cli_records import records_app
 from .recipe import DistillRecipe, TrainRecipe
 
 app = App(
@@ -28,14 +29,13 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 data_app = App(name="data", help="Look at data sets.")
-records_app = App(name="records", help="Look at record stores.")
-teacher_app = App(name="teacher", help="Look at teachers.")
 app.command(data_app)
 app.command(records_app)
 app.command(teacher_app)
+app.command(models)
+app.command(profile)
 
-TRAIN, DISTILL = TrainRecipe(), DistillRecipe()
-SPEAKING, NETWORK = TeacherOptions(), NetworkOptions()
+TRAIN, DISTILL, SPEAKING = TrainRecipe(), DistillRecipe(), TeacherOptions()
 Flat = Parameter(name="*")
 RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
 
@@ -95,7 +95,7 @@ def train(
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
-    _needs_torch()
+    needs_torch()
     from .distillation import train as job
 
     run = job(model, data.open(), out=out, recipe=options)
@@ -114,6 +114,9 @@ def record(
     limit: int | None = None,
     seed: int = 0,
     batch_size: int = 16,
+    codec: str = "float16",
+    keyed: bool = False,
+    part: str | None = None,
     device: str = "auto",
     threads: int = 0,
     speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
@@ -150,6 +153,12 @@ def record(
         Seed of the augmentation.
     batch_size:
         Views the teacher sees at once.
+    codec:
+        How logits are stored: float16, int8 (half the bytes), or topk:16 for hundreds of classes.
+    keyed:
+        Draw the augmentation's parameters again in training instead of storing them.
+    part:
+        Record a share of the tiles, such as 2/3 on the second of three machines; then merge.
     device:
         auto, cpu, cuda, cuda:1, mps.
     threads:
@@ -157,7 +166,7 @@ def record(
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
-    _needs_torch()
+    needs_torch()
     from .recording import record as job
 
     opened = data.open()
@@ -171,6 +180,9 @@ def record(
         limit=limit,
         seed=seed,
         batch_size=batch_size,
+        codec=codec,
+        keyed=keyed,
+        part=part,
     )
     limited = f" --limit {limit}" if limit else ""
     print(f"recorded {store.views * store.rows:,} records in {out}")
@@ -178,25 +190,6 @@ def record(
         f"next: pointstill distill --student stillnet-n --data {data.data} "
         f"--records {out}{limited} --out runs/student"
     )
-
-
-@records_app.command(name="info")
-def records_info(store: Path, /) -> None:
-    """Say what a record store holds, how far it is, and what it was made from.
-
-    **Examples**
-
-        pointstill records info records.zarr
-
-    Parameters
-    ----------
-    store:
-        Folder of the record store.
-    """
-    _needs_torch()
-    from .show import describe_store
-
-    describe_store(store)
 
 
 @app.command
@@ -232,7 +225,7 @@ def distill(
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
-    _needs_torch()
+    needs_torch()
     from .distillation import distill as job
 
     run = job(
@@ -296,7 +289,7 @@ def evaluate(
     classes:
         Also print the accuracy of every class.
     """
-    _needs_torch()
+    needs_torch()
     from .evaluation import evaluate as job
     from .report import class_table, confusion_picture, pair_lines, score_table
 
@@ -325,63 +318,6 @@ def evaluate(
         print(f"confusion matrix in {path}")
 
 
-@teacher_app.command(name="describe")
-def teacher_describe(
-    *,
-    teacher: str,
-    data: Annotated[DataOptions, Flat],
-    speaking: Annotated[NetworkOptions, Flat] = NETWORK,
-    shapes: int = 256,
-    batch_size: int = 16,
-    out: Path | None = None,
-    device: str = "auto",
-    threads: int = 0,
-) -> None:
-    """Find a teacher's axes on labelled training shapes; write what it needs beside its file.
-
-    Tries 18 frames on 64 shapes, and the best 3 on all. `record` and `evaluate` read the file.
-
-    **Examples**
-
-        pointstill teacher describe --teacher gdanet --weights gdanet.t7 --data modelnet40/
-        pointstill teacher describe --teacher model.onnx --class-names names.txt --data scans/
-        pointstill teacher describe --teacher nets:build --data scans/ --out nets.yaml
-
-    Parameters
-    ----------
-    teacher:
-        One teacher, as `pointstill record --teacher` takes it.
-    shapes:
-        Labelled training shapes to measure on (stratified).
-    batch_size:
-        Clouds at once.
-    out:
-        File to write; by default that of the weights or the model, and .yaml.
-    device:
-        auto, cpu, cuda, cuda:1, mps.
-    threads:
-        CPU threads; 0 for torch's own choice.
-    """
-    _needs_torch()
-    from .describing import describe_teacher
-
-    opened = data.open()
-    path, found = describe_teacher(
-        speaking.load(teacher, opened, device, threads),
-        opened,
-        spec=teacher,
-        weights=speaking.weights[0] if speaking.weights else None,
-        frame=speaking.frame,
-        shapes=shapes,
-        batch_size=batch_size,
-        out=out,
-    )
-    checked = found.checked or {}
-    for frame, accuracy in checked["frames"].items():
-        print(f"{frame:9} right on {accuracy:6.1%} of {checked['shapes']} training shapes")
-    print(f"wrote {path}: frame {found.frame}, {found.layout}, {found.output}")
-
-
 @app.command
 def export(run: Path, /, *, out: Path) -> None:
     """Write a finished student as one self-contained ONNX file, compared with torch on the spot.
@@ -397,61 +333,13 @@ def export(run: Path, /, *, out: Path) -> None:
     out:
         The .onnx file to write.
     """
-    _needs_torch()
+    needs_torch()
     from .exporting import export as job
     from .progress import size
 
     path = job(run, out)
     print(f"wrote {path} ({size(path.stat().st_size)}); it agrees with torch")
     print(f"next: pointstill predict {path} SCAN.ply")
-
-
-@app.command
-def models() -> None:
-    """List the built-in models: parameters, cost, and what their authors published.
-
-    **Examples**
-
-        pointstill models
-    """
-    _needs_torch()
-    from .show import describe_models
-
-    describe_models()
-
-
-@app.command
-def profile(
-    models: list[str], /, *, classes: int = 40, points: int = 1024, json: Path | None = None
-) -> None:
-    """Time built-in models side by side on one CPU thread, in eager torch and in ONNX Runtime.
-
-    **Examples**
-
-        pointstill profile stillnet-n stillnet-s stillnet-m pointmlp-elite
-        pointstill profile stillnet-n pointnet --classes 15 --points 2048 --json profile.json
-
-    Parameters
-    ----------
-    models:
-        Names of models (`pointstill models` lists them); the last is what the others are compared
-        with, unless pointmlp-elite is among them.
-    classes:
-        Classes of each model.
-    points:
-        Points of the one cloud that all classify.
-    json:
-        Also write the figures to this file.
-    """
-    _needs_torch()
-    from .profiling import profile as job
-    from .report import profile_table, write_profile
-
-    profiles = job(models, classes=classes, points=points)
-    _console().print(profile_table(profiles, points))
-    if json:
-        write_profile(profiles, points, json)
-        print(f"everything in {json}")
 
 
 @app.command
@@ -493,7 +381,7 @@ def demo(*, out: Path = Path("demo"), quick: bool = False) -> None:
     quick:
         A small version, for a first look: under a minute, figures mean nothing.
     """
-    _needs_torch()
+    needs_torch()
     from .demo import run_demo
 
     run_demo(out, quick)
@@ -509,13 +397,3 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console(markup=False)  # a name may have brackets
-
-
-def _needs_torch() -> None:
-    from importlib.util import find_spec
-
-    if not find_spec("torch"):
-        raise UsageError(
-            "this command needs PyTorch: install it as pytorch.org says for your machine, then "
-            "pip install 'pointstill[train]'"
-        )

@@ -164,3 +164,18 @@ def read_recipe(path: Path, command: str) -> Dict:
     recipe.pop("origin", None)
     # Under the command's name, as Cyclopts passes over top keys that are commands too (data).
     return Dict({command: recipe}, source=str(path))
+
+
+def needs_torch() -> None:
+    """Say how to get PyTorch where a command needs it and it is not installed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    from importlib.util import find_spec
+
+    if not find_spec("torch"):
+        raise UsageError(
+            "this command needs PyTorch: install it as pytorch.org says for your machine, then "
+            "pip install 'pointstill[train]'"
+        )

@@ -123,6 +123,7 @@ def distill(
     for name, each in (("teacher", store), ("past", past_store)):
         if each:
             resolved["origin"][name] = each.attributes["teacher"]
+    resolved["origin"]["records"] = store.fingerprint
     resolved["origin"]["augment"] = store.attributes["augment"]
     run = Run.begin(out, resolved)
     if run.finished:

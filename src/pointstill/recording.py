@@ -1,6 +1,7 @@
 """Job 1: run a teacher once over many augmented views of each shape, and keep what it said."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +9,20 @@ import numpy as np
 import torch
 
 from .augment import Clouds, Pipeline, moments, parse
-from .data import Dataset
+from .data import Dataset, Split
 from .data.subset import limited
 from .describing import check_frames
 from .errors import UsageError
 from .progress import Track, console, size
-from .records import Store, Tile
-from .records.codec import error as codec_error
+from .records import Store, Tile, disk
+from .records import codec as codecs
 from .records.fingerprint import check_same
-from .records.store import check_range
+from .records.layout import check_range
+from .records.probe import sketch
 from .teachers import Teacher
 
 Recorded = tuple[np.ndarray, np.ndarray, np.ndarray, bytes]
-"""Logits, parameters, moments and proof of a tile."""
+"""Logits, parameters, sketch of the moments and proof of a tile."""
 
 
 def record(
@@ -34,6 +36,9 @@ def record(
     limit: int | None = None,
     seed: int = 0,
     batch_size: int = 16,
+    codec: str = "float16",
+    keyed: bool = False,
+    part: str | None = None,
     quiet: bool = False,
 ) -> Store:
     """Record a teacher's logits over augmented views of the training split.
@@ -51,6 +56,10 @@ def record(
         limit: record this many shapes only, stratified and seeded.
         seed: seed of the augmentation.
         batch_size: views the teacher sees at once; a store keeps the one it was made with.
+        codec: how logits are stored: `float16`, `int8` or `topk:16` (see `records.codec`).
+        keyed: draw the parameters again instead of storing them.
+        part: record a share of the tiles only, such as `2/3`, the second of three; `merge` joins
+            the stores.
         quiet: report nothing.
 
     Returns:
@@ -61,7 +70,8 @@ def record(
             `describing.check_frames`, also for what that costs.
 
     Raises:
-        RecordsError: `out` holds records of something else, or cannot be written.
+        RecordsError: `out` holds records of something else, is being written by another process or
+            cannot be written; or the codec loses too much of this teacher.
         UsageError: options that make no sense.
     """
     # 1. Name the views: data, operations, seed and shapes decide every one of them.
@@ -71,59 +81,136 @@ def record(
     pipeline = Pipeline(parse(augment, split.up), seed)
     shapes = limited(split, limit)
     count = points or teacher.points or 1024
+    coding = codecs.parse(codec, len(split.classes))
+    share, shares = parse_part(part)
     attributes: dict[str, Any] = {
         "classes": list(split.classes),
-        "data": {"fingerprint": split.fingerprint, "split": split.name, "shapes": len(split)},
+        "data": _data(split),
         "teacher": {"fingerprint": teacher.fingerprint},
         "augment": pipeline.describe(),
         "columns": list(pipeline.columns),
         "points": count,
+        "keyed": keyed,
     }
-    clouds = Clouds(split.points, split.offsets, teacher.device)
+    path = Path(out)
 
     # 2. Go on with the store that is there, if it was made from the same.
-    path, store, done = Path(out), None, 0
-    if path.exists():
+    def opened() -> Store:
         store = Store.open(path)
         fix = "choose another --out, or give the options it was made with"
         check_same(path, store.attributes, attributes, fix)
-        extent = {"views": store.views, "shapes": store.rows}
-        check_same(path, extent, {"views": views, "shapes": len(shapes)}, fix)
-        store.sweep()
-        done = store.rows * views - sum(tile.stop - tile.start for tile in store.missing())
-    total = views * len(shapes)
-    if not quiet:
-        width = 2 * len(split.classes) + 4 * len(pipeline.columns)
-        console.print(
-            f"recording {total:,} records ({len(shapes):,} shapes x {views} views), "
-            f"{size(total * width)} before compression; {done:,} are there already"
-        )
+        extent = {"views": store.views, "shapes": store.rows, "codec": store.coding.name}
+        now = {"views": views, "shapes": len(shapes), "codec": coding.name}
+        check_same(path, extent, now, fix)
+        return store
 
-    if store is None:
-        check_frames(teacher, split, clouds, batch_size, quiet)
+    if path.exists() and not wanted(there := opened(), share, shares):
+        return there
+    with disk.lock(path):
+        disk.sweep(path)
+        store = opened() if path.exists() else None
+        if not quiet:
+            each = coding.record_bytes + (0 if keyed else 4 * len(pipeline.columns))
+            done = store.rows * views - records_of(store.missing()) if store else 0
+            console.print(
+                f"recording {views * len(shapes):,} records ({len(shapes):,} shapes x {views} "
+                f"views), {size(views * len(shapes) * each)}; {done:,} are there already"
+            )
 
-    with Track("record", total, "records", done=done, quiet=quiet) as track:
         # 3. A new store is made around its first tile, which tells what the codec costs.
         if store is None:
+            clouds = Clouds(split.points, split.offsets, teacher.device)
+            check_frames(teacher, split, clouds, batch_size, quiet)
             first, started = Tile.first(len(shapes)), time.monotonic()
-            content = record_tile(
-                teacher, pipeline, clouds, shapes, first, count, batch_size, track
-            )
+            with Track("first tile", first.stop, "records", quiet=quiet) as track:
+                content = record_tile(
+                    teacher, pipeline, clouds, shapes, first, count, batch_size, track
+                )
             check_range(content[0], first)
-            codec = {"name": "float16", **codec_error(content[0], content[0].astype(np.float16))}
-            attributes |= {"teacher_spec": teacher.spec, "codec": codec, "batch": batch_size}
-            store = Store.create(path, attributes, views, shapes, len(split.classes))
+            measured = coding.measure(content[0])
+            coding.check(measured)
+            attributes |= {"teacher_spec": teacher.spec, "codec": measured, "batch": batch_size}
+            store = Store.create(path, attributes, views, shapes, split.labels[shapes])
             store.write(first, *content)
-            store.note(first, time.monotonic() - started)
+            store.note(first, time.monotonic() - started, **measured)
 
-        # 4. Record the tiles that are missing. The probe, written last, commits each.
-        for tile in store.missing():
-            started = time.monotonic()
-            batch = store.attributes["batch"]
-            content = record_tile(teacher, pipeline, clouds, shapes, tile, count, batch, track)
-            store.write(tile, *content)
-            store.note(tile, time.monotonic() - started)
+        # 4. Record the tiles that are missing.
+        fill(store, wanted(store, share, shares), teacher, split, quiet)
     return store
+
+
+def fill(store: Store, tiles: list[Tile], teacher: Teacher, split: Split, quiet: bool) -> None:
+    """Record some tiles of a store, whatever is in them; hold its lock.
+
+    Raises:
+        RecordsError: the teacher or the data is not that of the store, or the disk refuses.
+    """
+    made, about = store.attributes, check_made(store, teacher, split)
+    clouds = Clouds(split.points, split.offsets, teacher.device)
+    total = records_of(store.tiles())
+    done = total - records_of(tiles)
+    with Track("record", total, "records", done=done, quiet=quiet) as track:
+        for tile in tiles:
+            started = time.monotonic()
+            content = record_tile(
+                teacher, about, clouds, store.shapes, tile, made["points"], made["batch"], track
+            )
+            # The probe, written last, commits the tile.
+            store.write(tile, *content)
+            store.note(tile, time.monotonic() - started, **store.coding.measure(content[0]))
+
+
+def check_made(store: Store, teacher: Teacher | None, split: Split) -> Pipeline:
+    """Refuse another teacher, other data or other operations than a store was made with.
+
+    Returns:
+        The pipeline that it was recorded with.
+
+    Raises:
+        RecordsError: names what differs, and the fix.
+    """
+    pipeline = Pipeline.restore(store.attributes["augment"])
+    now: dict[str, Any] = {
+        "classes": list(split.classes),
+        "data": _data(split),
+        "augment": pipeline.describe(),
+    }
+    if teacher:
+        now["teacher"] = {"fingerprint": teacher.fingerprint}
+    fix = "give the teacher and the data that it was made with"
+    check_same(store.path, store.attributes, now, fix)
+    return pipeline
+
+
+def wanted(store: Store, share: int, shares: int) -> list[Tile]:
+    """The missing tiles of one share, dealt out in turn.
+
+    >>> parse_part("2/3"), parse_part(None)
+    ((1, 3), (0, 1))
+    """
+    order = {tile: number for number, tile in enumerate(store.tiles())}
+    return [tile for tile in store.missing() if order[tile] % shares == share]
+
+
+def parse_part(text: str | None) -> tuple[int, int]:
+    """Read a share such as `2/3`: its number, from 0, and how many there are.
+
+    Raises:
+        UsageError: no such share.
+    """
+    number, _, shares = (text or "1/1").partition("/")
+    if not (number.isdecimal() and shares.isdecimal() and 1 <= int(number) <= int(shares)):
+        raise UsageError(f"part {text!r} is no share: write 1/3, 2/3 and 3/3 for three")
+    return int(number) - 1, int(shares)
+
+
+def records_of(tiles: Iterable[Tile]) -> int:
+    """How many records some tiles have."""
+    return sum(tile.stop - tile.start for tile in tiles)
+
+
+def _data(split: Split) -> dict[str, Any]:
+    return {"fingerprint": split.fingerprint, "split": split.name, "shapes": len(split)}
 
 
 @torch.inference_mode()
@@ -149,4 +236,5 @@ def record_tile(
         if track:
             track.advance(len(rows))
     proof = pipeline.proof(clouds, tile.view, mine, drawn, count)
-    return torch.cat(logits).numpy(), parameters.numpy(), torch.cat(measured).numpy(), proof
+    sums = sketch(torch.cat(measured).numpy())
+    return torch.cat(logits).numpy(), parameters.numpy(), sums, proof

@@ -1,7 +1,7 @@
 """Looks at what is there: data sets, models, record stores, single clouds."""
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.table import Table
@@ -9,6 +9,9 @@ from rich.table import Table
 from .data import Dataset
 from .errors import DataError
 from .progress import size
+
+if TYPE_CHECKING:
+    from .records import Store
 
 
 def describe_dataset(data: Dataset) -> None:
@@ -66,7 +69,6 @@ def describe_models() -> None:
 def describe_store(path: Path) -> None:
     """Print what a record store holds."""
     from .records import Store
-    from .records.store import SIDECAR
 
     store = Store.open(path)
     about = store.attributes
@@ -80,9 +82,11 @@ def describe_store(path: Path) -> None:
     print(f"views    {store.views}, {about['points']:,} points each")
     print(f"teacher  {about['teacher_spec']} ({about['teacher']['fingerprint'][:16]})")
     operations = ", ".join(f"{op['name']}@{op['version']}" for op in about["augment"]["operations"])
-    print(f"augment  {operations or 'none'}; seed {about['augment']['seed']}")
+    keyed = ", keyed" if store.keyed else ""
+    print(f"augment  {operations or 'none'}; seed {about['augment']['seed']}{keyed}")
     print(f"classes  {len(about['classes'])}")
     print(f"data     {about['data']['fingerprint'][:16]}")
+    print(f"records  {store.fingerprint[:16]}")
     codec = about["codec"]
     print(
         f"codec    {codec['name']}: KL {codec['kl_t1']:.1e} at T=1, {codec['kl_t4']:.1e} at T=4, "
@@ -90,11 +94,46 @@ def describe_store(path: Path) -> None:
     )
     per_record = on_disk / max(records, 1)
     print(f"on disk  {size(on_disk)}, {per_record:.1f} bytes a record")
-    if (path / SIDECAR).exists():
-        notes = [json.loads(line) for line in (path / SIDECAR).read_text().splitlines()]
-        seconds = sum(note["seconds"] for note in notes)
-        count = sum(note["records"] for note in notes)
-        print(f"speed    {count / max(seconds, 1e-9):,.1f} records/s over {len(notes)} tiles")
+    _describe_recorders(store)
+    _describe_accuracy(store)
+
+
+def _describe_recorders(store: "Store") -> None:
+    """Print who recorded how much, how fast, and the tile that the codec suits least."""
+    notes = store.notes()
+    for host in sorted({note.get("host", "?") for note in notes}):
+        mine = [note for note in notes if note.get("host", "?") == host]
+        count, seconds = (sum(note[name] for note in mine) for name in ("records", "seconds"))
+        print(
+            f"host     {host}: {count:,} records in {len(mine)} tiles, "
+            f"{count / max(seconds, 1e-9):,.1f} records/s"
+        )
+    losses = [note for note in notes if "kl_t1" in note]
+    if losses:
+        worst = max(losses, key=lambda note: float(note["kl_t1"]))
+        print(
+            f"worst    KL {worst['kl_t1']:.1e} at T=1 by the codec, in view {worst['view']}, "
+            f"tile {worst['tile']}"
+        )
+
+
+def _describe_accuracy(store: "Store") -> None:
+    """Print how often the teacher is right on its views, and where it is not."""
+    from .records.info import accuracy
+
+    found = accuracy(store)
+    if found is None:
+        return
+    print(
+        f"accuracy {found.views.mean():.2%} of the teacher over {len(found.views)} views "
+        f"({found.views.min():.2%} to {found.views.max():.2%}), on shapes of the "
+        f"{store.attributes['data']['split']} split"
+    )
+    always, never = np.mean(found.shapes == 1), np.mean(found.shapes == 0)
+    print(f"shapes   {always:.1%} told right in every view, {never:.1%} in none")
+    names = store.attributes["classes"]
+    order = [index for index in np.argsort(found.classes) if np.isfinite(found.classes[index])]
+    print("hardest  " + ", ".join(f"{names[i]} {found.classes[i]:.1%}" for i in order[:3]))
 
 
 def predict_files(model: Path, files: list[Path], top: int) -> None:

@@ -7,17 +7,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointstill.records import Store, Tile
-from pointstill.records import store as module
+from pointstill.records import Store, Tile, disk
+from pointstill.records import layout as module
+from pointstill.records.probe import sketch
 
 VIEWS, ROWS, CLASSES, COLUMNS = 2, 10, 3, ("scale_x", "scale_y")
+LABELS = np.arange(ROWS) % CLASSES
 Content = tuple[np.ndarray, np.ndarray, np.ndarray, bytes]
+
+
+def about(columns=COLUMNS, codec: str = "float16", **more) -> dict:
+    """The attributes of a store of three classes."""
+    names = [f"class {number}" for number in range(CLASSES)]
+    head = {"classes": names, "columns": list(columns), "keyed": False, "batch": 2}
+    return head | {"codec": {"name": codec}} | more
 
 
 @pytest.fixture(autouse=True)
 def tile_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
     """New stores have tiles of 4, 4 and 2 of their ten shapes."""
     monkeypatch.setattr(module, "TILE", 4)
+
+
+@pytest.fixture(autouse=True)
+def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for the disk is for the tests of the disk."""
+    monkeypatch.setattr(disk, "_sync", lambda path: None)
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +45,7 @@ def content() -> Callable[..., Content]:
         return (
             (8 * draw.normal(size=(rows, CLASSES))).astype(np.float32),
             draw.uniform(size=(rows, columns)).astype(np.float32),
-            draw.uniform(size=(rows, 4)).astype(np.float32),
+            sketch(draw.uniform(size=(rows, 4)).astype(np.float32)),
             draw.bytes(32),
         )
 
@@ -41,11 +56,10 @@ def content() -> Callable[..., Content]:
 def made(tmp_path_factory: pytest.TempPathFactory, content) -> Path:
     """A folder with a new store, `empty`, and one with all tiles written, `full`."""
     folder, shapes = tmp_path_factory.mktemp("made"), np.arange(0, 3 * ROWS, 3)
-    attributes = {"columns": list(COLUMNS), "batch": 2}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TILE", 4)
-        Store.create(folder / "empty", attributes, VIEWS, shapes, CLASSES)
-        full = Store.create(folder / "full", attributes, VIEWS, shapes, CLASSES)
+        Store.create(folder / "empty", about(), VIEWS, shapes, LABELS)
+        full = Store.create(folder / "full", about(), VIEWS, shapes, LABELS)
     for tile in full.tiles():
         full.write(tile, *content(tile))
     return folder

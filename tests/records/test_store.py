@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import LABELS, about
 from pointstill import __version__
-from pointstill.records import Store, Tile
+from pointstill.records import Store, Tile, disk, layout
 from pointstill.records import store as module
 
 
@@ -30,8 +31,9 @@ def check_content(store: Store, content) -> None:
         assert (np.abs(there - wanted) <= bound).all()
         np.testing.assert_array_equal(store.parameters(view), np.concatenate(parameters))
         for tile, measured, proof in zip(tiles, moments, proofs, strict=True):
-            np.testing.assert_array_equal(store.moments(tile), measured)
-            assert store.proof(tile) == proof
+            found = store.probe(tile)
+            assert found[0] == proof
+            np.testing.assert_array_equal(found[1], measured)
 
 
 # What is in a store.
@@ -50,11 +52,14 @@ def test_a_store_knows_itself(empty):
     assert store.shapes.tolist() == list(range(0, 30, 3))
     assert store.shapes.dtype == np.int64
     assert store.attributes == {
-        "format": "pointstill-records/1",
+        "format": "pointstill-records/2",
         "pointstill": __version__,
         "tile": 4,
+        "classes": ["class 0", "class 1", "class 2"],
         "columns": ["scale_x", "scale_y"],
+        "keyed": False,
         "batch": 2,
+        "codec": {"name": "float16"},
     }
 
 
@@ -63,10 +68,10 @@ def test_float16_is_kept_to_its_ends(empty):
         [[65504, -65504, 0], [2.0**-24, -(2.0**-14), 1 / 3], [2049, 1e-9, -0.1], [1, 2, 3]]
     )
     tile = Tile.first(10)
-    empty.write(tile, logits, np.ones((4, 2)), np.ones((4, 4)), bytes(range(32)))
+    empty.write(tile, logits, np.ones((4, 2)), np.ones((9, 4)), bytes(range(32)))
     for tile in empty.missing():
         rows = tile.stop - tile.start
-        rest = np.zeros((rows, 3)), np.ones((rows, 2)), np.ones((rows, 4)), b"\x01" * 32
+        rest = np.zeros((rows, 3)), np.ones((rows, 2)), np.ones((9, 4)), b"\x01" * 32
         empty.write(tile, *rest)
     there = empty.logits(0)[:4]
     np.testing.assert_array_equal(there, logits.astype(np.float16).astype(np.float32))
@@ -77,18 +82,18 @@ def test_float16_is_kept_to_its_ends(empty):
 def test_values_that_look_empty_are_written_all_the_same(empty, content):
     for tile in empty.tiles():
         rows = tile.stop - tile.start
-        zeros = np.zeros((rows, 3)), np.zeros((rows, 2)), np.zeros((rows, 4))
-        empty.write(tile, *zeros, b"\0" * 31 + b"\1")
+        zeros = np.zeros((rows, 3)), np.zeros((rows, 2)), np.zeros((9, 4))
+        empty.write(tile, *zeros, b"\0" * 32)
     store = Store.open(empty.path)
     assert not store.missing()
     assert not store.logits(1).any()
     assert not store.parameters(1).any()
-    for name in ("logits", "augment", "moments", "probe"):
-        assert len([f for f in (store.path / name / "c").rglob("*") if f.is_file()]) == 6
+    for name in ("logits", "augment", "probe"):
+        assert len(list((store.path / name).glob("c.*"))) == 6
 
 
 def test_without_shape_level_operations_there_are_no_parameters(tmp_path, content):
-    store = Store.create(tmp_path / "plain.zarr", {"columns": []}, 2, np.arange(10), 3)
+    store = Store.create(tmp_path / "plain.zarr", about([]), 2, np.arange(10), LABELS)
     for tile in store.tiles():
         store.write(tile, *content(tile, columns=0))
     store = Store.open(store.path)
@@ -98,9 +103,9 @@ def test_without_shape_level_operations_there_are_no_parameters(tmp_path, conten
     check_content(store, content)
 
 
-@pytest.mark.parametrize(("rows", "last"), [(1, 1), (3, 3), (4, 4), (5, 1), (8, 4), (10, 2)])
+@pytest.mark.parametrize(("rows", "last"), [(1, 1), (3, 3), (4, 4), (5, 2), (8, 4), (10, 2)])
 def test_tiles_cover_every_row_once(tmp_path, rows, last, content):
-    store = Store.create(tmp_path / "r.zarr", {"columns": ["a", "b"]}, 2, np.arange(rows), 3)
+    store = Store.create(tmp_path / "r.zarr", about("ab"), 2, np.arange(rows), np.arange(rows) % 3)
     tiles = list(store.tiles())
     covered = [(tile.view, row) for tile in tiles for row in range(tile.start, tile.stop)]
     assert covered == [(view, row) for view in range(2) for row in range(rows)]
@@ -113,7 +118,7 @@ def test_tiles_cover_every_row_once(tmp_path, rows, last, content):
 
 
 def test_a_store_keeps_the_tiles_it_was_made_with(empty, content, monkeypatch):
-    monkeypatch.setattr(module, "TILE", 256)
+    monkeypatch.setattr(layout, "TILE", 256)
     store = Store.open(empty.path)
     assert len(store.missing()) == 6
     for tile in store.missing():
@@ -151,10 +156,7 @@ def test_missing_tiles_come_in_order(empty, content):
 
 
 def test_tiles_may_be_written_in_any_order(empty, full, content, tmp_path):
-    other = Store.create(
-        tmp_path / "other.zarr", {"columns": ["scale_x", "scale_y"], "batch": 2},
-        2, full.shapes, 3,
-    )  # fmt: skip
+    other = Store.create(tmp_path / "other.zarr", about(), 2, full.shapes, LABELS)
     for tile in reversed(list(other.tiles())):
         other.write(tile, *content(tile))
     assert files(other.path) == files(full.path)
@@ -162,12 +164,12 @@ def test_tiles_may_be_written_in_any_order(empty, full, content, tmp_path):
 
 def test_the_probe_is_the_commit_mark(full, content):
     tile = list(full.tiles())[4]
-    (full.path / "probe/c/1/1/0").unlink()
+    (full.path / "probe/c.1.1.0").unlink()
     assert Store.open(full.path).missing() == [tile]
     before = files(full.path)
     full.write(tile, *content(tile))
     assert not full.missing()
-    assert {name for name in files(full.path) if name not in before} == {"probe/c/1/1/0"}
+    assert {name for name in files(full.path) if name not in before} == {"probe/c.1.1.0"}
     check_content(full, content)
 
 
@@ -180,15 +182,15 @@ def test_the_probe_is_written_last(empty, content, monkeypatch):
     tile = list(empty.tiles())[3]
     empty.write(tile, *content(tile))
     assert [str(path.relative_to(empty.path)) for path in written] == [
-        *("logits/c/1/0/0", "augment/c/1/0/0", "moments/c/1/0/0", "probe/c/1/0/0")
+        *("logits/c.1.0.0", "augment/c.1.0.0", "probe/c.1.0.0")
     ]
 
 
 def test_garbage_in_an_uncommitted_tile_is_written_over(full, content):
     expected = files(full.path)
-    (full.path / "probe/c/1/2/0").unlink()
-    for name in ("logits", "augment", "moments"):
-        (full.path / name / "c/1/2/0").write_bytes(b"garbage")
+    (full.path / "probe/c.1.2.0").unlink()
+    for name in ("logits", "augment"):
+        (full.path / name / "c.1.2.0").write_bytes(b"garbage")
     store = Store.open(full.path)
     (tile,) = store.missing()
     store.write(tile, *content(tile))
@@ -197,8 +199,8 @@ def test_garbage_in_an_uncommitted_tile_is_written_over(full, content):
 
 def test_sweep_removes_what_a_killed_writer_left(full):
     expected = files(full.path)
-    left = [full.path / "logits/c/0/0/0.3f2a.partial", full.path / "zarr.77.partial"]
+    left = [full.path / "logits/c.0.0.0.3f2a.partial", full.path / "zarr.77.partial"]
     for file in left:
         file.write_bytes(b"half")
-    full.sweep()
+    disk.sweep(full.path)
     assert files(full.path) == expected

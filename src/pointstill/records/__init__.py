@@ -1,5 +1,6 @@
 """Records: what a teacher said about every view, kept for any number of students."""
 
-from .store import Store, Tile
+from .layout import Tile
+from .store import Store
 
 __all__ = ["Store", "Tile"]

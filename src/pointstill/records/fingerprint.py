@@ -1,8 +1,33 @@
 """What a store was made from, and whether that is what is at hand."""
 
+import hashlib
+import json
 from typing import Any
 
+import numpy as np
+
 from ..errors import RecordsError
+
+DECIDES = (
+    "format",
+    "classes",
+    "data",
+    "teacher",
+    "augment",
+    "columns",
+    "keyed",
+    "points",
+    "batch",
+    "tile",
+)
+"""The attributes that decide what is recorded, besides the name of the codec."""
+
+
+def fingerprint(attributes: dict[str, Any], views: int, shapes: np.ndarray) -> str:
+    """SHA-256 (hex) of all that decides the records of a store: what a student keeps of it."""
+    decides = {name: attributes[name] for name in DECIDES}
+    decides |= {"codec": attributes["codec"]["name"], "views": views, "shapes": shapes.tolist()}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def differences(made: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:

@@ -6,43 +6,26 @@ mark: no probe, no tile. That is all the state that resuming needs.
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import zarr
-from zarr.codecs import ZstdCodec
 
-from .. import __version__
+from ..augment import Pipeline
 from ..errors import RecordsError
+from . import codec, disk, heads, probe
+from .fingerprint import fingerprint
+from .layout import ABSENT, Tile, check_format, check_range, lay_out, lengthened
 
-FORMAT = "pointstill-records/1"
-TILE = 256
-"""Shapes in a tile of a new store. A store keeps the length it was made with."""
 SIDECAR = "provenance.jsonl"
 """Who recorded which tile, when and how fast: beside the arrays, outside of any comparison."""
 
-
-@dataclass(frozen=True)
-class Tile:
-    """One view of the rows `start` to `stop` of a store."""
-
-    view: int
-    number: int
-    start: int
-    stop: int
-
-    @classmethod
-    def first(cls, rows: int) -> "Tile":
-        """The first tile of a new store of `rows` shapes."""
-        return cls(0, 0, 0, min(TILE, rows))
-
-    def __str__(self) -> str:
-        return f"view {self.view}, shapes {self.start} to {self.stop - 1}"
+UNFINISHED = "the recording is unfinished, run the same `pointstill record` again"
 
 
 class Store:
@@ -52,54 +35,48 @@ class Store:
         """Use `Store.create` or `Store.open`."""
         self.path = path
         self.attributes: dict[str, Any] = dict(group.attrs)
-        self._arrays: dict[str, Any] = {
-            name: group[name] for name in ("logits", "probe", "moments")
-        }
-        if self.columns:
-            self._arrays["augment"] = group["augment"]
-        self.shapes: np.ndarray = np.asarray(group["shapes"][:])  # type: ignore[index]
-        if (self.shapes < 0).any():
-            raise ValueError("a chunk file of array shapes is missing")
+        self.coding = codec.parse(self.attributes["codec"]["name"], len(self.attributes["classes"]))
+        self._arrays: dict[str, Any] = {name: group[name] for name in self.arrays}
+        self.shapes: np.ndarray = np.asarray(group["shapes"][:], np.int64)  # type: ignore[index]
+        self.labels: np.ndarray = np.asarray(group["labels"][:], np.int64)  # type: ignore[index]
         self.views, self.rows, _ = self._arrays["logits"].shape
 
     @classmethod
     def create(
-        cls, path: Path, attributes: dict[str, Any], views: int, shapes: np.ndarray, classes: int
+        cls,
+        path: Path,
+        attributes: dict[str, Any],
+        views: int,
+        shapes: np.ndarray,
+        labels: np.ndarray,
     ) -> "Store":
         """Make an empty store, whole or not at all.
 
         Args:
             path: folder to make; must not exist.
-            attributes: what the records are made from, and `columns`, the names of the parameters.
+            attributes: what the records are made from; among them `classes`, `columns` (names of
+                the parameters), `keyed` (whether these are drawn again instead of stored) and
+                `codec` (its `name`, and its measured error).
             views: augmentation draws of each shape.
             shapes: (S,) indices of the recorded shapes in the whole split.
-            classes: logits of each record.
+            labels: (S,) their classes.
 
         Raises:
             RecordsError: the folder exists or cannot be written.
         """
         if path.exists():
             raise RecordsError(f"{path} exists and is no record store: choose another --out")
-        rows, columns = len(shapes), attributes["columns"]
-        tiles = -(-rows // TILE)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+        draft = disk.draft_of(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            head = {"format": FORMAT, "pointstill": __version__, "tile": TILE, **attributes}
-            group = zarr.create_group(draft, overwrite=True, attributes=head)
-            _array(group, "logits", "float16", (views, rows, classes), ("view", "shape", "class"))
-            if columns:
-                names = ("view", "shape", "column")
-                _array(group, "augment", "float32", (views, rows, len(columns)), names)
-            _array(group, "moments", "float32", (views, rows, 4), ("view", "shape", "moment"))
-            names = ("view", "tile", "byte")
-            _array(group, "probe", "uint8", (views, tiles, 32), names, (1, 1, 32))
-            _array(group, "shapes", "int64", (rows,), ("shape",), (rows,))
-            group["shapes"][:] = shapes  # type: ignore[index]
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            lay_out(draft, attributes, views, shapes, labels)
+            disk.replace_file(draft / heads.SPARE, heads.pack(heads.read(draft)))
+            disk.sync_tree(draft)
             draft.rename(path)
+            disk.sync([path])
         except OSError as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise _failed("made", path, error) from error
+            disk.remove(draft)
+            raise disk.refusal("made", path, error) from error
         return cls.open(path)
 
     @classmethod
@@ -107,32 +84,46 @@ class Store:
         """Open a store.
 
         Raises:
-            RecordsError: there is none, or its format is another.
+            RecordsError: there is none, its format is another, or it is damaged.
         """
         path = Path(path)
-        if not (path / "zarr.json").is_file():
+        if not ((path / "zarr.json").is_file() or (path / heads.SPARE).is_file()):
             raise RecordsError(
                 f"{path} is no record store (no zarr.json in it): give the path of one, or make "
                 "one with `pointstill record` at a path that does not exist yet"
             )
+        if (path / heads.SPARE).exists():
+            heads.check(path)
         try:
             group = zarr.open_group(path, mode="r+")
-            found = group.attrs.get("format")
-            if found != FORMAT:
-                raise RecordsError(
-                    f"{path} has format {found}, this pointstill reads {FORMAT}: "
-                    "record again, or install the pointstill that made it"
-                )
+            check_format(path, dict(group.attrs))
+            heads.check(path)
             return cls(path, group)
         except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise RecordsError(
-                f"{path} is damaged ({_one_line(error)}): record it again"
+                f"{path} is damaged ({_one_line(error)}): run `pointstill records repair {path}`"
             ) from error
 
     @property
     def columns(self) -> list[str]:
-        """Names of the recorded augmentation parameters."""
+        """Names of the augmentation parameters."""
         return list(self.attributes["columns"])
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the parameters are drawn again from their key, and not stored."""
+        return bool(self.attributes["keyed"])
+
+    @property
+    def arrays(self) -> list[str]:
+        """Names of the arrays that hold a chunk a tile, in the order of writing."""
+        stored = ["augment"] if self.columns and not self.keyed else []
+        return ["logits", *stored, "probe"]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides its records."""
+        return fingerprint(self.attributes, self.views, self.shapes)
 
     def tiles(self) -> Iterator[Tile]:
         """All tiles, view by view."""
@@ -141,10 +132,25 @@ class Store:
             for number, start in enumerate(range(0, self.rows, length)):
                 yield Tile(view, number, start, min(start + length, self.rows))
 
+    def tiles_of(self, view: int) -> list[Tile]:
+        """The tiles of one view."""
+        return [tile for tile in self.tiles() if tile.view == view]
+
+    def recorded_tiles(self) -> set[Tile]:
+        """The tiles that are recorded, those with an unreadable probe among them."""
+        found = set()
+        for tile in self.tiles():
+            try:
+                if not self.recorded(tile):
+                    continue
+            except RecordsError:
+                pass  # it was there; whoever reads it will say so
+            found.add(tile)
+        return found
+
     def committed(self) -> np.ndarray:
         """(views, tiles) bool: which tiles are recorded."""
-        probes: np.ndarray = self._read("probe", ...)
-        done: np.ndarray = np.any(probes, axis=2)
+        done: np.ndarray = np.any(self._read("probe", ...) != ABSENT, axis=2)
         return done
 
     def missing(self) -> list[Tile]:
@@ -152,20 +158,35 @@ class Store:
         done = self.committed()
         return [tile for tile in self.tiles() if not done[tile.view, tile.number]]
 
-    def sweep(self) -> None:
-        """Remove the unfinished files of a killed writer."""
-        try:
-            for leftover in self.path.rglob("*.partial"):
-                leftover.unlink(missing_ok=True)
-        except OSError as error:
-            raise _failed("written", self.path, error) from error
+    def lengthen(self, views: int) -> "Store":
+        """Make room for more views, all of them missing; hold the lock. Returns the store anew."""
+        files = [f"{name}/zarr.json" for name in self.arrays]
+        heads.change(
+            self.path,
+            {file: lengthened((self.path / file).read_bytes(), views) for file in files},
+        )
+        return Store.open(self.path)
+
+    def damaged(self) -> list[tuple[Tile, str]]:
+        """Recorded tiles that cannot be read, and what is wrong with each; reads everything."""
+        found = []
+        for tile in sorted(self.recorded_tiles()):
+            try:
+                self.check(tile)
+            except RecordsError as error:
+                found.append((tile, str(error)))
+        return found
+
+    def recorded(self, tile: Tile) -> bool:
+        """Whether a tile is recorded."""
+        return bool(np.any(self._read("probe", (tile.view, tile.number)) != ABSENT))
 
     def write(
         self,
         tile: Tile,
         logits: np.ndarray,
         parameters: np.ndarray,
-        moments: np.ndarray,
+        sums: np.ndarray,
         proof: bytes,
     ) -> None:
         """Commit one tile.
@@ -173,25 +194,31 @@ class Store:
         Args:
             tile: which.
             logits: (rows, classes) float, finite and within float16.
-            parameters: (rows, columns) float32.
-            moments: (rows, 4) float32, mean point and mean norm of each view.
+            parameters: (rows, columns) float32; left out by a keyed store.
+            sums: (9, 4) float32, the sketch of the views' moments.
             proof: SHA-256 of the exact part of the replay.
 
         Raises:
             RecordsError: logits that cannot be stored, or a disk that refuses.
         """
         check_range(logits, tile)
-        rows = (tile.view, slice(tile.start, tile.stop))
-        try:
-            self._arrays["logits"][rows] = logits.astype(np.float16)
-            if self.columns:
-                self._arrays["augment"][rows] = parameters
-            self._arrays["moments"][rows] = moments
-            self._arrays["probe"][tile.view, tile.number] = np.frombuffer(proof, np.uint8)
-        except OSError as error:
-            raise _failed("written", self.path, error) from error
+        stored = {"logits": self.coding.encode(logits), "augment": parameters}
+        self.copy(tile, {**stored, "probe": probe.join(proof, sums)})
 
-    def note(self, tile: Tile, seconds: float) -> None:
+    def copy(self, tile: Tile, stored: dict[str, np.ndarray]) -> None:
+        """Commit one tile as it is stored elsewhere: the content of each array."""
+        *others, mark = self.arrays
+        try:
+            for name in others:
+                self._arrays[name][tile.rows] = stored[name]
+            # The mark must not reach the disk before what it marks.
+            disk.sync(self.path / name / tile.chunk for name in others)
+            self._arrays[mark][tile.view, tile.number] = stored[mark]
+            disk.sync([self.path / mark / tile.chunk])
+        except OSError as error:
+            raise disk.refusal("written", self.path, error) from error
+
+    def note(self, tile: Tile, seconds: float, **more: Any) -> None:
         """Add a line about a tile to the sidecar."""
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -201,98 +228,128 @@ class Store:
             "tile": tile.number,
             "records": tile.stop - tile.start,
             "seconds": round(seconds, 3),
+            **more,
         }
+        self.add_note(line)
+
+    def add_note(self, line: dict[str, Any]) -> None:
+        """Add a line to the sidecar."""
         try:
             with (self.path / SIDECAR).open("a") as sidecar:
                 sidecar.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise _failed("written", self.path, error) from error
+            raise disk.refusal("written", self.path, error) from error
+
+    def notes(self) -> list[dict[str, Any]]:
+        """The lines of the sidecar; one that a killed writer left half is passed over."""
+        file, lines = self.path / SIDECAR, []
+        for line in file.read_text("utf-8", "replace").splitlines() if file.exists() else ():
+            with suppress(ValueError):
+                note = json.loads(line)
+                if isinstance(note, dict) and {"view", "tile", "records", "seconds"} <= note.keys():
+                    lines.append(note)
+        return lines
 
     def logits(self, view: int) -> np.ndarray:
         """(rows, classes) float32: the teacher's logits for one view."""
-        return self._view("logits", view).astype(np.float32)
+        return self._view("logits", view, self.coding.decode, self.tile_logits)
+
+    def tile_logits(self, tile: Tile) -> np.ndarray:
+        """(tile's rows, classes) float32: the teacher's logits for one tile."""
+        return self._whole("logits", tile, self.coding.decode(self._stored("logits", tile)))
 
     def parameters(self, view: int) -> np.ndarray:
         """(rows, columns) float32: the augmentation parameters of one view."""
+        return self._view("augment", view, np.asarray, self.tile_parameters)
+
+    def tile_parameters(self, tile: Tile) -> np.ndarray:
+        """(tile's rows, columns) float32: the augmentation parameters of one tile."""
         if not self.columns:
-            return np.empty((self.rows, 0), np.float32)
-        return self._view("augment", view)
+            return np.empty((tile.stop - tile.start, 0), np.float32)
+        if self.keyed:
+            return self.drawn_parameters(tile)
+        return self._whole("augment", tile, self._stored("augment", tile))
 
-    def moments(self, tile: Tile) -> np.ndarray:
-        """(rows, 4) float32: the moments of a tile's views."""
-        moments: np.ndarray = self._read("moments", (tile.view, slice(tile.start, tile.stop)))
-        return moments
+    def drawn_parameters(self, tile: Tile) -> np.ndarray:
+        """(tile's rows, columns) float32: the same, drawn again from their key."""
+        pipeline = Pipeline.restore(self.attributes["augment"])
+        return pipeline.sample(tile.view, torch.from_numpy(self.shapes[tile.rows[1]])).numpy()
 
-    def proof(self, tile: Tile) -> bytes:
-        """The proof of replay of a tile."""
-        proof: bytes = self._read("probe", (tile.view, tile.number)).tobytes()
-        return proof
+    def stored(self, tile: Tile) -> dict[str, np.ndarray]:
+        """The content of each array for a tile, for `copy`."""
+        self.check(tile)
+        return {name: self._stored(name, tile) for name in self.arrays}
+
+    def check(self, tile: Tile) -> None:
+        """Read a tile from end to end.
+
+        Raises:
+            RecordsError: it is damaged, a part of it is missing, or it is not recorded.
+        """
+        if not self.recorded(tile):
+            raise RecordsError(f"{self.path} holds nothing for {tile}: {UNFINISHED}")
+        self.tile_logits(tile)
+        self.tile_parameters(tile)
+
+    def probe(self, tile: Tile) -> tuple[bytes, np.ndarray]:
+        """The proof of replay of a tile, and the sketch (9, 4) of its moments."""
+        return probe.split(self._stored("probe", tile))
 
     def bytes_on_disk(self) -> int:
         """Size of all files."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
-    def _view(self, name: str, view: int) -> np.ndarray:
-        values: np.ndarray = self._read(name, view)
-        absent = ~np.isfinite(values).all(axis=1)
-        if absent.any():
-            raise RecordsError(
-                f"{self.path}: array {name} holds nothing for view {view}, row {absent.argmax()}: "
-                "the recording is unfinished, then run the same `pointstill record` again; or a "
-                "chunk file is missing, then record into another --out"
-            )
+    def _view(
+        self,
+        name: str,
+        view: int,
+        decode: Callable[[np.ndarray], np.ndarray],
+        read: Callable[[Tile], np.ndarray],
+    ) -> np.ndarray:
+        if name in self._arrays:
+            with suppress(OSError, RuntimeError, ValueError):
+                values = decode(np.asarray(self._arrays[name][view]))
+                if np.isfinite(values).all():
+                    return values
+        # Tile by tile, which names the one that is wrong.
+        return np.concatenate([read(tile) for tile in self.tiles_of(view)])
+
+    def _stored(self, name: str, tile: Tile) -> np.ndarray:
+        where = (tile.view, tile.number) if name == "probe" else tile.rows
+        values: np.ndarray = self._read(name, where, tile)
         return values
 
-    def _read(self, name: str, where: Any) -> Any:
+    def _whole(self, name: str, tile: Tile, values: np.ndarray) -> np.ndarray:
+        if not np.isfinite(values).all():
+            what, fix = f"is missing in {tile}", self._repair
+            if not self.recorded(tile):
+                what = f"holds nothing for {tile}"
+                fix = UNFINISHED
+            raise RecordsError(f"{self.path}: array {name} ({tile.chunk}) {what}: {fix}")
+        return values
+
+    @property
+    def _repair(self) -> str:
+        return f"run `pointstill records repair {self.path}` with its teacher and data"
+
+    def _read(self, name: str, where: Any, tile: Tile | None = None) -> Any:
         try:
             return np.asarray(self._arrays[name][where])
         except (OSError, RuntimeError, ValueError) as error:
+            place = f"file {tile.chunk}, {tile}" if tile else self._first_bad(name)
             raise RecordsError(
-                f"{self.path}: array {name} cannot be read at {where} ({_one_line(error)}): "
-                "restore the store from a copy, or record it again"
+                f"{self.path}: array {name} cannot be read ({place}: {_one_line(error)}): "
+                f"{self._repair}"
             ) from error
 
-
-def check_range(logits: np.ndarray, tile: Tile) -> None:
-    """Refuse logits that float16 cannot hold.
-
-    Raises:
-        RecordsError: NaN, infinite, or above 65,504 in size.
-    """
-    if not np.isfinite(logits).all():
-        raise RecordsError(f"the teacher gave NaN or infinite logits in {tile}; check its weights")
-    if (largest := float(np.abs(logits).max())) > float(np.finfo(np.float16).max):
-        raise RecordsError(f"the teacher gave a logit of {largest:.3g} in {tile}: over float16")
-
-
-def _array(
-    group: zarr.Group,
-    name: str,
-    dtype: str,
-    shape: tuple[int, ...],
-    dimensions: tuple[str, ...],
-    chunks: tuple[int, ...] | None = None,
-) -> None:
-    group.create_array(
-        name,
-        shape=shape,
-        dtype=dtype,
-        chunks=chunks or (1, min(TILE, shape[1]), shape[2]),
-        # A missing chunk must not pass for data: floats read as NaN, a probe as "not recorded".
-        # No chunk that is written equals these, so none is left out as empty.
-        fill_value={"uint8": 0, "int64": -1}.get(dtype, float("nan")),
-        compressors=ZstdCodec(level=3, checksum=True),
-        dimension_names=dimensions,
-    )
+    def _first_bad(self, name: str) -> str:
+        for tile in self.tiles():
+            try:
+                _ = self._arrays[name][tile.view, tile.number]
+            except (OSError, RuntimeError, ValueError):
+                return f"file {tile.chunk}, {tile}"
+        return "a file"
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def _failed(verb: str, path: Path, error: OSError) -> RecordsError:
-    reason = error.strerror or str(error)
-    return RecordsError(
-        f"records at {path} cannot be {verb} ({reason}): free or allow space, then run the same "
-        "command again; what is recorded stays"
-    )

@@ -5,39 +5,42 @@ import torch
 
 from ..augment import Clouds, Pipeline, moments
 from ..errors import RecordsError
-from .store import Store, Tile
+from .layout import Tile
+from .probe import sketch
+from .store import Store
 
 TOLERANCE = 1e-5
-"""Largest difference of a cloud's mean point or mean norm, in unit-sphere radii."""
+"""Largest difference of a number in the sketch, in unit-sphere radii: so much may the mean point or
+mean norm of any one view differ, or of all of them on average."""
 
 
 def replay(
     store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds, parameters: np.ndarray
 ) -> tuple[bytes, np.ndarray]:
-    """Make the views of a tile again and measure them: the proof, and moments (rows, 4)."""
+    """Make the views of a tile again and measure them: the proof, and the sketch (9, 4)."""
     shapes = torch.from_numpy(store.shapes[tile.start : tile.stop]).to(clouds.points.device)
     drawn = torch.from_numpy(parameters).to(clouds.points.device)
     count = store.attributes["points"]
     points = pipeline.replay(clouds, tile.view, shapes, drawn, count)
     proof = pipeline.proof(clouds, tile.view, shapes, drawn, count)
-    return proof, moments(points).cpu().numpy()
+    return proof, sketch(moments(points).cpu().numpy())
 
 
 def check_replay(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -> None:
     """Replay one tile and compare it with its probe.
 
     Raises:
-        RecordsError: integer draws, point indices or parameters differ in any bit, or a cloud's
-            moments by more than `TOLERANCE`.
+        RecordsError: integer draws, point indices or parameters differ in any bit, or the sketch of
+            the moments by more than `TOLERANCE`.
     """
-    parameters = store.parameters(tile.view)[tile.start : tile.stop]
-    proof, measured = replay(store, tile, pipeline, clouds, parameters)
-    if proof != store.proof(tile):
+    proof, sums = store.probe(tile)
+    now, measured = replay(store, tile, pipeline, clouds, store.tile_parameters(tile))
+    if now != proof:
         raise RecordsError(
             f"{store.path}: {tile} does not replay: its points or parameters are not those that "
-            "the teacher saw; the store is damaged, record it again"
+            "the teacher saw; the store is damaged, run `pointstill records repair` or record again"
         )
-    worst = float(np.abs(measured - store.moments(tile)).max())
+    worst = float(np.abs(measured - sums).max())
     if not worst <= TOLERANCE:
         raise RecordsError(
             f"{store.path}: {tile} replays {worst:.1e} away from what the teacher saw "

@@ -1,0 +1,343 @@
+"""The verbs of `pointstill records`: one function each, no logic; heavy imports inside."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from .cli_options import DataOptions, TeacherOptions, needs_torch
+from .errors import UsageError
+
+records_app = App(name="records", help="Look at record stores, and after them.")
+
+SPEAKING = TeacherOptions()
+Flat = Parameter(name="*")
+Speaking = Annotated[TeacherOptions, Flat]
+
+
+@records_app.command
+def info(store: Path, /) -> None:
+    """Say what a record store holds, how far it is, what it was made from, and what it tells.
+
+    **Examples**
+
+        pointstill records info records.zarr
+
+    Parameters
+    ----------
+    store:
+        Folder of the record store.
+    """
+    needs_torch()
+    from .show import describe_store
+
+    describe_store(store)
+
+
+@records_app.command
+def estimate(
+    *,
+    shapes: int | None = None,
+    views: int = 20,
+    classes: int | None = None,
+    codec: str = "float16",
+    keyed: bool = False,
+    augment: str = "scale,shift",
+    points: int | None = None,
+    batch_size: int = 16,
+    data: str | None = None,
+    teacher: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Speaking = SPEAKING,
+) -> None:
+    """Say how many bytes a recording will take; with a teacher, how many hours and how much memory.
+
+    **Examples**
+
+        pointstill records estimate --shapes 9843 --views 20 --classes 40 --codec int8 --keyed
+        pointstill records estimate --data modelnet40/ --teacher gdanet --weights gdanet.t7
+
+    Parameters
+    ----------
+    shapes:
+        Number of shapes; by default those of the data.
+    views:
+        Augmentation draws of each shape.
+    classes:
+        Number of classes; by default those of the data.
+    codec:
+        float16, int8 or topk:16.
+    keyed:
+        Whether parameters are drawn again instead of stored.
+    augment:
+        Operations, as for record.
+    points:
+        Points per view; by default what the teacher was trained with, or 1,024.
+    batch_size:
+        Views the teacher sees at once.
+    data:
+        The data set to be recorded.
+    teacher:
+        Time this one on a few batches of the data.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    """
+    needs_torch()
+    from .estimating import estimate as job
+
+    opened = DataOptions(data=data).open() if data else None
+    if teacher and not opened:
+        raise UsageError("a teacher is timed on data: give --data as well")
+    loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
+    for line in job(
+        opened,
+        loaded,
+        shapes=shapes,
+        views=views,
+        classes=classes,
+        codec=codec,
+        keyed=keyed,
+        augment=augment,
+        points=points,
+        batch_size=batch_size,
+    ):
+        print(line)
+
+
+@records_app.command
+def verify(
+    store: Path,
+    /,
+    *,
+    data: Annotated[DataOptions, Flat],
+    tiles: str = "16",
+    teacher: str | None = None,
+    tolerance: float = 0.01,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Speaking = SPEAKING,
+) -> None:
+    """Make recorded views again and compare them; with a teacher, ask it again. Exit 1 if wrong.
+
+    **Examples**
+
+        pointstill records verify records.zarr --data modelnet40/ --tiles all
+        pointstill records verify records.zarr --data scans/ --teacher runs/teacher
+
+    Parameters
+    ----------
+    store:
+        Folder of the record store.
+    tiles:
+        How many tiles to look at, at random; all for all.
+    teacher:
+        The teacher that was recorded, to be run again.
+    tolerance:
+        Largest KL(teacher now || records) of a record at T = 1, in nats.
+    seed:
+        Seed of the choice of tiles.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    """
+    needs_torch()
+    from .records import Store
+    from .upkeep import tiles_of
+    from .upkeep import verify as job
+
+    opened = data.open()
+    found = job(
+        Store.open(store),
+        opened,
+        tiles=tiles_of(tiles),
+        teacher=speaking.load(teacher, opened, device, threads) if teacher else None,
+        tolerance=tolerance,
+        seed=seed,
+    )
+    print(f"{store}: {found}")
+
+
+@records_app.command
+def repair(
+    store: Path,
+    /,
+    *,
+    data: str | None = None,
+    fold: int = 0,
+    skip_bad: bool = False,
+    teacher: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Speaking = SPEAKING,
+) -> None:
+    """Mend a damaged store: copy back headers, record damaged tiles again, and no others.
+
+    **Examples**
+
+        pointstill records repair records.zarr
+        pointstill records repair records.zarr --teacher runs/teacher --data primitives
+
+    Parameters
+    ----------
+    store:
+        Folder of the record store.
+    data:
+        The data that was recorded; tiles that do not replay are then damaged too.
+    fold:
+        As it was for record.
+    skip_bad:
+        As it was for record.
+    teacher:
+        The teacher that was recorded.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    """
+    needs_torch()
+    from .upkeep import repair as job
+
+    opened = DataOptions(data=data, fold=fold, skip_bad=skip_bad).open() if data else None
+    if teacher and not opened:
+        raise UsageError("a teacher needs the data that was recorded: give --data as well")
+    loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
+    print(f"{store}: {job(store, loaded, opened)}")
+
+
+@records_app.command
+def extend(
+    store: Path,
+    /,
+    *,
+    views: int,
+    teacher: str,
+    data: Annotated[DataOptions, Flat],
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Speaking = SPEAKING,
+) -> None:
+    """Add views to a store, as if they had been asked for from the start.
+
+    **Examples**
+
+        pointstill records extend records.zarr --views 40 --teacher runs/teacher --data primitives
+
+    Parameters
+    ----------
+    store:
+        Folder of the record store.
+    views:
+        How many views it shall have in all.
+    teacher:
+        The teacher that was recorded.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    """
+    needs_torch()
+    from .upkeep import extend as job
+
+    opened = data.open()
+    longer = job(store, speaking.load(teacher, opened, device, threads), opened, views=views)
+    print(f"{store} has {longer.views} views, {longer.views * longer.rows:,} records")
+
+
+@records_app.command
+def merge(stores: list[Path], /, *, out: Path) -> None:
+    """Join stores that were recorded apart from the same teacher and data into a new one.
+
+    **Examples**
+
+        pointstill records merge part-1.zarr part-2.zarr --out records.zarr
+
+    Parameters
+    ----------
+    stores:
+        Folders of the stores; they stay as they are.
+    out:
+        Folder of the new store.
+    """
+    needs_torch()
+    from .records.joining import merge as job
+
+    joined = job(stores, out)
+    missing = len(joined.missing())
+    left = f"; {missing} tiles are in none of them, and `pointstill record` adds them"
+    print(f"merged {len(stores)} stores into {out}{left if missing else ''}")
+
+
+@records_app.command
+def subset(
+    store: Path,
+    /,
+    *,
+    out: Path,
+    views: int | None = None,
+    limit: int | None = None,
+    classes: list[str] | None = None,
+    data: str | None = None,
+    fold: int = 0,
+    skip_bad: bool = False,
+) -> None:
+    """Take some views, or some shapes, of a store into a new one.
+
+    **Examples**
+
+        pointstill records subset records.zarr --views 5 --out small.zarr
+        pointstill records subset records.zarr --limit 1000 --data modelnet40/ --out small.zarr
+
+    Parameters
+    ----------
+    store:
+        Folder of the record store; it stays as it is.
+    out:
+        Folder of the new store.
+    views:
+        Take so many views, the first ones.
+    limit:
+        Take so many shapes (stratified): those of the same --limit in training.
+    classes:
+        Take the shapes of these classes; logits keep all classes.
+    data:
+        The data that was recorded, needed for --limit and --classes.
+    fold:
+        As it was for record.
+    skip_bad:
+        As it was for record.
+    """
+    needs_torch()
+    from .upkeep import subset as job
+
+    opened = DataOptions(data=data, fold=fold, skip_bad=skip_bad).open() if data else None
+    part = job(store, out, opened, views=views, limit=limit, classes=classes)
+    print(f"{out} has {part.views} views of {part.rows:,} shapes")
+
+
+@records_app.command
+def export(store: Path, /, *, parquet: Path) -> None:
+    """Write a store as one Parquet file, a row a record, for pandas, DuckDB and the like.
+
+    **Examples**
+
+        pointstill records export records.zarr --parquet records.parquet
+
+    Parameters
+    ----------
+    store:
+        Folder of the record store.
+    parquet:
+        The file to write.
+    """
+    needs_torch()
+    from .progress import size
+    from .records import Store
+    from .records.parquet import export_parquet
+
+    path = export_parquet(Store.open(store), parquet)
+    print(f"wrote {path} ({size(path.stat().st_size)})")

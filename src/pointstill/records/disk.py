@@ -1,0 +1,139 @@
+"""What only a local disk needs: nothing is lost with the power, and one writer at a time."""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import RecordsError
+
+
+def sync(files: Iterable[Path]) -> None:
+    """Wait until files and their names are on the disk, not only in its cache.
+
+    The contents first, then the folders that hold the names: Zarr's own store never does either.
+    """
+    folders: dict[Path, None] = {}
+    for file in files:
+        _sync(file)
+        folders[file.parent] = None
+    for folder in folders:
+        _sync(folder)
+
+
+def sync_tree(root: Path) -> None:
+    """The same for everything below a folder, and the folder itself."""
+    for folder, _, names in os.walk(root, topdown=False):
+        for name in names:
+            _sync(Path(folder) / name)
+        _sync(Path(folder))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and on the disk."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _sync(path.parent)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Be the only process that writes a store; the lock ends with the process, however it ends.
+
+    It is a file beside the store, as the store need not exist yet.
+
+    Raises:
+        RecordsError: another process has it (named by host and number), or it cannot be made.
+    """
+    file = path.absolute().with_name(f".{path.name}.lock")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = _locked(file, path)
+    except OSError as error:
+        raise refusal("written", path, error) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)  # while it is still ours
+        os.close(handle)
+
+
+def _locked(file: Path, path: Path) -> int:
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                holder = json.loads(os.pread(handle, 999, 0))
+                who = f"process {holder['process']} on {holder['host']}"
+            except (ValueError, LookupError, TypeError):
+                who = "another process"  # which has not written its name yet
+            os.close(handle)
+            raise RecordsError(
+                f"{path} is being written by {who}: wait until it ends, or choose another --out"
+            ) from None
+        with suppress(FileNotFoundError):
+            # Whoever had it before may have removed the file between our opening and locking it.
+            if os.fstat(handle).st_ino == file.stat().st_ino:
+                name = {"process": os.getpid(), "host": os.uname().nodename}
+                os.truncate(handle, 0)
+                os.pwrite(handle, json.dumps(name).encode(), 0)
+                return handle
+        os.close(handle)
+
+
+def draft_of(path: Path) -> Path:
+    """Where a store is put together before it gets its name."""
+    return path.absolute().with_name(f".{path.name}.{os.getpid()}.draft")
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, also while Zarr's threads still write what was asked for before an error."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.02)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed writers left in a store and beside it; call it under the lock."""
+    try:
+        for leftover in path.rglob("*.partial"):
+            leftover.unlink(missing_ok=True)
+        for leftover in path.absolute().parent.glob(f".{path.name}.*.draft"):
+            remove(leftover)
+    except OSError as error:
+        raise refusal("written", path, error) from error
+
+
+def refusal(verb: str, path: Path, error: OSError) -> RecordsError:
+    """What to say when the disk says no."""
+    reason = error.strerror or str(error)
+    return RecordsError(
+        f"records at {path} cannot be {verb} ({reason}): free or allow space, then run the same "
+        "command again; what is recorded stays"
+    )

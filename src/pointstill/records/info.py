@@ -1,0 +1,28 @@
+"""What the records tell of the teacher: how often it is right, and which shapes are hard."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .store import Store
+
+
+class Accuracy(NamedTuple):
+    """A teacher on the augmented views of the shapes it was recorded on (its training shapes)."""
+
+    views: np.ndarray  # (V,) overall accuracy on each view that is recorded whole, as a fraction
+    shapes: np.ndarray  # (S,) over these views, the fraction in which each shape is told right
+    classes: np.ndarray  # (C,) the same a class; NaN for a class without shapes
+
+
+def accuracy(store: Store) -> Accuracy | None:
+    """How often the teacher's largest logit is the label; None before a view is whole."""
+    done = store.committed()
+    views = [number for number in range(store.views) if done[number].all()]
+    if not views:
+        return None
+    right = np.stack([store.logits(view).argmax(1) == store.labels for view in views])
+    classes = range(len(store.attributes["classes"]))
+    each = [right[:, store.labels == label] for label in classes]
+    means = np.array([some.mean() if some.size else np.nan for some in each])
+    return Accuracy(right.mean(axis=1), right.mean(axis=0), means)

@@ -1,0 +1,56 @@
+"""A store as one Parquet file, for pandas, DuckDB and the like: a row a record."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import RecordsError, UsageError
+from . import disk
+from .store import Store
+
+
+def export_parquet(store: Store, out: str | Path) -> Path:
+    """Write view, shape, label, each parameter, and the logits (a list of float32) of every record.
+
+    The store's attributes are in the file's metadata, under `pointstill`, as JSON. One row group a
+    view.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+        RecordsError: the store is unfinished or damaged, or the file cannot be written.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise UsageError("Parquet needs pyarrow: pip install 'pointstill[parquet]'") from error
+    path, classes = Path(out), len(store.attributes["classes"])
+    head = [("view", pa.int32()), ("shape", pa.int32()), ("label", pa.int32())]
+    columns = [(name, pa.float32()) for name in store.columns]
+    about = {"pointstill": json.dumps(store.attributes)}
+    schema = pa.schema([*head, *columns, ("logits", pa.list_(pa.float32(), classes))], about)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(draft, schema) as writer:
+            for view in range(store.views):
+                logits = pa.array(store.logits(view).ravel())
+                values = [
+                    pa.array(np.full(store.rows, view, np.int32)),
+                    pa.array(store.shapes.astype(np.int32)),
+                    pa.array(store.labels.astype(np.int32)),
+                    *(pa.array(column) for column in store.parameters(view).T.copy()),
+                    pa.FixedSizeListArray.from_arrays(logits, classes),
+                ]
+                writer.write_table(pa.Table.from_arrays(values, schema=schema))
+        disk.sync([draft])
+        draft.replace(path)
+    except OSError as error:
+        raise RecordsError(
+            f"{path} cannot be written ({error.strerror or error}): choose another --parquet"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,37 @@
+"""The probe of a tile: the mark that it is recorded, and the proof of what was seen.
+
+32 bytes SHA-256 of what a replay must hit exactly (`Pipeline.proof`), then the sketch of the
+moments, 9 x 4 float32, which a replay must hit within a tolerance.
+"""
+
+import numpy as np
+
+HASH = 32
+SIGNS = 8
+LENGTH = HASH + 4 * 4 * (1 + SIGNS)
+"""Bytes of a probe: 176, whatever the number of records in the tile."""
+
+
+def sketch(moments: np.ndarray) -> np.ndarray:
+    """Nine sums in place of the moments of every view: (R, 4) -> (9, 4) float32.
+
+    The first is the mean over the tile. The others add and subtract: sum k takes row r with the
+    sign of bit k of r. A change of d in one view changes each of the eight by d, two views that
+    change places change at least one, and a change of all views changes the mean; while float
+    error, which has no sign of its own, grows as the root of the tile only.
+    """
+    rows = np.arange(len(moments))
+    bits = (rows[None, :] >> np.arange(SIGNS)[:, None]) & 1
+    sums = (1 - 2 * bits) @ moments.astype(np.float64)
+    return np.vstack([moments.mean(0, dtype=np.float64), sums]).astype("<f4")
+
+
+def join(proof: bytes, sums: np.ndarray) -> np.ndarray:
+    """A hash and a sketch as (176,) uint8."""
+    return np.frombuffer(proof + sums.astype("<f4").tobytes(), np.uint8)
+
+
+def split(probe: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """The hash and the sketch (9, 4) of a probe (176,)."""
+    content = probe.tobytes()
+    return content[:HASH], np.frombuffer(content[HASH:], "<f4").reshape(-1, 4)
