@@ -117,7 +117,10 @@ def _onnx(model: Deployed, points: int, name: str) -> onnx.ModelProto:
                 "does not know): export a student such as stillnet-n"
             ) from error
     assert program is not None
-    return program.model_proto
+    proto = program.model_proto
+    for node in proto.graph.node:  # what the exporter notes of itself: half of the file, and paths
+        del node.metadata_props[:]
+    return proto
 
 
 @torch.inference_mode()

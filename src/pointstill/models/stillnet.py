@@ -17,6 +17,7 @@ All of BatchNorm is affine in eval mode, so a prediction never depends on the re
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..curve import along_curve
@@ -66,14 +67,15 @@ def pick_centroids(points: Tensor, m: int, candidates: int) -> Tensor:
     strides = torch.arange(candidates, device=points.device) * count // candidates
     chosen = gather(points, along_curve(points)[:, strides])
     between = squared_distances(chosen)
-    distance = between[:, 0]  # of each candidate to the nearest centroid
+    distance = between[:, :1]  # of each candidate to the nearest centroid, (B, 1, candidates)
     rows = between.reshape(-1, candidates)
-    start = torch.arange(batch, device=points.device) * candidates  # where each cloud's rows begin
+    start = torch.arange(batch, device=points.device)[:, None] * candidates  # of a cloud's rows
     picks = [torch.zeros_like(start)]
     for _ in range(m - 1):
-        picks.append(distance.argmax(1))
-        distance = torch.minimum(distance, rows.index_select(0, start + picks[-1]))
-    centroids = gather(chosen, torch.stack(picks, 1))
+        picks.append(distance.argmax(2))
+        # A look-up as of embeddings: the fewest nodes in the graph.
+        distance = torch.minimum(distance, F.embedding(start + picks[-1], rows))
+    centroids = gather(chosen, torch.cat(picks, 1))
     # One that lies on an earlier one, within rounding, was picked when no other point was left.
     gaps = squared_distances(centroids)
     same = gaps <= 1e-6 * gaps.amax((1, 2), keepdim=True)
