@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cloud import MIN_POINTS, are_numbers, unusable
 from ..errors import DataError, UsageError
 from . import cache as store
 
-MIN_POINTS = 8
-"""Fewer points than this say nothing about a shape."""
 FAR = 10.0
 """A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
 shifted there, as float32 would round its shape away (UTM coordinates in metres)."""
@@ -309,20 +308,18 @@ def check_cloud(name: str, cloud: NDArray[Any]) -> NDArray[np.float32]:
         cloud: (n, 3 or more) numbers.
 
     Raises:
-        DataError: no such array, fewer than `MIN_POINTS` points, a NaN or infinite coordinate, or
-            all points in one place.
+        DataError: no such array, fewer than `MIN_POINTS` points, a NaN or infinite coordinate,
+            stray points (see `cloud.unusable`), or all points in one place.
     """
-    if cloud.ndim != 2 or cloud.shape[1] < 3 or cloud.dtype.kind not in "fiu":
+    if cloud.ndim != 2 or cloud.shape[1] < 3 or not are_numbers(cloud):
         raise DataError(
             f"{name}: an array of {cloud.dtype} {cloud.shape}, but a cloud is (points, 3) numbers"
         )
     if len(cloud) < MIN_POINTS:
         raise DataError(f"{name}: has {len(cloud)} points, but a cloud needs {MIN_POINTS}")
     points = cloud[:, :3].astype(np.float64)
-    # Beyond the largest float32 is infinite too; NaN compares false.
-    usable = (np.abs(points) <= np.finfo(np.float32).max).all(axis=1)
-    if not usable.all():
-        raise DataError(f"{name}: {np.sum(~usable)} of {len(points)} points are NaN or infinite")
+    if wrong := unusable(points):
+        raise DataError(f"{name}: {wrong}")
     low, high = points.min(axis=0), points.max(axis=0)
     centre = (low + high) / 2
     if np.linalg.norm(centre) > FAR * np.linalg.norm(high - low):
