@@ -1,5 +1,6 @@
 """What every source has in common: checks of clouds, bad ones, errors, splits."""
 
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from pointstill.cloud import MIN_POINTS
 from pointstill.data import open_dataset
 from pointstill.data.dataset import check_cloud
-from pointstill.errors import DataError, UsageError
+from pointstill.errors import DataError, ForbiddenError, UsageError
 
 
 def test_a_good_cloud_is_kept_as_it_is(clouds):
@@ -106,6 +107,18 @@ def test_one_bad_cloud_among_many_stops_the_load(name, scans):
     assert len(data.train) + len(data.test) == good
     (left_out,) = data.train.bad + data.test.bad
     assert f"cube/{name}: " in left_out
+
+
+@pytest.mark.parametrize("kind", ["folder", "hdf5"])
+def test_a_file_that_may_not_be_read_is_never_skipped_as_bad(
+    kind, scans, hdf5, public_path, unprivileged
+):
+    root = shutil.copytree(scans if kind == "folder" else hdf5, public_path / "data")
+    closed = root / ("cube/003.npy" if kind == "folder" else "train1.h5")
+    closed.chmod(0)
+    data = open_dataset(root, skip_bad=True, cache=public_path / "cache")
+    with unprivileged(), pytest.raises(ForbiddenError, match=f"{closed.name}: cannot be read"):
+        data.train, data.test  # noqa: B018
 
 
 def test_nothing_but_bad_clouds_is_an_error(scans):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cloud import MIN_POINTS, are_numbers, unusable
-from ..errors import DataError, UsageError
+from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
 from . import cache as store
 
 FAR = 10.0
@@ -146,6 +146,8 @@ class Dataset:
 
         Raises:
             DataError: a file is missing, a cloud is bad, or the cache cannot be written.
+            ForbiddenError: the permissions of a file do not let it be read; not skipped as bad.
+            EmptySplitError: nothing is listed for the split.
         """
         if name not in ("train", "test"):
             raise UsageError(f"split is {name!r}; choose train or test")
@@ -200,6 +202,8 @@ class Dataset:
         for done, shape in enumerate(shapes, 1):
             try:
                 cloud = check_cloud(shape.name, shape.load())
+            except ForbiddenError:
+                raise
             except DataError as error:
                 if not self.skip_bad:
                     raise DataError(f"{error}; pass --skip-bad to leave it out") from error
@@ -210,8 +214,10 @@ class Dataset:
             if self.progress:
                 self.progress(done, total)
         if not good:
-            why = f"all {len(bad)} are bad, first {bad[0]}" if bad else "nothing is listed for it"
-            raise DataError(f"{self.name}: no shape in the {name} split ({why})")
+            said = f"{self.name}: no shape in the {name} split"
+            if not bad:
+                raise EmptySplitError(f"{said} (nothing is listed for it)")
+            raise DataError(f"{said} (all {len(bad)} are bad, first {bad[0]})")
 
 
 def open_dataset(

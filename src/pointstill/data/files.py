@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, ForbiddenError
 from .sampling import sample_mesh
 
-VERSION = "1"
+VERSION = "2"
 """Of the readers: raised when the same file would give other points, so that caches are re-read."""
 MESH_POINTS = 2048
 """Points drawn from a mesh, uniformly by area and keyed by the file's name."""
@@ -26,16 +26,22 @@ def read_cloud(path: str | Path) -> Array:
     Whether the cloud can be used is for `dataset.check_cloud` to say.
 
     Raises:
-        DataError: missing, unknown suffix, or unreadable; the message names the file.
+        DataError: missing, unknown suffix, or damaged; the message names the file.
+        ForbiddenError: its permissions do not let it be read.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: cannot read {path.suffix or 'no suffix'}; known are {SUFFIXES}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; check the path")
     try:
+        if not path.is_file():
+            raise DataError("no such file; check the path")
+        path.open("rb").close()  # as not every library says why it cannot
         return reader(path)
+    except PermissionError as error:
+        raise ForbiddenError(
+            f"{path}: cannot be read ({error.strerror}); mend its permissions"
+        ) from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except Exception as error:  # whatever the libraries raise on a damaged file
@@ -71,6 +77,18 @@ def _read_mesh(path: Path) -> Array:
 
     mesh = trimesh.load_mesh(path, process=False)
     return sample_mesh(mesh.vertices, mesh.faces, MESH_POINTS, _key(path))
+
+
+def _read_obj(path: Path) -> Array:
+    """A mesh, or vertices alone, which no library keeps: `v x y z` a line, and perhaps a colour."""
+    with _text(path) as file:
+        if any(line.startswith(("f ", "f\t")) for line in file):
+            return _read_mesh(path)
+    with _text(path) as file:
+        vertices = [line.split()[1:4] for line in file if line.startswith(("v ", "v\t"))]
+    if not vertices:
+        raise DataError("has neither faces nor vertices")
+    return np.array(vertices, np.float64)
 
 
 def _read_off(path: Path) -> Array:
@@ -131,7 +149,8 @@ def _read_text(path: Path) -> Array:
     """Columns of numbers between spaces, commas or semicolons; the first three are x, y, z.
 
     Before them may stand `#` comments, a line with the number of points, and a line of column
-    names, which then says where x, y and z are.
+    names, which then says where x, y and z are; so does a comment of as many names as there are
+    columns.
     """
     skip, delimiter, columns, count = _text_layout(path)
     try:
@@ -154,11 +173,15 @@ def _text(path: Path) -> Any:
 def _text_layout(path: Path) -> tuple[int, str | None, tuple[int, ...], int | None]:
     """Look at the first lines: lines to skip, delimiter, columns of x, y, z, announced count."""
     skip, count = 0, None
-    columns: tuple[int, ...] = (0, 1, 2)
+    columns: tuple[int, ...] | None = None
+    comment: list[str] = []
     with _text(path) as file:
         for number, line in enumerate(file, 1):
-            text = line.partition("#")[0].strip().lstrip("/ ")
+            text, _, said = line.partition("#")
+            text = text.strip().lstrip("/ ")
             if not text:
+                names = re.split(r"[\s,;]+", said.strip("# \t\r\n").lower())
+                comment = names if {"x", "y", "z"} <= set(names) else comment
                 continue
             delimiter = ";" if ";" in text else "," if "," in text else None
             fields = text.split(delimiter)
@@ -173,7 +196,9 @@ def _text_layout(path: Path) -> tuple[int, str | None, tuple[int, ...], int | No
                     )
                 columns, skip = tuple(names.index(axis) for axis in "xyz"), number
             else:
-                return skip, delimiter, columns, count
+                if columns is None and len(comment) == len(fields) == len(set(comment)):
+                    columns = tuple(comment.index(axis) for axis in "xyz")
+                return skip, delimiter, columns or (0, 1, 2), count
     raise DataError("holds no points")
 
 
@@ -213,7 +238,7 @@ READERS: dict[str, Callable[[Path], Array]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".off": _read_off,
-    ".obj": _read_mesh,
+    ".obj": _read_obj,
     ".stl": _read_mesh,
     ".glb": _read_mesh,
 }
