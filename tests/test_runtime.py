@@ -1,5 +1,6 @@
 """The classifier of small machines: one file, any cloud, NumPy and ONNX Runtime alone."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointstill.errors import DataError, PointstillError, UsageError
+from pointstill.errors import DataError, PointstillError, TeacherError, UsageError
 from pointstill.runtime import Classifier
 
 
@@ -134,6 +135,21 @@ def test_what_is_no_student(student_onnx, tmp_path, content):
 def test_a_folder_is_no_student(tmp_path):
     with pytest.raises(PointstillError, match="no student at"):
         Classifier(tmp_path)
+
+
+def test_a_student_that_may_not_be_read_is_not_called_damaged(
+    student_onnx, public_path, unprivileged
+):
+    from pointstill.teachers.onnx_file import OnnxNetwork
+
+    path = Path(shutil.copy(student_onnx, public_path))
+    path.chmod(0)
+    for door, error in ((Classifier, PointstillError), (OnnxNetwork, TeacherError)):
+        with unprivileged(), pytest.raises(error) as caught:
+            door(path)
+        assert (
+            str(caught.value) == f"{path} cannot be read (Permission denied): mend its permissions"
+        )
 
 
 def test_an_onnx_file_of_someone_else(student_onnx, tmp_path):

@@ -24,7 +24,8 @@ class Classifier:
         threads: threads that ONNX Runtime may use for one cloud.
 
     Raises:
-        PointstillError: no such file, or not one that `pointstill export` wrote.
+        PointstillError: no such file, one that may not be read, or one that `pointstill export` did
+            not write.
 
     Example:
         >>> classifier = Classifier("student.onnx")  # doctest: +SKIP
@@ -35,6 +36,12 @@ class Classifier:
     def __init__(self, path: str | Path, threads: int = 1):
         if not Path(path).is_file():
             raise PointstillError(f"no student at {path}: make one with `pointstill export`")
+        try:
+            Path(path).open("rb").close()  # as ONNX Runtime does not say why it cannot
+        except OSError as error:
+            raise PointstillError(
+                f"{path} cannot be read ({error.strerror}): mend its permissions"
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
