@@ -19,8 +19,11 @@ MESH_POINTS = 2048
 Array = NDArray[Any]
 
 
-def read_cloud(path: str | Path) -> Array:
+def read_cloud(path: str | Path, up: str | None = None) -> Array:
     """Read the points (n, 3 or more; x, y, z first) of one file, as they are in it.
+
+    glTF alone says which axis is up, y: with `up` (x, y or z), a glb file is turned so that this
+    one is. Other files are not turned.
 
     Meshes (off, obj, stl, glb, and ply with faces) give `MESH_POINTS` points of their surface.
     Whether the cloud can be used is for `dataset.check_cloud` to say.
@@ -37,7 +40,7 @@ def read_cloud(path: str | Path) -> Array:
         if not path.is_file():
             raise DataError("no such file; check the path")
         path.open("rb").close()  # as not every library says why it cannot
-        return reader(path)
+        points = reader(path)
     except PermissionError as error:
         raise ForbiddenError(
             f"{path}: cannot be read ({error.strerror}); mend its permissions"
@@ -47,6 +50,13 @@ def read_cloud(path: str | Path) -> Array:
     except Exception as error:  # whatever the libraries raise on a damaged file
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(f"{path}: damaged, or not a {path.suffix} file ({reason})") from error
+    return _turned(points, up) if up and path.suffix.lower() == ".glb" else points
+
+
+def _turned(points: Array, up: str) -> Array:
+    """Turn points (n, 3) with y up so that another axis is, the third staying level."""
+    x, y, z = points[:, 0], points[:, 1], points[:, 2]
+    return np.stack({"x": (y, -x, z), "y": (x, y, z), "z": (x, -z, y)}[up], axis=1)
 
 
 def _read_ply(path: Path) -> Array:
