@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from . import __version__
 from .cli_models import models, profile, teacher_app
-from .cli_options import DataOptions, TeacherOptions, needs_torch
+from .cli_options import DataOptions, TeacherOptions, Up, needs_torch
 from .cli_records import records_app
 from .recipe import DistillRecipe, TrainRecipe
 
@@ -42,21 +42,14 @@ RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
 
 @data_app.command(name="info")
 def data_info(
-    source: str,
-    /,
-    *,
-    fold: int = 0,
-    up: Literal["x", "y", "z"] | None = None,
-    skip_bad: bool = False,
-    verify: bool = False,
+    source: str, /, *, fold: int = 0, up: Up = None, skip_bad: bool = False, verify: bool = False
 ) -> None:
     """Count the shapes, classes and points of a data set.
 
     **Examples**
 
         pointstill data info primitives
-        pointstill data info modelnet40_ply_hdf5_2048/
-        pointstill data info my_scans/ --skip-bad
+        pointstill data info my_scans/ --up y --skip-bad
 
     Parameters
     ----------

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .data import Dataset
     from .teachers import Teacher
 
+Up = Literal["x", "y", "z"] | None
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
@@ -23,7 +25,7 @@ class DataOptions:
     """Folder of a data set (its kind is recognised), or primitives, or primitives-clean."""
     fold: int = 0
     """Which of five parts is the test split (0 to 4), for a folder without a split of its own."""
-    up: Literal["x", "y", "z"] | None = None
+    up: Up = None
     """Axis that points up, for class folders of your own; z if nothing is said."""
     skip_bad: bool = False
     """Leave out clouds that cannot be used, and list them."""

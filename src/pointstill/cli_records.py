@@ -1,11 +1,11 @@
 """The verbs of `pointstill records`: one function each, no logic; heavy imports inside."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from .cli_options import DataOptions, TeacherOptions, needs_torch
+from .cli_options import DataOptions, TeacherOptions, Up, needs_torch
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ records_app = App(name="records", help="Look at record stores, and after them.")
 SPEAKING = TeacherOptions()
 Flat = Parameter(name="*")
 Speaking = Annotated[TeacherOptions, Flat]
-Up = Literal["x", "y", "z"] | None
 
 
 @records_app.command

@@ -58,6 +58,12 @@ WRITERS = {
     "comment.csv": lambda path, points: write_text(
         path, points[:, [2, 0, 1]], ",", header="# z, x, y\n# of the garden"
     ),
+    "fields.xyz": lambda path, points: write_text(
+        path, np.c_[points, points[:, 0]], header="# Fields: x y z"
+    ),
+    "columns.csv": lambda path, points: write_text(
+        path, np.c_[points[:, 0], points], ",", header='# columns "i", "x", "y", "z"'
+    ),
     "prose.xyz": lambda path, points: write_text(
         path, np.c_[points, points], header="# x y z come first"
     ),

@@ -92,10 +92,10 @@ def _read_mesh(path: Path) -> Array:
 def _read_obj(path: Path) -> Array:
     """A mesh, or vertices alone, which no library keeps: `v x y z` a line, and perhaps a colour."""
     with _text(path) as file:
-        if any(line.startswith(("f ", "f\t")) for line in file):
+        if any(line.lstrip().startswith(("f ", "f\t")) for line in file):
             return _read_mesh(path)
     with _text(path) as file:
-        vertices = [line.split()[1:4] for line in file if line.startswith(("v ", "v\t"))]
+        vertices = [line.split()[1:4] for line in file if line.lstrip()[:2] in ("v ", "v\t")]
     if not vertices:
         raise DataError("has neither faces nor vertices")
     return np.array(vertices, np.float64)
@@ -190,7 +190,7 @@ def _text_layout(path: Path) -> tuple[int, str | None, tuple[int, ...], int | No
             text, _, said = line.partition("#")
             text = text.strip().lstrip("/ ")
             if not text:
-                names = re.split(r"[\s,;]+", said.strip("# \t\r\n").lower())
+                names = _names_in(said)
                 comment = names if {"x", "y", "z"} <= set(names) else comment
                 continue
             delimiter = ";" if ";" in text else "," if "," in text else None
@@ -210,6 +210,13 @@ def _text_layout(path: Path) -> tuple[int, str | None, tuple[int, ...], int | No
                     columns = tuple(comment.index(axis) for axis in "xyz")
                 return skip, delimiter, columns or (0, 1, 2), count
     raise DataError("holds no points")
+
+
+def _names_in(comment: str) -> list[str]:
+    """The words of a comment, without what introduces them, as in `# Fields: x y z`."""
+    words = [word.strip("\"'") for word in re.split(r"[\s,;]+", comment.strip("# \t\r\n").lower())]
+    introduced = words[0].endswith(":") or words[0] in ("columns", "fields", "format")
+    return words[1:] if introduced else words
 
 
 def _bad_line(path: Path, skip: int, delimiter: str | None, columns: tuple[int, ...]) -> str | None:
