@@ -27,6 +27,16 @@ def test_data_options_open_what_they_say(solids):
     assert (data.name, data.fold, data.skip_bad, data.verify) == (str(solids), 2, True, True)
     assert data.test.fingerprint == open_dataset(solids, fold=2).test.fingerprint
     assert DataOptions(data=str(solids)).open().fold == 0
+    assert DataOptions(data=str(solids), up="y").open().up == "y"
+
+
+def test_a_run_can_be_repeated_with_the_same_axis_up(solids):
+    from pointstill.distillation import _resolved
+    from pointstill.recipe import TrainRecipe
+
+    data = open_dataset(solids, up="y")
+    resolved = _resolved("stillnet-n", data, data.train, TrainRecipe())
+    assert (resolved["up"], resolved["origin"]["up"]) == ("y", "y")
 
 
 def test_teacher_options_reach_the_teacher(solids, weights, tmp_path):

@@ -195,6 +195,25 @@ def test_a_later_log_replaces_that_epoch_and_later_ones(run):
     assert len((run.folder / METRICS).read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize("closed", [RECIPE, METRICS, STATE, WEIGHTS])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(public_path, unprivileged, closed):
+    run = Run.begin(public_path / "run", RECIPE_ENTRIES)
+    run.log({"epoch": 1})
+    run.finish(build_model("stillnet-n", 3).state_dict())
+    run.save_state({"step": 1})
+    (run.folder / closed).chmod(0)
+    read = {
+        RECIPE: lambda: Run(run.folder),
+        METRICS: run.metrics,
+        STATE: run.load_state,
+        WEIGHTS: run.model,
+    }
+    with unprivileged(), pytest.raises(TrainingError) as caught:
+        read[closed]()
+    said = f"{run.folder / closed} cannot be read (Permission denied): mend its permissions"
+    assert str(caught.value) == said
+
+
 def test_damaged_metrics(run):
     run.log({"epoch": 0})
     (run.folder / METRICS).write_text('{"epoch": 0')

@@ -1,5 +1,6 @@
 """The classifier of small machines: one file, any cloud, NumPy and ONNX Runtime alone."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointstill.errors import DataError, PointstillError
+from pointstill.errors import DataError, PointstillError, TeacherError, UsageError
 from pointstill.runtime import Classifier
 
 
@@ -53,7 +54,7 @@ def test_far_from_the_origin_the_answer_is_the_same(classifier, points):
 
 def test_the_unit_does_not_matter(classifier, points):
     expected = classifier.logits(points)
-    for unit in (1e-3, 1e3):
+    for unit in (1e-35, 1e-25, 1e-3, 1e3, 1e19, 1e38):
         np.testing.assert_allclose(classifier.logits(points * unit), expected, atol=1e-3)
 
 
@@ -91,12 +92,32 @@ def bad(change) -> np.ndarray:
         ([[1, 2, 3], [1, 2]] * 10, "array of numbers"),
         ([None] * 20, "array of numbers|shape"),
         (bad(lambda c: c * 1e200), "NaN or infinite"),
+        (bad(lambda c: c.T), r"shape \(3, 20\) was given; .*: transpose it, points.T"),
+        (bad(lambda c: c + 1j), "array of numbers, not of complex128"),
+        (bad(lambda c: c > 0), "array of numbers, not of bool"),
+        (bad(lambda c: np.r_[c + 5e6, np.zeros((1, 3))]), "stray points, 1 at most"),
     ],
 )
 def test_what_is_no_cloud(classifier, cloud, said):
     with pytest.raises(DataError, match=said) as caught:
         classifier.predict(cloud)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("top", [0, -1])
+def test_a_top_of_none_is_refused(classifier, points, top, cli, student_onnx, solids):
+    with pytest.raises(UsageError, match=f"top is {top}; choose 1 or more"):
+        classifier.predict(points, top=top)
+    code, out, err = cli("predict", student_onnx, solids / "rod" / "00.npy", "--top", top)
+    assert (code, out) == (2, "")
+    assert f"top is {top}" in err
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_no_numbers_are_an_error(classifier, points, monkeypatch, value):
+    monkeypatch.setattr(Classifier, "_run", lambda *_: np.array([0, value, 1], np.float32))
+    with pytest.raises(PointstillError, match="NaN or infinite logits"):
+        classifier.predict(points)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text", "truncated"])
@@ -114,6 +135,21 @@ def test_what_is_no_student(student_onnx, tmp_path, content):
 def test_a_folder_is_no_student(tmp_path):
     with pytest.raises(PointstillError, match="no student at"):
         Classifier(tmp_path)
+
+
+def test_a_student_that_may_not_be_read_is_not_called_damaged(
+    student_onnx, public_path, unprivileged
+):
+    from pointstill.teachers.onnx_file import OnnxNetwork
+
+    path = Path(shutil.copy(student_onnx, public_path))
+    path.chmod(0)
+    for door, error in ((Classifier, PointstillError), (OnnxNetwork, TeacherError)):
+        with unprivileged(), pytest.raises(error) as caught:
+            door(path)
+        assert (
+            str(caught.value) == f"{path} cannot be read (Permission denied): mend its permissions"
+        )
 
 
 def test_an_onnx_file_of_someone_else(student_onnx, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from pointstill.data import open_dataset
 from pointstill.errors import DataError, PointstillError
@@ -32,6 +33,17 @@ def test_a_data_set(solids, capsys):
     for name in ("ball", "box", "rod"):
         row = next(line for line in table.splitlines() if name in line)
         assert row.replace("│", " ").split() == [name, "16", "4"]
+
+
+@pytest.mark.parametrize(("there", "gone"), [("train", "test"), ("test", "train")])
+def test_a_data_set_of_one_split_alone(solids, tmp_path, capsys, there, gone):
+    shutil.copytree(solids, tmp_path / "half" / there)
+    describe_dataset(open_dataset(tmp_path / "half"))
+    out = capsys.readouterr().out
+    assert f"shapes   60 (60 {there}, no {gone})" in out
+    assert f"{there:<8} fingerprint" in out
+    row = next(line for line in out.splitlines() if "ball" in line)
+    assert row.replace("│", " ").split() == ["ball", "20"]
 
 
 def test_the_models(capsys):
@@ -128,3 +140,12 @@ def test_no_model(tmp_path, solids):
         predict_files(tmp_path / "x.onnx", [solids / "rod" / "00.npy"], top=1)
     with pytest.raises(PointstillError, match="is no run folder"):
         predict_files(tmp_path, [solids / "rod" / "00.npy"], top=1)
+
+
+def test_a_glb_is_classified_as_the_data_has_it(student_onnx, tmp_path, capsys, monkeypatch):
+    """y up in the file, z up in the data that the student was trained on."""
+    seen = []
+    monkeypatch.setattr(Classifier, "predict", lambda _, cloud, top: seen.append(cloud) or [])
+    trimesh.creation.box((1, 5, 2)).export(tmp_path / "tall.glb")
+    predict_files(student_onnx, [tmp_path / "tall.glb"], 1)
+    assert np.ptp(seen[0], axis=0) == pytest.approx([1, 2, 5], abs=1e-3)

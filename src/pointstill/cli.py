@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from . import __version__
 from .cli_models import models, profile, teacher_app
-from .cli_options import DataOptions, TeacherOptions, needs_torch
+from .cli_options import DataOptions, TeacherOptions, Up, needs_torch
 from .cli_records import records_app
 from .recipe import DistillRecipe, TrainRecipe
 
@@ -42,15 +42,14 @@ RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
 
 @data_app.command(name="info")
 def data_info(
-    source: str, /, *, fold: int = 0, skip_bad: bool = False, verify: bool = False
+    source: str, /, *, fold: int = 0, up: Up = None, skip_bad: bool = False, verify: bool = False
 ) -> None:
     """Count the shapes, classes and points of a data set.
 
     **Examples**
 
         pointstill data info primitives
-        pointstill data info modelnet40_ply_hdf5_2048/
-        pointstill data info my_scans/ --skip-bad
+        pointstill data info my_scans/ --up y --skip-bad
 
     Parameters
     ----------
@@ -58,6 +57,8 @@ def data_info(
         Folder of a data set, or primitives, or primitives-clean.
     fold:
         Which of five parts is the test split, for a folder without a split of its own.
+    up:
+        Axis that points up, for class folders of your own; z if nothing is said.
     skip_bad:
         Leave out clouds that cannot be used, and list them.
     verify:
@@ -65,7 +66,7 @@ def data_info(
     """
     from .show import describe_dataset
 
-    options = DataOptions(data=source, fold=fold, skip_bad=skip_bad, verify=verify)
+    options = DataOptions(data=source, fold=fold, up=up, skip_bad=skip_bad, verify=verify)
     describe_dataset(options.open())
 
 

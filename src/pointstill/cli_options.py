@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .data import Dataset
     from .teachers import Teacher
 
+Up = Literal["x", "y", "z"] | None
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
@@ -23,6 +25,8 @@ class DataOptions:
     """Folder of a data set (its kind is recognised), or primitives, or primitives-clean."""
     fold: int = 0
     """Which of five parts is the test split (0 to 4), for a folder without a split of its own."""
+    up: Up = None
+    """Axis that points up, for class folders of your own; z if nothing is said."""
     skip_bad: bool = False
     """Leave out clouds that cannot be used, and list them."""
     verify: bool = False
@@ -36,6 +40,7 @@ class DataOptions:
         return open_dataset(
             self.data,
             fold=self.fold,
+            up=self.up,
             skip_bad=self.skip_bad,
             verify=self.verify,
             progress=Reading(self.data),

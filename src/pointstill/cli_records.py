@@ -1,12 +1,15 @@
 """The verbs of `pointstill records`: one function each, no logic; heavy imports inside."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from .cli_options import DataOptions, TeacherOptions, needs_torch
+from .cli_options import DataOptions, TeacherOptions, Up, needs_torch
 from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .data import Dataset
 
 records_app = App(name="records", help="Look at record stores, and after them.")
 
@@ -169,6 +172,7 @@ def repair(
     *,
     data: str | None = None,
     fold: int = 0,
+    up: Up = None,
     skip_bad: bool = False,
     teacher: str | None = None,
     device: str = "auto",
@@ -190,6 +194,8 @@ def repair(
         The data that was recorded; tiles that do not replay are then damaged too.
     fold:
         As it was for record.
+    up:
+        As it was for record.
     skip_bad:
         As it was for record.
     teacher:
@@ -202,7 +208,7 @@ def repair(
     needs_torch()
     from .upkeep import repair as job
 
-    opened = DataOptions(data=data, fold=fold, skip_bad=skip_bad).open() if data else None
+    opened = _opened(data, fold, up, skip_bad)
     if teacher and not opened:
         raise UsageError("a teacher needs the data that was recorded: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -283,6 +289,7 @@ def subset(
     classes: list[str] | None = None,
     data: str | None = None,
     fold: int = 0,
+    up: Up = None,
     skip_bad: bool = False,
 ) -> None:
     """Take some views, or some shapes, of a store into a new one.
@@ -308,13 +315,15 @@ def subset(
         The data that was recorded, needed for --limit and --classes.
     fold:
         As it was for record.
+    up:
+        As it was for record.
     skip_bad:
         As it was for record.
     """
     needs_torch()
     from .upkeep import subset as job
 
-    opened = DataOptions(data=data, fold=fold, skip_bad=skip_bad).open() if data else None
+    opened = _opened(data, fold, up, skip_bad)
     part = job(store, out, opened, views=views, limit=limit, classes=classes)
     print(f"{out} has {part.views} views of {part.rows:,} shapes")
 
@@ -341,3 +350,8 @@ def export(store: Path, /, *, parquet: Path) -> None:
 
     path = export_parquet(Store.open(store), parquet)
     print(f"wrote {path} ({size(path.stat().st_size)})")
+
+
+def _opened(data: str | None, fold: int, up: Up, skip_bad: bool) -> "Dataset | None":
+    """The data set of a command that may go without."""
+    return DataOptions(data=data, fold=fold, up=up, skip_bad=skip_bad).open() if data else None

@@ -264,6 +264,7 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
     return {
         "data": data.name,
         "fold": data.fold,
+        "up": data.asked_up,
         "skip_bad": data.skip_bad,
         **asdict(recipe),
         "origin": {

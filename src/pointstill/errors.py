@@ -21,6 +21,14 @@ class DataError(PointstillError):
     """A data set, or one cloud of it, cannot be used."""
 
 
+class ForbiddenError(DataError):
+    """A file that may not be read: nothing says that it is bad, so that none is left out for it."""
+
+
+class EmptySplitError(DataError):
+    """A data set without a single shape in the split that was asked for."""
+
+
 class TeacherError(PointstillError):
     """A teacher cannot be loaded, or does not fit the data."""
 

@@ -34,7 +34,7 @@ class Run:
         """Open a folder that `begin` made.
 
         Raises:
-            TrainingError: there is no run.
+            TrainingError: there is no run, or it may not be read.
         """
         self.folder = Path(folder)
         try:
@@ -46,6 +46,8 @@ class Run:
                 f"{folder} is no run folder (no {RECIPE} in it): give one that "
                 "`pointstill train` or `distill` wrote"
             ) from error
+        except PermissionError as error:
+            raise _forbidden(self.folder / RECIPE, error) from error
         except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
             raise TrainingError(
                 f"{self.folder / RECIPE} is damaged: restore it, or train again in another folder"
@@ -102,6 +104,8 @@ class Run:
             return None
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except PermissionError as error:
+            raise _forbidden(path, error) from error
         except Exception as error:
             raise TrainingError(
                 f"{path} is damaged: remove it to train from the start, or choose another --out"
@@ -121,6 +125,8 @@ class Run:
             return []
         try:
             return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        except PermissionError as error:
+            raise _forbidden(path, error) from error
         except ValueError as error:
             raise TrainingError(f"{path} is damaged: remove it to go on without it") from error
 
@@ -134,7 +140,7 @@ class Run:
         """The finished model, in eval mode.
 
         Raises:
-            TrainingError: the run is not finished, or its weights are damaged.
+            TrainingError: the run is not finished, or its weights are damaged or may not be read.
         """
         if not self.finished:
             raise TrainingError(
@@ -143,7 +149,11 @@ class Run:
             )
         model = build_model(self.model_name, len(self.classes))
         try:
+            # Opened here first, as safetensors does not say why it cannot.
+            (self.folder / WEIGHTS).open("rb").close()
             model.load_state_dict(load_file(self.folder / WEIGHTS))
+        except PermissionError as error:
+            raise _forbidden(self.folder / WEIGHTS, error) from error
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(
@@ -173,6 +183,10 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise _unwritable(path.parent, error) from error
+
+
+def _forbidden(path: Path, error: PermissionError) -> TrainingError:
+    return TrainingError(f"{path} cannot be read ({error.strerror}): mend its permissions")
 
 
 def _unwritable(folder: Path, error: OSError) -> TrainingError:

@@ -12,10 +12,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import DataError, PointstillError
-
-MIN_POINTS = 8
-"""Fewer points than this say nothing about a shape."""
+from .cloud import MIN_POINTS, are_numbers, unusable
+from .errors import DataError, PointstillError, UsageError
 
 
 class Classifier:
@@ -26,7 +24,8 @@ class Classifier:
         threads: threads that ONNX Runtime may use for one cloud.
 
     Raises:
-        PointstillError: no such file, or not one that `pointstill export` wrote.
+        PointstillError: no such file, one that may not be read, or one that `pointstill export` did
+            not write.
 
     Example:
         >>> classifier = Classifier("student.onnx")  # doctest: +SKIP
@@ -37,6 +36,12 @@ class Classifier:
     def __init__(self, path: str | Path, threads: int = 1):
         if not Path(path).is_file():
             raise PointstillError(f"no student at {path}: make one with `pointstill export`")
+        try:
+            Path(path).open("rb").close()  # as ONNX Runtime does not say why it cannot
+        except OSError as error:
+            raise PointstillError(
+                f"{path} cannot be read ({error.strerror}): mend its permissions"
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -64,28 +69,46 @@ class Classifier:
             (C,) logits, in the order of `classes`.
 
         Raises:
-            DataError: not such an array, too few points, NaN or infinite coordinates, or all
-                points in one place.
+            DataError: not such an array, too few points, NaN or infinite coordinates, stray
+                points (see `cloud.unusable`), or all points in one place.
+            PointstillError: the student answers with NaN or infinite logits.
         """
         try:
-            cloud = np.asarray(points, np.float64)
+            given = np.asarray(points)
         except (TypeError, ValueError) as error:
             raise DataError(f"a cloud must be an (n, 3) array of numbers ({error})") from error
-        if cloud.ndim != 2 or cloud.shape[1] != 3 or len(cloud) < MIN_POINTS:
+        if not are_numbers(given):
+            raise DataError(f"a cloud must be an (n, 3) array of numbers, not of {given.dtype}")
+        if given.ndim != 2 or given.shape[1] != 3 or len(given) < MIN_POINTS:
+            turned = given.ndim == 2 and len(given) == 3 and given.shape[1] >= MIN_POINTS
             raise DataError(
-                f"a cloud of shape {cloud.shape} was given; it must be (n, 3), n >= {MIN_POINTS}"
+                f"a cloud of shape {given.shape} was given; it must be (n, 3), n >= {MIN_POINTS}"
+                f"{': transpose it, points.T' if turned else ''}"
             )
-        # Far from the origin float32 is coarse: come near first, in float64.
-        with np.errstate(over="ignore", invalid="ignore"):
-            cloud = (cloud - cloud[0]).astype(np.float32)
-        if not np.isfinite(cloud).all():
-            raise DataError("the cloud has NaN or infinite coordinates: remove those points")
+        far = given.astype(np.float64)
+        if wrong := unusable(far):
+            raise DataError(f"the cloud: {wrong}")
+        # Far from the origin float32 is coarse: come near first, in float64. Halved, as the
+        # distance of two float32 numbers may be no float32.
+        cloud = ((far - far[0]) / 2).astype(np.float32)
         if not cloud.any():
             raise DataError("all points of the cloud are the same: there is no shape to classify")
-        return self._run(cloud)
+        logits = self._run(cloud)
+        if not np.isfinite(logits).all():
+            raise PointstillError(
+                "the student answers with NaN or infinite logits, so its weights are not sound: "
+                "train it again, and export it again"
+            )
+        return logits
 
     def predict(self, points: ArrayLike, top: int = 3) -> list[tuple[str, float]]:
-        """The most probable classes of one cloud, with their probabilities; see `logits`."""
+        """The most probable classes of one cloud, with their probabilities; see `logits`.
+
+        Raises:
+            UsageError: `top` is below 1.
+        """
+        if top < 1:
+            raise UsageError(f"top is {top}; choose 1 or more classes")
         logits = self.logits(points).astype(np.float64)
         probabilities = np.exp(logits - logits.max())
         probabilities /= probabilities.sum()

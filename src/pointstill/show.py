@@ -7,7 +7,8 @@ import numpy as np
 from rich.table import Table
 
 from .data import Dataset
-from .errors import DataError
+from .data.dataset import SplitName
+from .errors import DataError, EmptySplitError
 from .progress import size
 
 if TYPE_CHECKING:
@@ -16,17 +17,24 @@ if TYPE_CHECKING:
 
 def describe_dataset(data: Dataset) -> None:
     """Print the counts of a data set."""
-    splits = (data.train, data.test)
+    splits, missing = [], []
+    names: tuple[SplitName, ...] = ("train", "test")
+    for name in names:
+        try:
+            splits.append(data.split(name))
+        except EmptySplitError:
+            missing.append(name)
     sizes = np.concatenate([split.sizes for split in splits])
     print(f"{data.name}: {data.kind}, {data.up} is up")
-    print(f"shapes   {len(sizes):,} ({len(data.train):,} train, {len(data.test):,} test)")
+    counted = [f"{len(split):,} {split.name}" for split in splits]
+    print(f"shapes   {len(sizes):,} ({', '.join(counted + [f'no {name}' for name in missing])})")
     print(f"classes  {len(data.classes)}")
     print(f"points   {sizes.min():,} least, {int(np.median(sizes)):,} median, {sizes.max():,} most")
     for split in splits:
         print(f"{split.name:<8} fingerprint {split.fingerprint[:16]}")
     from rich.console import Console
 
-    table = Table("class", "train", "test")
+    table = Table("class", *(split.name for split in splits))
     counts = [np.bincount(split.labels, minlength=len(data.classes)) for split in splits]
     for name, *numbers in zip(data.classes, *counts, strict=True):
         table.add_row(name, *(f"{number:,}" for number in numbers))
@@ -151,7 +159,7 @@ def predict_files(model: Path, files: list[Path], top: int) -> None:
     bad = []
     for file in files:
         try:
-            cloud = check_cloud(str(file), read_cloud(file))
+            cloud = check_cloud(str(file), read_cloud(file, classifier.about["up"]))
         except DataError as error:
             bad.append(str(error))
             continue

@@ -76,3 +76,16 @@ def test_whole_agrees(ragged):
     clouds = torch.from_numpy(points).reshape(5, 64, 3)
     expected = normalize.apply(clouds, torch.from_numpy(normalize.sample(points, offsets)))
     np.testing.assert_allclose(normalize.whole(clouds), expected, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("unit", [1e-35, 1e-25, 1e19, 1e38])
+def test_whole_takes_any_unit(ragged, unit):
+    points, _ = ragged((64,) * 5)
+    points /= np.abs(points).max()
+    away = points.reshape(5, 64, 3).astype(np.float64)
+    away -= away.mean(axis=1, keepdims=True)
+    expected = away / np.linalg.norm(away, axis=2).max(axis=1)[:, None, None]
+    clouds = torch.from_numpy((points.astype(np.float64) * unit).astype(np.float32))
+    np.testing.assert_allclose(
+        normalize.whole(clouds.reshape(5, 64, 3)), expected, atol=2e-6, rtol=0
+    )

@@ -59,7 +59,7 @@ def test_names_and_options(up):
     assert parse("scale,shift", up) == (Scale(), Shift())
     assert parse(" scale ,\tshift( by = 0.1 ) ", up) == (Scale(), Shift(by=0.1))
     assert parse("scale(low=1,high=1.25)", up) == (Scale(1, 1.25),)
-    assert parse("shift(by=-1e-2)", up) == (Shift(-0.01),)
+    assert parse("shift(by=+1e-2)", up) == (Shift(0.01),)
     assert parse("rotate, mirror()", up) == (Rotate(up), Mirror(up))
     assert parse("rotate(axis=up,degrees=15)", up) == (Rotate(up, 15),)
     assert parse("rotate(axis='x'),mirror(up=y)", up) == (Rotate("x"), Mirror("y"))
@@ -80,6 +80,18 @@ def test_every_operation_is_reached_by_its_name():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("scale(low=3,high=1)", "scale: low is 3 and high 1; choose 0 < low <= high"),
+        ("scale(low=0,high=0)", "low is 0 and high 0"),
+        ("scale(low=2)", "low is 2 and high 1.5"),
+        ("scale(low=-1)", "low is -1 and high 1.5"),
+        ("shift(by=-1e-2)", "shift: by is -0.01; choose 0 or more"),
+        ("rotate(degrees=-5)", "rotate: degrees is -5; choose 0 to 180"),
+        ("rotate(degrees=181)", "rotate: degrees is 181; choose 0 to 180"),
+        ("jitter(sigma=-1)", "jitter: sigma is -1; choose 0 or more"),
+        ("jitter(clip=-0.1)", "jitter: clip is -0.1; choose 0 or more"),
+        ("dropout(most=2)", "dropout: most is 2; choose 0 to 1"),
+        ("dropout(most=-0.1)", "dropout: most is -0.1; choose 0 to 1"),
+        ("scale(**x)", "scale: ** is not read; write the options out, such as scale(low=...)"),
         ("scael", "unknown augmentation 'scael'"),
         ("Scale", "choose from scale, shift, rotate, mirror, jitter, dropout"),
         ("scale shift", "cannot be read"),
@@ -91,7 +103,7 @@ def test_every_operation_is_reached_by_its_name():
         ("np.scale(low=1)", "unknown augmentation 'np.scale'"),
         ("*scale", "unknown augmentation"),
         ("scale(most=1)", "scale has no option 'most': choose from low, high"),
-        ("mirror(**up)", "mirror has no option None"),
+        ("mirror(**up)", "mirror: ** is not read"),
         ("scale(0.5,1.5)", "scale: name the options, such as scale(low=...)"),
         ("scale(low=small)", "low=small is of the wrong kind"),
         ("scale(low='1')", "of the wrong kind"),

@@ -1,14 +1,16 @@
 """What every source has in common: checks of clouds, bad ones, errors, splits."""
 
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from pointstill.cloud import MIN_POINTS
 from pointstill.data import open_dataset
-from pointstill.data.dataset import MIN_POINTS, check_cloud
-from pointstill.errors import DataError, UsageError
+from pointstill.data.dataset import check_cloud
+from pointstill.errors import DataError, ForbiddenError, UsageError
 
 
 def test_a_good_cloud_is_kept_as_it_is(clouds):
@@ -39,8 +41,33 @@ def test_a_near_cloud_is_not_shifted(clouds):
 def test_points_that_are_not_finite_are_counted(value, clouds):
     points = clouds(20).astype(np.float64)
     points[[3, 7], [0, 2]] = value
-    with pytest.raises(DataError, match="chair_7: 2 of 20 points are NaN or infinite"):
+    said = "chair_7: 2 of 20 points are NaN or infinite, .*: remove those points"
+    with pytest.raises(DataError, match=said):
         check_cloud("chair_7", points)
+
+
+@pytest.mark.parametrize(("count", "strays"), [(20, 1), (1000, 1), (1000, 10)])
+def test_stray_returns_at_the_origin_are_refused(count, strays, clouds):
+    """With one, the scan spans from the origin to its UTM coordinates."""
+    utm = clouds(count).astype(np.float64) + np.array([412_345, 5_654_321, 87])
+    good = check_cloud("a", utm)
+    assert np.linalg.norm(good, axis=1).max() < 10
+    utm[::-1][:strays] = 0
+    across = np.hypot(412_345, 5_654_321)
+    with pytest.raises(DataError, match=r"a: stray points, .* false returns at") as caught:
+        check_cloud("a", utm)
+    numbers = str(caught.value).split()
+    assert float(numbers[numbers.index("across:") - 1]) == pytest.approx(across, rel=1e-3)
+
+
+def test_sparse_but_honest_clouds_are_kept(clouds):
+    """A point a few sizes away is noise to live with; so is a second object far away."""
+    points = clouds(1000)
+    points[0] = 300  # diagonal about 12
+    check_cloud("a", points)
+    points[:20] = 1e6  # 2 %
+    check_cloud("a", points)
+    check_cloud("a", np.r_[np.zeros((99, 3)), np.ones((1, 3))])  # nothing to compare with
 
 
 @pytest.mark.parametrize(
@@ -80,6 +107,18 @@ def test_one_bad_cloud_among_many_stops_the_load(name, scans):
     assert len(data.train) + len(data.test) == good
     (left_out,) = data.train.bad + data.test.bad
     assert f"cube/{name}: " in left_out
+
+
+@pytest.mark.parametrize("kind", ["folder", "hdf5"])
+def test_a_file_that_may_not_be_read_is_never_skipped_as_bad(
+    kind, scans, hdf5, public_path, unprivileged
+):
+    root = shutil.copytree(scans if kind == "folder" else hdf5, public_path / "data")
+    closed = root / ("cube/003.npy" if kind == "folder" else "train1.h5")
+    closed.chmod(0)
+    data = open_dataset(root, skip_bad=True, cache=public_path / "cache")
+    with unprivileged(), pytest.raises(ForbiddenError, match=f"{closed.name}: cannot be read"):
+        data.train, data.test  # noqa: B018
 
 
 def test_nothing_but_bad_clouds_is_an_error(scans):

@@ -90,6 +90,31 @@ def test_a_fraction_is_a_rounded_count():
     assert len(stratified(labels, 1.0, "k")) == 50
 
 
+@pytest.mark.parametrize(
+    ("sizes", "part", "left"),
+    [
+        ([25, 1, 2], 0.1, [22, 1, 2]),
+        ([25, 1, 2], 0.9, [1, 1, 1]),
+        ([1, 1, 1], 0.5, [1, 1, 1]),
+        ([100, 50, 10], 0.1, [90, 45, 9]),
+    ],
+)
+def test_what_is_taken_away_leaves_one_of_each_class(sizes, part, left):
+    """Shares worked by hand: 0.1 of 28 is 3, and the first of two is half of its class."""
+    labels = np.repeat([0, 1, 2], sizes)
+    taken = stratified(labels, part, "key", leave_one=True)
+    rest = np.delete(labels, taken)
+    assert np.bincount(rest, minlength=3).tolist() == left
+    assert len(set(taken)) == len(labels) - len(rest)
+
+
+@settings(deadline=None)
+@given(labels_of, st.floats(0, 1))
+def test_no_class_loses_its_last_shape(labels, part):
+    rest = np.delete(labels, stratified(labels, part, "key", leave_one=True))
+    assert set(rest) == set(labels)
+
+
 @pytest.mark.parametrize("count", [-1, 11, 1.5, -0.1])
 def test_impossible_counts_are_refused(count):
     with pytest.raises(UsageError, match="cannot be chosen"):

@@ -8,7 +8,7 @@ from plyfile import PlyData, PlyElement
 from pypcd4 import Encoding, PointCloud
 
 from pointstill.data.files import MESH_POINTS, READERS, read_cloud
-from pointstill.errors import DataError
+from pointstill.errors import DataError, ForbiddenError
 
 MESHES = ("off", "obj", "stl", "glb", "ply")
 
@@ -52,8 +52,32 @@ WRITERS = {
         path, np.c_[points[:, ::-1], points], ",", header='"Z","Y","X","R","G","B"'
     ),
     "slashes.txt": lambda path, points: write_text(path, points, header="//X Y Z"),
+    "comment.xyz": lambda path, points: write_text(
+        path, np.c_[points[:, 0], points], header="# a scan\n# intensity X y z"
+    ),
+    "comment.csv": lambda path, points: write_text(
+        path, points[:, [2, 0, 1]], ",", header="# z, x, y\n# of the garden"
+    ),
+    "fields.xyz": lambda path, points: write_text(
+        path, np.c_[points, points[:, 0]], header="# Fields: x y z"
+    ),
+    "columns.csv": lambda path, points: write_text(
+        path, np.c_[points[:, 0], points], ",", header='# columns "i", "x", "y", "z"'
+    ),
+    "prose.xyz": lambda path, points: write_text(
+        path, np.c_[points, points], header="# x y z come first"
+    ),
+    "format.xyz": lambda path, points: write_text(
+        path, np.c_[points, points[:, 0]], header="# x y z z"
+    ),
     "normals.txt": lambda path, points: write_text(path, np.c_[points, points], ","),
     "comments.xyz": lambda path, points: write_text(path, points, header="# x\n\n  # letters"),
+    "vertices.obj": lambda path, points: path.write_text(
+        "# made by hand\no scan\n" + "".join(f"v {x:.9g} {y:.9g} {z:.9g}\n" for x, y, z in points)
+    ),
+    "coloured.obj": lambda path, points: path.write_text(
+        "".join(f"v {x:.9g} {y:.9g} {z:.9g} 1 0 0\nvn 0 0 1\n" for x, y, z in points)
+    ),
     "count.pts": lambda path, points: write_text(path, points, header=str(len(points))),
     "plain.pts": write_text,
 }
@@ -144,7 +168,8 @@ def test_a_scene_is_one_mesh_with_its_parts_in_place(tmp_path):
         ("a.pts", "", "holds no points"),
         ("a.xyz", "# nothing\n", "holds no points"),
         ("a.xyz", "é\x00\x01", "line 1"),
-        ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\n", "has no faces"),
+        ("a.obj", "# nothing\n", "has neither faces nor vertices"),
+        ("a.obj", "v 0 0 0\nv 1 0\n", "damaged, or not a .obj file"),
         ("a.off", "OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n", "has no faces"),
         ("a.off", "OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "announces 2 faces, but has 1"),
         ("a.stl", "solid a\nendsolid a\n", "has no faces"),
@@ -179,6 +204,27 @@ def test_an_npz_of_several_arrays_must_name_one(tmp_path, clouds):
     np.savez(tmp_path / "a.npz", a=clouds(9), b=clouds(9))
     with pytest.raises(DataError, match=r"\['a', 'b'\]; name one of them points"):
         read_cloud(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.npy", "ascii.ply", "ascii.pcd", "a.las", "box.glb"])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(name, public_path, unprivileged, clouds):
+    path = public_path / name
+    if name in WRITERS:
+        WRITERS[name](path, clouds(20))
+    elif name == "a.las":
+        write_las(path, clouds(20))
+    else:
+        trimesh.creation.box().export(path)
+    path.chmod(0)
+    said = f"{path}: cannot be read (Permission denied); mend its permissions"
+    with unprivileged(), pytest.raises(ForbiddenError) as caught:
+        read_cloud(path)
+    assert str(caught.value) == said
+    path.chmod(0o644)
+    public_path.chmod(0o666)  # a folder that may not be entered
+    with unprivileged(), pytest.raises(ForbiddenError, match="mend its permissions"):
+        read_cloud(path)
+    public_path.chmod(0o777)
 
 
 def test_a_missing_file_is_named(tmp_path):

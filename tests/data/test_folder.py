@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial.transform import Rotation
 
 from pointstill.data import open_dataset
+from pointstill.data.files import read_cloud
 from pointstill.data.folder import in_fold
 from pointstill.errors import DataError, UsageError
 
@@ -108,6 +110,56 @@ def test_a_split_that_is_not_there_fails_when_it_is_asked_for(scans, tmp_path):
     assert len(data.train) == 18
     with pytest.raises(DataError, match="no shape in the test split"):
         data.test  # noqa: B018
+
+
+def test_the_up_axis_is_said_by_the_user(scans):
+    """It is part of the frame, so of cache and fingerprint; points stay as they are."""
+    z, y = open_dataset(scans), open_dataset(scans, up="y")
+    assert (z.up, y.up, y.train.up) == ("z", "y", "y")
+    assert open_dataset(scans, up="z").train.fingerprint == z.train.fingerprint
+    assert y.train.fingerprint != z.train.fingerprint
+    np.testing.assert_array_equal(y.train.points, z.train.points)
+    with pytest.raises(UsageError, match="up is 'w'; choose x, y or z"):
+        open_dataset(scans, up="w")
+
+
+def test_an_up_axis_that_is_fixed_is_not_asked_for(hdf5, tmp_path):
+    assert open_dataset(hdf5, up="y").up == "y"
+    with pytest.raises(UsageError, match="y is up in modelnet-hdf5; leave out up z"):
+        open_dataset(hdf5, up="z")
+    with pytest.raises(UsageError, match="z is up in primitives; leave out up x"):
+        open_dataset("primitives", up="x")
+    for split in ("train", "test"):
+        (tmp_path / "off" / "box" / split).mkdir(parents=True)
+        trimesh.creation.box().export(tmp_path / "off" / "box" / split / "a.off")
+    with pytest.raises(UsageError, match="z is up in modelnet-off; leave out up y"):
+        open_dataset(tmp_path / "off", up="y")
+
+
+@pytest.mark.parametrize(
+    ("up", "angle", "about"),
+    [("y", 0, [1, 0, 0]), ("z", 90, [1, 0, 0]), ("x", -90, [0, 0, 1]), (None, 90, [1, 0, 0])],
+)
+def test_a_glb_is_turned_upright(up, angle, about, tmp_path):
+    """By a rotation that takes its y axis to the one that is up, and no mirror."""
+    mesh = trimesh.creation.icosphere(1)
+    mesh.apply_scale((1, 3, 2))
+    mesh.apply_translation((10, 20, 30))
+    (tmp_path / "scans" / "egg").mkdir(parents=True)
+    for name in ("a.glb", "b.ply"):
+        mesh.export(tmp_path / "scans" / "egg" / name)
+    data = open_dataset(tmp_path / "scans", up=up)
+    cloud = {
+        name: split.cloud(i)
+        for split in (data.train, data.test)
+        for i, name in enumerate(split.names)
+    }
+    turn = Rotation.from_rotvec(np.radians(angle) * np.array(about))
+    centre = cloud["egg/a.glb"].mean(axis=0)
+    np.testing.assert_allclose(centre, turn.apply([10, 20, 30]), atol=0.2)
+    plain = read_cloud(tmp_path / "scans" / "egg" / "a.glb")
+    np.testing.assert_allclose(cloud["egg/a.glb"], turn.apply(plain), atol=1e-5)
+    np.testing.assert_allclose(cloud["egg/b.ply"].mean(axis=0), [10, 20, 30], atol=0.2)
 
 
 def test_nothing_readable_names_what_would_be(tmp_path):

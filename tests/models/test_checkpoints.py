@@ -79,6 +79,20 @@ def test_damaged_files(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_a_file_that_may_not_be_read(name, public_path, unprivileged) -> None:
+    path = public_path / name
+    state = {"weight": torch.ones(3)}
+    if path.suffix == ".pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    path.chmod(0)
+    with unprivileged(), pytest.raises(TeacherError) as caught:
+        read_weights(path)
+    assert str(caught.value) == f"{path} cannot be read (Permission denied): mend its permissions"
+
+
 def test_no_tensors_names_the_file(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "log.pt")
     with pytest.raises(TeacherError, match=r"log\.pt: no tensors found"):

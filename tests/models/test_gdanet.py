@@ -142,6 +142,19 @@ def test_sharp_and_gentle_are_the_ends_of_the_variation() -> None:
     assert x.grad.sum() == 2 * 256 * 8
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_does_not_change_the_choice(dtype: torch.dtype) -> None:
+    """In bfloat16 the graph of close points would be noise."""
+    torch.manual_seed(0)
+    x = (torch.randn(2, 600, 8) * 0.1 + 1).to(dtype)
+    expected = disentangle(x.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = disentangle(x)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == dtype
+        assert torch.equal(ours.float(), theirs)
+
+
 def test_bitwise_the_same_in_any_batch(shared: Path) -> None:
     torch.manual_seed(0)
     model = GDANet(40).eval()

@@ -234,6 +234,42 @@ def test_a_disk_that_refuses_a_new_store_leaves_nothing(tmp_path, failing, monke
     assert Store.open(path).rows == 10
 
 
+@pytest.mark.parametrize(
+    "closed", ["zarr.json", "spare.zip", "logits/zarr.json", "shapes/c.0", "logits", "."]
+)
+def test_a_store_that_may_not_be_read_is_not_called_damaged(
+    empty, public_path, unprivileged, closed
+):
+    path = shutil.copytree(empty.path, public_path / "records.zarr")
+    mode = (path / closed).stat().st_mode
+    (path / closed).chmod(0)
+    with unprivileged():
+        caught = attempt(Store.open, path)
+    (path / closed).chmod(mode)
+    message = refused(caught, path)
+    assert "cannot be read (Permission denied): mend its permissions" in message
+    assert "repair" not in message
+
+
+def test_a_tile_that_may_not_be_read_is_not_called_damaged(
+    empty, content, public_path, unprivileged
+):
+    for tile in empty.tiles():
+        empty.write(tile, *content(tile))
+    path = shutil.copytree(empty.path, public_path / "records.zarr")
+    (closed,) = (file for file in path.glob("logits/c*") if file.name.startswith("c.1.1"))
+    closed.chmod(0)
+    path.chmod(0o777)
+    for file in (path, *path.rglob("*")):
+        if file != closed:
+            file.chmod(0o777)
+    with unprivileged():
+        caught = attempt(Store.open(path).logits, 1)
+    message = refused(caught, path)
+    assert f"{closed} cannot be read (Permission denied): mend its permissions" in message
+    assert "repair" not in message
+
+
 def test_a_path_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     path = tmp_path / "file" / "records.zarr"

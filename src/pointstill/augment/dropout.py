@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from .key import uniform
 
 
@@ -23,6 +24,10 @@ class Dropout:
     name: ClassVar[str] = "dropout"
     version: ClassVar[int] = 1
     columns: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.most <= 1:
+            raise UsageError(f"dropout: most is {self.most}; choose 0 to 1")
 
     def lanes(self, points: int) -> int:
         """Draws a shape: the fraction, then one a point."""

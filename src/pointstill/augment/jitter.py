@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from .key import uniform
 
 
@@ -22,6 +23,11 @@ class Jitter:
     name: ClassVar[str] = "jitter"
     version: ClassVar[int] = 1
     columns: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in (("sigma", self.sigma), ("clip", self.clip)):
+            if not 0 <= value < math.inf:
+                raise UsageError(f"jitter: {name} is {value}; choose 0 or more")
 
     def lanes(self, points: int) -> int:
         """Draws a shape: one block of four words a point."""

@@ -41,5 +41,7 @@ def apply(points: Tensor, parameters: Tensor) -> Tensor:
 
 def whole(points: Tensor) -> Tensor:
     """Normalise (B, N, 3) points by themselves, with plain tensor operations (for export)."""
+    # First to about one: in units far from that, squares and sums leave float32.
+    points = points / points.abs().amax(dim=(1, 2), keepdim=True)
     points = points - points.mean(dim=1, keepdim=True)
     return points / torch.sqrt((points * points).sum(dim=2, keepdim=True).amax(dim=1, keepdim=True))

@@ -59,7 +59,7 @@ def parse(text: str, up: str) -> tuple[Operation, ...]:
         up: the data's up axis, x, y or z, in place of an option that says up.
 
     Raises:
-        UsageError: an unknown operation or option.
+        UsageError: an unknown operation or option, or one out of its range.
     """
     if text.strip() in ("", "none"):
         return ()
@@ -81,7 +81,10 @@ def _operation(node: ast.expr, up: str) -> Operation:
         raise UsageError(f"unknown augmentation {name!r}: choose from {', '.join(OPERATIONS)}")
     options: dict[str, Any] = {}
     known = {field.name: field.type for field in fields(OPERATIONS[name])}
+    example = f"{name}({next(iter(known))}=...)"
     for keyword in call.keywords:
+        if keyword.arg is None:
+            raise UsageError(f"{name}: ** is not read; write the options out, such as {example}")
         if keyword.arg not in known:
             raise UsageError(
                 f"{name} has no option {keyword.arg!r}: choose from {', '.join(known)}"
@@ -92,7 +95,7 @@ def _operation(node: ast.expr, up: str) -> Operation:
             raise UsageError(f"{name}: {keyword.arg}={word} is of the wrong kind")
         options[keyword.arg] = word
     if call.args:
-        raise UsageError(f"{name}: name the options, such as {name}({next(iter(known))}=...)")
+        raise UsageError(f"{name}: name the options, such as {example}")
     operation = OPERATIONS[name](**options)
     for field, value in asdict(operation).items():
         if known[field] is str:
@@ -126,13 +129,15 @@ class Pipeline:
         """The pipeline of a description, as this version of the code makes it.
 
         Raises:
-            RecordsError: an operation or option that this version does not have.
+            RecordsError: an operation or option that this version does not have, or refuses.
         """
         operations = []
         for each in description["operations"]:
             options = {name: each[name] for name in each.keys() - {"name", "version"}}
             try:
                 operations.append(OPERATIONS[each["name"]](**options))
+            except UsageError as error:
+                raise RecordsError(f"augmentation {error}: record again") from error
             except (KeyError, TypeError) as error:
                 raise RecordsError(
                     f"augmentation {each['name']}@{each['version']} is not in this pointstill: "

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from .key import uniform
 
 
@@ -26,6 +27,10 @@ class Rotate:
     name: ClassVar[str] = "rotate"
     version: ClassVar[int] = 1
     columns: ClassVar[tuple[str, ...]] = ("rotate_1", "rotate_2", "rotate_3")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.degrees <= 180:
+            raise UsageError(f"rotate: degrees is {self.degrees}; choose 0 to 180")
 
     def lanes(self, points: int) -> int:
         """Draws a shape; about one axis only the first is used."""

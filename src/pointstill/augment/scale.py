@@ -1,10 +1,12 @@
 """Stretch a shape by another factor along each axis."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
+from ..errors import UsageError
 from .key import uniform
 
 
@@ -20,6 +22,12 @@ class Scale:
     name: ClassVar[str] = "scale"
     version: ClassVar[int] = 1
     columns: ClassVar[tuple[str, ...]] = ("scale_x", "scale_y", "scale_z")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.high < math.inf:
+            raise UsageError(
+                f"scale: low is {self.low:.4g} and high {self.high:.4g}; choose 0 < low <= high"
+            )
 
     def lanes(self, points: int) -> int:
         """Draws a shape: one an axis."""

@@ -1,10 +1,12 @@
 """Move a shape as a whole."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
+from ..errors import UsageError
 from .key import uniform
 
 
@@ -18,6 +20,10 @@ class Shift:
     name: ClassVar[str] = "shift"
     version: ClassVar[int] = 1
     columns: ClassVar[tuple[str, ...]] = ("shift_x", "shift_y", "shift_z")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.by < math.inf:
+            raise UsageError(f"shift: by is {self.by}; choose 0 or more")
 
     def lanes(self, points: int) -> int:
         """Draws a shape: one an axis."""

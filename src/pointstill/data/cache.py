@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
-FORMAT = 1
+FORMAT = 2
+"""Of the entries: raised too when `check_cloud` refuses, or shifts, other clouds."""
 WRITING = ".writing-"
 GRACE = 60.0
 """Seconds that a new writer has to lock its folder before a sweep may take it for a dead one."""

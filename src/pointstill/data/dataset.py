@@ -1,7 +1,7 @@
 """Labelled clouds of any size: what a source of them offers, and how they are opened."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import length_hint
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, UsageError
+from ..cloud import MIN_POINTS, are_numbers, unusable
+from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
 from . import cache as store
 
-MIN_POINTS = 8
-"""Fewer points than this say nothing about a shape."""
 FAR = 10.0
 """A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
 shifted there, as float32 would round its shape away (UTM coordinates in metres)."""
@@ -111,6 +110,8 @@ class Dataset:
     """As the user typed it."""
     source: Source
     fold: int = 0
+    asked_up: str | None = None
+    """The up axis that was asked for, where the layout does not fix it."""
     skip_bad: bool = False
     verify: bool = False
     cache: Path = field(default_factory=store.default_root)
@@ -147,6 +148,8 @@ class Dataset:
 
         Raises:
             DataError: a file is missing, a cloud is bad, or the cache cannot be written.
+            ForbiddenError: the permissions of a file do not let it be read; not skipped as bad.
+            EmptySplitError: nothing is listed for the split.
         """
         if name not in ("train", "test"):
             raise UsageError(f"split is {name!r}; choose train or test")
@@ -201,6 +204,8 @@ class Dataset:
         for done, shape in enumerate(shapes, 1):
             try:
                 cloud = check_cloud(shape.name, shape.load())
+            except ForbiddenError:
+                raise
             except DataError as error:
                 if not self.skip_bad:
                     raise DataError(f"{error}; pass --skip-bad to leave it out") from error
@@ -211,14 +216,17 @@ class Dataset:
             if self.progress:
                 self.progress(done, total)
         if not good:
-            why = f"all {len(bad)} are bad, first {bad[0]}" if bad else "nothing is listed for it"
-            raise DataError(f"{self.name}: no shape in the {name} split ({why})")
+            said = f"{self.name}: no shape in the {name} split"
+            if not bad:
+                raise EmptySplitError(f"{said} (nothing is listed for it)")
+            raise DataError(f"{said} (all {len(bad)} are bad, first {bad[0]})")
 
 
 def open_dataset(
     source: str | Path,
     *,
     fold: int = 0,
+    up: str | None = None,
     skip_bad: bool = False,
     verify: bool = False,
     cache: Path | None = None,
@@ -231,6 +239,7 @@ def open_dataset(
             variants takes one as the last part of its path, such as `ScanObjectNN/pb_t50_rs`.
         fold: which of five stratified parts is the test split (0 to 4), for a folder without a
             split of its own.
+        up: which axis of a folder of class folders points up: x, y or z; z if nothing is said.
         skip_bad: leave out clouds that cannot be used, and list them in `Split.bad`.
         verify: read the source again and compare it with the cache.
         cache: folder of parsed splits; `$POINTSTILL_CACHE` or `~/.cache/pointstill` by default.
@@ -238,14 +247,17 @@ def open_dataset(
 
     Raises:
         DataError: nothing known is at `source`; the message lists what was looked for.
-        UsageError: a fold was asked for that does not exist.
+        UsageError: a fold that does not exist, or an up axis that is none or is fixed.
     """
     if not 0 <= fold < FOLDS:
         raise UsageError(f"fold is {fold}; choose 0 to {FOLDS - 1}")
+    if up not in (None, "x", "y", "z"):
+        raise UsageError(f"up is {up!r}; choose x, y or z")
     return Dataset(
         name=str(source),
-        source=find_source(source, fold),
+        source=find_source(source, fold, up),
         fold=fold,
+        asked_up=up,
         skip_bad=skip_bad,
         verify=verify,
         cache=cache or store.default_root(),
@@ -253,14 +265,14 @@ def open_dataset(
     )
 
 
-def find_source(source: str | Path, fold: int = 0) -> Source:
+def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Source:
     """Recognise what is at `source`; see `open_dataset`."""
     # Here, not above: the layouts are built on this file, and most runs need one of them.
     if str(source) in ("primitives", "primitives-clean"):
         from .primitives import Primitives
 
         refuse_fold(source, fold)
-        return Primitives(clean=str(source) == "primitives-clean")
+        return _with_up(Primitives(clean=str(source) == "primitives-clean"), source, up)
 
     from .folder import ClassFolders
     from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetText
@@ -277,7 +289,7 @@ def find_source(source: str | Path, fold: int = 0) -> Source:
     try:
         for layout in layouts:
             if found := layout.find(path, fold):
-                return found
+                return _with_up(found, source, up)
     except OSError as error:
         raise DataError(f"{path}: cannot be listed ({error}); mend its permissions") from error
     if not path.exists():
@@ -288,6 +300,17 @@ def find_source(source: str | Path, fold: int = 0) -> Source:
         )
     wanted = "; ".join(layout.looks_for for layout in layouts)
     raise DataError(f"{path}: no known layout; looked for {wanted}")
+
+
+def _with_up(found: Source, source: str | Path, up: str | None) -> Source:
+    """The source with the up axis that was asked for, if its layout leaves that open."""
+    from .folder import ClassFolders
+
+    if up is None or up == found.up:
+        return found
+    if type(found) is not ClassFolders:
+        raise UsageError(f"{source}: {found.up} is up in {found.kind}; leave out up {up}")
+    return replace(found, up=up)
 
 
 def refuse_fold(source: str | Path, fold: int) -> None:
@@ -309,20 +332,18 @@ def check_cloud(name: str, cloud: NDArray[Any]) -> NDArray[np.float32]:
         cloud: (n, 3 or more) numbers.
 
     Raises:
-        DataError: no such array, fewer than `MIN_POINTS` points, a NaN or infinite coordinate, or
-            all points in one place.
+        DataError: no such array, fewer than `MIN_POINTS` points, a NaN or infinite coordinate,
+            stray points (see `cloud.unusable`), or all points in one place.
     """
-    if cloud.ndim != 2 or cloud.shape[1] < 3 or cloud.dtype.kind not in "fiu":
+    if cloud.ndim != 2 or cloud.shape[1] < 3 or not are_numbers(cloud):
         raise DataError(
             f"{name}: an array of {cloud.dtype} {cloud.shape}, but a cloud is (points, 3) numbers"
         )
     if len(cloud) < MIN_POINTS:
         raise DataError(f"{name}: has {len(cloud)} points, but a cloud needs {MIN_POINTS}")
     points = cloud[:, :3].astype(np.float64)
-    # Beyond the largest float32 is infinite too; NaN compares false.
-    usable = (np.abs(points) <= np.finfo(np.float32).max).all(axis=1)
-    if not usable.all():
-        raise DataError(f"{name}: {np.sum(~usable)} of {len(points)} points are NaN or infinite")
+    if wrong := unusable(points):
+        raise DataError(f"{name}: {wrong}")
     low, high = points.min(axis=0), points.max(axis=0)
     centre = (low + high) / 2
     if np.linalg.norm(centre) > FAR * np.linalg.norm(high - low):

@@ -30,17 +30,21 @@ def shuffled(key: str, names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: _sha256(f"{key}:{name}"))
 
 
-def stratified(labels: ArrayLike, count: int | float, key: str) -> NDArray[np.int64]:
+def stratified(
+    labels: ArrayLike, count: int | float, key: str, *, leave_one: bool = False
+) -> NDArray[np.int64]:
     """Choose a subset in which every class has its share.
 
-    Shares are those of Webster's method (Sainte-Lague), after one shape for every class: shapes are
-    ranked by (place in the permutation of their class + 1/2) / (size of the class), the first of
-    each class before all others. So subsets are nested: a smaller count gives a part of a larger.
+    Shares are those of Webster's method (Sainte-Lague): shapes are ranked by (place in the
+    permutation of their class + 1/2) / (size of the class), the first of each class before all
+    others. So subsets are nested: a smaller count gives a part of a larger.
 
     Args:
         labels: (S,) whole numbers.
         count: how many, or, as a float up to 1.0, which part of them (rounded, at least one).
         key: names the draw.
+        leave_one: by shares alone, and never the last shape of a class: for what is taken away
+            from the rest. Fewer than `count` are chosen where that asks for it.
 
     Returns:
         Sorted indices (count,) into `labels`.
@@ -56,13 +60,16 @@ def stratified(labels: ArrayLike, count: int | float, key: str) -> NDArray[np.in
         count = min(total, max(1, round(count * total))) if count else 0
     if not 0 <= count <= total:
         raise UsageError(f"{count} of {total} shapes cannot be chosen; give 0 to {total}")
-    place, share = np.empty(total, np.int64), np.empty(total)
+    place, share, last = np.empty(total, np.int64), np.empty(total), np.zeros(total, bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         order = permutation(f"{key}:{label}", len(members))
         place[members[order]] = np.arange(len(members))
         share[members] = (place[members] + 0.5) / len(members)
+        last[members[order[-1]]] = True
     ties = uniforms(f"{key}:ties", total)
+    if leave_one:
+        return np.sort(np.lexsort((ties, share, last))[: min(count, total - last.sum())])
     return np.sort(np.lexsort((ties, share, place > 0))[:count])
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, ForbiddenError
 from .sampling import sample_mesh
 
-VERSION = "1"
+VERSION = "2"
 """Of the readers: raised when the same file would give other points, so that caches are re-read."""
 MESH_POINTS = 2048
 """Points drawn from a mesh, uniformly by area and keyed by the file's name."""
@@ -19,28 +19,44 @@ MESH_POINTS = 2048
 Array = NDArray[Any]
 
 
-def read_cloud(path: str | Path) -> Array:
+def read_cloud(path: str | Path, up: str | None = None) -> Array:
     """Read the points (n, 3 or more; x, y, z first) of one file, as they are in it.
+
+    glTF alone says which axis is up, y: with `up` (x, y or z), a glb file is turned so that this
+    one is. Other files are not turned.
 
     Meshes (off, obj, stl, glb, and ply with faces) give `MESH_POINTS` points of their surface.
     Whether the cloud can be used is for `dataset.check_cloud` to say.
 
     Raises:
-        DataError: missing, unknown suffix, or unreadable; the message names the file.
+        DataError: missing, unknown suffix, or damaged; the message names the file.
+        ForbiddenError: its permissions do not let it be read.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: cannot read {path.suffix or 'no suffix'}; known are {SUFFIXES}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; check the path")
     try:
-        return reader(path)
+        if not path.is_file():
+            raise DataError("no such file; check the path")
+        path.open("rb").close()  # as not every library says why it cannot
+        points = reader(path)
+    except PermissionError as error:
+        raise ForbiddenError(
+            f"{path}: cannot be read ({error.strerror}); mend its permissions"
+        ) from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except Exception as error:  # whatever the libraries raise on a damaged file
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(f"{path}: damaged, or not a {path.suffix} file ({reason})") from error
+    return _turned(points, up) if up and path.suffix.lower() == ".glb" else points
+
+
+def _turned(points: Array, up: str) -> Array:
+    """Turn points (n, 3) with y up so that another axis is, the third staying level."""
+    x, y, z = points[:, 0], points[:, 1], points[:, 2]
+    return np.stack({"x": (y, -x, z), "y": (x, y, z), "z": (x, -z, y)}[up], axis=1)
 
 
 def _read_ply(path: Path) -> Array:
@@ -71,6 +87,18 @@ def _read_mesh(path: Path) -> Array:
 
     mesh = trimesh.load_mesh(path, process=False)
     return sample_mesh(mesh.vertices, mesh.faces, MESH_POINTS, _key(path))
+
+
+def _read_obj(path: Path) -> Array:
+    """A mesh, or vertices alone, which no library keeps: `v x y z` a line, and perhaps a colour."""
+    with _text(path) as file:
+        if any(line.lstrip().startswith(("f ", "f\t")) for line in file):
+            return _read_mesh(path)
+    with _text(path) as file:
+        vertices = [line.split()[1:4] for line in file if line.lstrip()[:2] in ("v ", "v\t")]
+    if not vertices:
+        raise DataError("has neither faces nor vertices")
+    return np.array(vertices, np.float64)
 
 
 def _read_off(path: Path) -> Array:
@@ -131,7 +159,8 @@ def _read_text(path: Path) -> Array:
     """Columns of numbers between spaces, commas or semicolons; the first three are x, y, z.
 
     Before them may stand `#` comments, a line with the number of points, and a line of column
-    names, which then says where x, y and z are.
+    names, which then says where x, y and z are; so does a comment of as many names as there are
+    columns.
     """
     skip, delimiter, columns, count = _text_layout(path)
     try:
@@ -154,11 +183,15 @@ def _text(path: Path) -> Any:
 def _text_layout(path: Path) -> tuple[int, str | None, tuple[int, ...], int | None]:
     """Look at the first lines: lines to skip, delimiter, columns of x, y, z, announced count."""
     skip, count = 0, None
-    columns: tuple[int, ...] = (0, 1, 2)
+    columns: tuple[int, ...] | None = None
+    comment: list[str] = []
     with _text(path) as file:
         for number, line in enumerate(file, 1):
-            text = line.partition("#")[0].strip().lstrip("/ ")
+            text, _, said = line.partition("#")
+            text = text.strip().lstrip("/ ")
             if not text:
+                names = _names_in(said)
+                comment = names if {"x", "y", "z"} <= set(names) else comment
                 continue
             delimiter = ";" if ";" in text else "," if "," in text else None
             fields = text.split(delimiter)
@@ -173,8 +206,17 @@ def _text_layout(path: Path) -> tuple[int, str | None, tuple[int, ...], int | No
                     )
                 columns, skip = tuple(names.index(axis) for axis in "xyz"), number
             else:
-                return skip, delimiter, columns, count
+                if columns is None and len(comment) == len(fields) == len(set(comment)):
+                    columns = tuple(comment.index(axis) for axis in "xyz")
+                return skip, delimiter, columns or (0, 1, 2), count
     raise DataError("holds no points")
+
+
+def _names_in(comment: str) -> list[str]:
+    """The words of a comment, without what introduces them, as in `# Fields: x y z`."""
+    words = [word.strip("\"'") for word in re.split(r"[\s,;]+", comment.strip("# \t\r\n").lower())]
+    introduced = words[0].endswith(":") or words[0] in ("columns", "fields", "format")
+    return words[1:] if introduced else words
 
 
 def _bad_line(path: Path, skip: int, delimiter: str | None, columns: tuple[int, ...]) -> str | None:
@@ -213,7 +255,7 @@ READERS: dict[str, Callable[[Path], Array]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".off": _read_off,
-    ".obj": _read_mesh,
+    ".obj": _read_obj,
     ".stl": _read_mesh,
     ".glb": _read_mesh,
 }

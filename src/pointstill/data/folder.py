@@ -17,7 +17,8 @@ SPLITS: tuple[SplitName, ...] = ("train", "test")
 class ClassFolders:
     """Class folders, with `train/` and `test/` above or below them, or split by file names.
 
-    Hidden files and unknown suffixes are ignored. Coordinates are taken as they are in the files.
+    Hidden files and unknown suffixes are ignored. Coordinates are taken as they are in the files,
+    except that glb files, y up by their standard, are turned to `up`.
     """
 
     root: Path
@@ -25,9 +26,9 @@ class ClassFolders:
     key: str
     listing: dict[SplitName, list[tuple[int, Path]]]
     """(label, file) of every shape, by class, then file name."""
+    up: str = "z"
 
     kind: ClassVar[str] = "folder"
-    up: ClassVar[str] = "z"
     looks_for: ClassVar[str] = (
         f"class folders holding {files.SUFFIXES}, with train/ and test/ above, below or neither"
     )
@@ -74,7 +75,11 @@ class ClassFolders:
     def shapes(self, split: SplitName) -> list[Shape]:
         """All shapes, by class, then file name."""
         return [
-            Shape(file.relative_to(self.root).as_posix(), label, partial(files.read_cloud, file))
+            Shape(
+                file.relative_to(self.root).as_posix(),
+                label,
+                partial(files.read_cloud, file, self.up),
+            )
             for label, file in self.listing[split]
         ]
 

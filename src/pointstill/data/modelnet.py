@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, ForbiddenError
 from . import files
 from .dataset import Shape, SplitName, refuse_fold
 from .folder import ClassFolders
@@ -178,6 +178,8 @@ def _opened(file: Path) -> Iterator[Any]:
     try:
         with h5py.File(file, "r") as arrays:
             yield arrays
+    except PermissionError as error:
+        raise ForbiddenError(f"{file}: cannot be read; mend its permissions") from error
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -190,6 +192,6 @@ def lines(file: Path) -> list[str]:
     try:
         return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
     except OSError as error:
-        raise DataError(f"{file}: {error.strerror}; restore it") from error
+        raise DataError(f"{file}: {error.strerror}; restore it, or its permissions") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not a text file; restore it") from error

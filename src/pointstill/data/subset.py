@@ -18,8 +18,12 @@ def limited(split: Split, limit: int | None) -> np.ndarray:
 
 
 def held_out(split: Split, shapes: np.ndarray, part: float, seed: int) -> np.ndarray:
-    """Indices of the validation shapes: `part` of each class of `shapes`, sorted, (V,) int64."""
+    """Indices of the validation shapes: `part` of each class of `shapes`, sorted, (V,) int64.
+
+    A class too small for its share has none; at least one shape of each is left to train on.
+    """
     if not part:
         return shapes[:0]
-    held: np.ndarray = shapes[stratified(np.asarray(split.labels)[shapes], part, f"val/{seed}")]
+    labels = np.asarray(split.labels)[shapes]
+    held: np.ndarray = shapes[stratified(labels, part, f"val/{seed}", leave_one=True)]
     return held

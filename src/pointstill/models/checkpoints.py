@@ -55,13 +55,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict in a `.safetensors` file, or in one of `torch.save` that holds no objects.
 
     Raises:
-        TeacherError: the file is missing, damaged, holds objects that need unpickling (which may
-            run any code), or holds no tensors.
+        TeacherError: the file is missing, may not be read, is damaged, holds objects that need
+            unpickling (which may run any code), or holds no tensors.
 
     """
     if not path.is_file():
         raise TeacherError(f"{path}: there is no such weights file")
     try:
+        path.open("rb").close()  # as safetensors does not say why it cannot
         if path.suffix == ".safetensors":
             checkpoint: object = load_file(path)
         else:
@@ -70,6 +71,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return unwrap(checkpoint)
     except TeacherError as error:
         raise TeacherError(f"{path}: {error}") from None
+    except PermissionError as error:
+        raise TeacherError(
+            f"{path} cannot be read ({error.strerror}): mend its permissions"
+        ) from error
     except pickle.UnpicklingError as error:
         raise TeacherError(
             f"{path} is damaged, or holds more than tensors, which could run any code and is "

@@ -142,13 +142,23 @@ def disentangle(features: Tensor) -> tuple[Tensor, Tensor]:
 
     Gradients flow through the picked features, not through the choice.
     """
+    sharp, gentle = _ends(features.detach())
+    return gather(features, sharp), gather(features, gentle)
+
+
+def _ends(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of the points that vary most and least: (B, N, C) -> (B, 256), (B, 256)."""
+    kind = features.device.type
+    if torch.is_autocast_enabled(kind):  # in bfloat16 the distances within tau are mostly noise
+        with torch.autocast(kind, enabled=False):
+            return _ends(features.float())
     with torch.no_grad():
         means = torch.stack([smoothed(cloud) for cloud in features])
         variation = (features - means).square().sum(2)  # (B, N)
         count = min(SELECTED, features.shape[1])
         sharp = variation.topk(count).indices
         gentle = variation.topk(count, largest=False).indices
-    return gather(features, sharp), gather(features, gentle)
+    return sharp, gentle
 
 
 def pointwise(convolution: nn.Conv1d, features: Tensor) -> Tensor:

@@ -137,3 +137,11 @@ def refusal(verb: str, path: Path, error: OSError) -> RecordsError:
         f"records at {path} cannot be {verb} ({reason}): free or allow space, then run the same "
         "command again; what is recorded stays"
     )
+
+
+def forbidden(path: Path, error: PermissionError) -> RecordsError:
+    """What to say of a store, or a file of one, that may not be read."""
+    return RecordsError(
+        f"{path} cannot be read ({error.strerror}): mend its permissions; nothing says that it is "
+        "damaged"
+    )

@@ -34,11 +34,17 @@ def read(path: Path) -> dict[str, bytes]:
 
 
 def spare(path: Path) -> dict[str, bytes] | None:
-    """The copies in a store's spare; None where it is missing or damaged."""
+    """The copies in a store's spare; None where it is missing or damaged.
+
+    Raises:
+        RecordsError: it may not be read.
+    """
     try:
         content = (path / SPARE).read_bytes()
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
+    except PermissionError as error:
+        raise disk.forbidden(path / SPARE, error) from error
     except (OSError, ValueError, RuntimeError, LookupError, EOFError, zlib.error):
         return None
     except zipfile.BadZipFile:
@@ -49,7 +55,7 @@ def check(path: Path) -> None:
     """Compare a store's heads with their spare.
 
     Raises:
-        RecordsError: names the file that differs.
+        RecordsError: names the file that differs, or may not be read.
     """
     copies = spare(path)
     if copies is None:
@@ -57,6 +63,8 @@ def check(path: Path) -> None:
     for name, content in copies.items():
         try:
             there = (path / name).read_bytes()
+        except PermissionError as error:
+            raise disk.forbidden(path / name, error) from error
         except OSError as error:
             raise _damaged(path, name, f"cannot be read ({error.strerror})") from error
         if there != content:

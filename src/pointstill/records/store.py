@@ -84,21 +84,29 @@ class Store:
         """Open a store.
 
         Raises:
-            RecordsError: there is none, its format is another, or it is damaged.
+            RecordsError: there is none, its format is another, it is damaged, or it may not be
+                read.
         """
         path = Path(path)
-        if not ((path / "zarr.json").is_file() or (path / heads.SPARE).is_file()):
+        try:
+            there = (path / "zarr.json").is_file()
+            spare = (path / heads.SPARE).is_file()
+        except PermissionError as error:
+            raise disk.forbidden(path, error) from error
+        if not (there or spare):
             raise RecordsError(
                 f"{path} is no record store (no zarr.json in it): give the path of one, or make "
                 "one with `pointstill record` at a path that does not exist yet"
             )
-        if (path / heads.SPARE).exists():
+        if spare:
             heads.check(path)
         try:
             group = zarr.open_group(path, mode="r+")
             check_format(path, dict(group.attrs))
             heads.check(path)
             return cls(path, group)
+        except PermissionError as error:
+            raise disk.forbidden(Path(error.filename or path), error) from error
         except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise RecordsError(
                 f"{path} is damaged ({_one_line(error)}): run `pointstill records repair {path}`"
@@ -335,6 +343,8 @@ class Store:
     def _read(self, name: str, where: Any, tile: Tile | None = None) -> Any:
         try:
             return np.asarray(self._arrays[name][where])
+        except PermissionError as error:
+            raise disk.forbidden(Path(error.filename or self.path / name), error) from error
         except (OSError, RuntimeError, ValueError) as error:
             place = f"file {tile.chunk}, {tile}" if tile else self._first_bad(name)
             raise RecordsError(

@@ -25,7 +25,7 @@ class OnnxNetwork:
         path: the file; weights may lie in files beside it.
 
     Raises:
-        TeacherError: the file is damaged, or takes something else than clouds.
+        TeacherError: the file may not be read, is damaged, or takes something else than clouds.
     """
 
     counted = False
@@ -33,6 +33,12 @@ class OnnxNetwork:
 
     def __init__(self, path: Path):
         self.path = path
+        try:
+            path.open("rb").close()  # as ONNX Runtime does not say why it cannot
+        except PermissionError as error:
+            raise TeacherError(
+                f"{path} cannot be read ({error.strerror}): mend its permissions"
+            ) from error
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         session = self._session()
         inputs = session.get_inputs()

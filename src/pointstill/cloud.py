@@ -1,0 +1,44 @@
+"""What makes an array of points a cloud that can be classified: the same wherever one comes in."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_POINTS = 8
+"""Fewer points than this say nothing about a shape."""
+STRAY_PART = 0.01
+"""So many of the points, or one, are looked at as strays."""
+STRAY_FACTOR = 100.0
+"""Points are strays if with them the bounding box's diagonal is this many times what it is else."""
+
+
+def are_numbers(array: NDArray[Any]) -> bool:
+    """Whether an array holds whole or floating-point numbers; truth values and complex are not."""
+    return array.dtype.kind in "fiu"
+
+
+def unusable(points: NDArray[np.float64]) -> str | None:
+    """Say what is wrong with the coordinates (n, 3) of a cloud, and how to mend it; None if fine.
+
+    Missing: NaN, infinite, or beyond float32. Stray: the farthest 1 % of the points (or one) from
+    the median point, if they alone make the bounding box more than 100 times larger. Normalised
+    with one, all others would fall together.
+    """
+    # NaN compares false.
+    usable = (np.abs(points) <= np.finfo(np.float32).max).all(axis=1)
+    if not usable.all():
+        return (
+            f"{np.sum(~usable)} of {len(points)} points are NaN or infinite, as depth cameras mark "
+            "what they do not see: remove those points"
+        )
+    away = np.abs(points - np.median(points, axis=0)).max(axis=1)
+    count = max(1, int(STRAY_PART * len(points)))
+    kept = points[np.argpartition(away, -count)[:-count]]
+    whole, rest = (np.linalg.norm(np.ptp(each, axis=0)) for each in (points, kept))
+    if 0 < STRAY_FACTOR * rest < whole:
+        return (
+            f"stray points, {count} at most, stretch it from {rest:.4g} to {whole:.4g} across: "
+            "remove those points, such as false returns at (0, 0, 0)"
+        )
+    return None
