@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_stores import LABELS, about
 
-from conftest import LABELS, about
 from pointstill.records import Store
 
 PAGE = Path(__file__).parents[2] / "docs" / "records.md"

@@ -4,8 +4,8 @@ import doctest
 
 import numpy as np
 import pytest
+from small_stores import about
 
-from conftest import about
 from pointstill import recording
 from pointstill.errors import UsageError
 from pointstill.records import Store, layout

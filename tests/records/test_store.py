@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_stores import LABELS, about
 
-from conftest import LABELS, about
 from pointstill import __version__
 from pointstill.records import Store, Tile, disk, layout
 from pointstill.records import store as module

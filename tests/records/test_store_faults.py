@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_stores import LABELS, about
 from test_store import check_content, files
 
-from conftest import LABELS, about
 from pointstill.errors import RecordsError
 from pointstill.records import Store, Tile, disk, heads
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from small_stores import LABELS, about
 
-from conftest import LABELS, about
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.errors import RecordsError
 from pointstill.records import Store, Tile

@@ -106,17 +106,20 @@ def _locked(file: Path, path: Path) -> int:
 
 
 def draft_of(path: Path) -> Path:
-    """Where a store is put together before it gets its name."""
-    return path.absolute().with_name(f".{path.name}.{os.getpid()}.draft")
+    """Where a store is put together before it gets its name; each time another place.
+
+    After an error Zarr's threads may still write into the draft before.
+    """
+    return path.absolute().with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.draft")
 
 
 def remove(folder: Path) -> None:
     """Remove a folder, also while Zarr's threads still write what was asked for before an error."""
     for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.02)  # for what is still being written
         if not folder.exists():
             return
-        time.sleep(0.02)
 
 
 def sweep(path: Path) -> None:
