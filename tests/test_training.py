@@ -278,7 +278,50 @@ def test_bfloat16_leaves_the_points_alone(data, tmp_path, monkeypatch):
     assert set(seen) == {(torch.float32, torch.bfloat16)}
 
 
-# A loss that is not finite
+# Weights and losses that are not finite
+
+
+class _Bursting(Present):
+    """Spoils a weight after the last step, which no loss comes to see any more."""
+
+    steps = 0
+
+    def after_step(self, student, present, epoch, rows) -> None:
+        self.steps += 1
+        if self.steps == 6:
+            with torch.no_grad():
+                student.head[2].weight[0, 0] = math.inf
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_weights_that_are_not_finite_finish_no_run(data, tmp_path, monkeypatch, ema):
+    recipe = replace(SMALL, ema=ema, save_minutes=100)
+    whole = train("toy", data, out=tmp_path / "whole", recipe=recipe, quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("pointstill.distillation.Present", _Bursting)
+        with pytest.raises(TrainingError, match="head.2.weight is not finite") as caught:
+            train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    assert "--learning-rate" in str(caught.value)
+    run = Run(tmp_path / "run")
+    assert not run.finished
+    assert run.load_state()["epoch"] == 1  # the last good state
+    train("toy", data, out=run.folder, recipe=recipe, quiet=True)
+    assert (run.folder / WEIGHTS).read_bytes() == (whole.folder / WEIGHTS).read_bytes()
+
+
+def test_one_of_several_ranks_does_not_train(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="WORLD_SIZE is 2.*without torchrun"):
+        train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
+
+
+def test_a_push_towards_the_past_needs_no_pull_to_the_teacher(data, records, tmp_path):
+    recipe = DistillRecipe(alpha=0.0, beta=-0.1, epochs=2, batch_size=8)
+    run = distill("toy", data, records=records, out=tmp_path / "run", recipe=recipe, quiet=True)
+    assert run.finished
+
 
 
 class _Burst(torch.autograd.Function):

@@ -125,7 +125,16 @@ class Run:
             raise TrainingError(f"{path} is damaged: remove it to go on without it") from error
 
     def finish(self, weights: dict[str, torch.Tensor]) -> None:
-        """Write the weights and drop the resume state."""
+        """Write the weights and drop the resume state.
+
+        Raises:
+            TrainingError: a weight is not finite; nothing is written.
+        """
+        if name := spoilt(weights):
+            raise TrainingError(
+                f"{name} is not finite, so {self.folder} is not finished: start again in another "
+                "--out with a lower --learning-rate"
+            )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         _write(self.folder / WEIGHTS, save(tensors))
         (self.folder / STATE).unlink(missing_ok=True)
@@ -150,6 +159,11 @@ class Run:
                 f"{self.folder / WEIGHTS} does not fit {self.model_name} ({reason}): train again"
             ) from error
         return model.eval()
+
+
+def spoilt(weights: dict[str, torch.Tensor]) -> str | None:
+    """The name of a tensor that is not finite everywhere, or None."""
+    return next((name for name, each in weights.items() if not each.isfinite().all()), None)
 
 
 def _flat(entries: dict[str, Any], prefix: str = "") -> dict[str, Any]:
