@@ -89,7 +89,15 @@ def test_beta_matters_to_the_loss_that_uses_it():
 @pytest.mark.parametrize("recipe", [TrainRecipe, DistillRecipe])
 def test_edges_that_are_allowed(recipe):
     recipe(
-        val=0, seed=2**63 - 1, ema=0, clip=0, warmup=0, weight_decay=0, threads=0, save_minutes=0, smoothing=0.99
+        val=0,
+        seed=2**63 - 1,
+        ema=0,
+        clip=0,
+        warmup=0,
+        weight_decay=0,
+        threads=0,
+        save_minutes=0,
+        smoothing=0.99,
     )
     recipe(epochs=1, points=32, batch_size=2, limit=1, precision="bf16-mixed")
 

@@ -20,7 +20,15 @@ from pointstill.models import build_model
 from pointstill.recipe import DistillRecipe, FitOptions, TrainRecipe
 from pointstill.run import STATE, WEIGHTS, Run
 from pointstill.self_teacher import Present
-from pointstill.training import Material, _batches, _groups, _State, accuracy, learning_rate
+from pointstill.training import (
+    Material,
+    _batches,
+    _groups,
+    _shapes_before,
+    _State,
+    accuracy,
+    learning_rate,
+)
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -46,6 +54,13 @@ def test_learning_rate_by_hand():
     }.items():
         assert learning_rate(progress, options) == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert learning_rate(0.0, FitOptions(learning_rate=1.0, warmup=0.0)) == 1.0
+
+
+@pytest.mark.parametrize(("count", "steps"), [(2160, 67), (23, 3), (8, 4), (2, 1)])
+def test_shapes_before_a_step_are_those_of_the_batches(count, steps):
+    sizes = [len(rows) for rows in _batches(count, steps, 0, 0, CPU)]
+    told = [_shapes_before(step, count, steps) for step in range(steps + 1)]
+    assert told == [sum(sizes[:step]) for step in range(steps + 1)]
 
 
 def test_weights_decay_and_biases_do_not():
@@ -299,7 +314,7 @@ def test_weights_that_are_not_finite_finish_no_run(data, tmp_path, monkeypatch, 
     whole = train("toy", data, out=tmp_path / "whole", recipe=recipe, quiet=True)
     with monkeypatch.context() as patch:
         patch.setattr("pointstill.distillation.Present", _Bursting)
-        with pytest.raises(TrainingError, match="head.2.weight is not finite") as caught:
+        with pytest.raises(TrainingError, match=r"head\.2\.weight is not finite") as caught:
             train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
     assert "--learning-rate" in str(caught.value)
     run = Run(tmp_path / "run")
@@ -311,7 +326,7 @@ def test_weights_that_are_not_finite_finish_no_run(data, tmp_path, monkeypatch, 
 
 def test_one_of_several_ranks_does_not_train(data, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="WORLD_SIZE is 2.*without torchrun"):
+    with pytest.raises(UsageError, match=r"WORLD_SIZE is 2.*without torchrun"):
         train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
     monkeypatch.setenv("WORLD_SIZE", "1")
     train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
@@ -321,7 +336,6 @@ def test_a_push_towards_the_past_needs_no_pull_to_the_teacher(data, records, tmp
     recipe = DistillRecipe(alpha=0.0, beta=-0.1, epochs=2, batch_size=8)
     run = distill("toy", data, records=records, out=tmp_path / "run", recipe=recipe, quiet=True)
     assert run.finished
-
 
 
 class _Burst(torch.autograd.Function):

@@ -21,7 +21,7 @@ from .records.layout import check_range
 from .records.probe import sketch
 from .teachers import Teacher
 
-Recorded = tuple[np.ndarray, np.ndarray, np.ndarray, bytes]
+TileContent = tuple[np.ndarray, np.ndarray, np.ndarray, bytes]
 """Logits, parameters, sketch of the moments and proof of a tile."""
 
 
@@ -223,7 +223,7 @@ def record_tile(
     count: int,
     batch_size: int,
     track: Track | None = None,
-) -> Recorded:
+) -> TileContent:
     """Compute one tile. Batches never cross it, so it does not depend on who computes it."""
     mine = torch.from_numpy(shapes[tile.start : tile.stop])
     parameters = pipeline.sample(tile.view, mine)

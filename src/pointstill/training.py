@@ -61,7 +61,7 @@ def start_fabric(options: FitOptions) -> Fabric:
     """
     if int(os.environ.get("WORLD_SIZE") or 1) > 1:
         raise UsageError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: a model is trained in one process, so start "
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: a model is trained in one process: start "
             "`pointstill` without torchrun (for several models, start each by itself)"
         )
     set_threads(options.threads)
