@@ -14,6 +14,7 @@ from .data.subset import limited
 from .describing import check_frames
 from .errors import UsageError
 from .progress import Track, console, size
+from .recipe import check_seed
 from .records import Store, Tile, disk
 from .records import codec as codecs
 from .records.fingerprint import check_same
@@ -77,6 +78,7 @@ def record(
     # 1. Name the views: data, operations, seed and shapes decide every one of them.
     if min(number for number in (views, points, batch_size, limit) if number is not None) < 1:
         raise UsageError("views, points, limit and batch size must be 1 or more")
+    check_seed(seed)
     split = data.train
     pipeline = Pipeline(parse(augment, split.up), seed)
     shapes = limited(split, limit)
