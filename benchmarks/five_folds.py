@@ -100,7 +100,7 @@ def main() -> None:
     print("\n".join(lines))
     table = {f"{name}/{seed}": each for (name, seed), each in predictions.items()}
     content = {"labels": labels, "predictions": table, "lines": lines}
-    (options.out / "pooled.json").write_text(json.dumps(content, indent=1) + "\n")
+    (options.out / "pooled.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 from statistics import fmean, median
 from string import Template
 
@@ -300,7 +301,7 @@ def _commands(facts: Facts) -> str:
     limit = f" --limit {plan.teacher_limit}" if plan.teacher_limit else ""
     fit = f"--batch-size {plan.batch_size} --val 0 --threads 1 --device cpu"
     lines = [
-        ("# everything", f"pointstill demo{quick} --out {out}"),
+        ("# everything", f"pointstill demo{quick} --out {quote(str(out))}"),
         (
             "# 1. the teacher",
             f"pointstill train --model {plan.teacher} --data {DATA} --out runs/teacher{limit} \\\n"
@@ -319,7 +320,7 @@ def _commands(facts: Facts) -> str:
             f"    --points {plan.points} --limit {plan.limit} {fit}",
         ),
         ("# 4. its worth", f"pointstill evaluate runs/nwsd-0 runs/teacher --data {DATA}"),
-        ("# 5. its use", f"pointstill export {facts.findings.best.name} --out student.onnx"),
+        ("# 5. its use", f"pointstill export {quote(facts.findings.best.name)} --out student.onnx"),
         ("", "pointstill predict student.onnx YOUR_SCAN.ply"),
     ]
     return "\n".join(
