@@ -63,9 +63,9 @@ def page(facts: Facts) -> str:
         strip_scale=figures.strip_scale(lowest, highest),
         rows=_rows(findings, plan, lowest, highest),
         comparison_caption=(
-            "Gap: difference of the means. Spread: √(s₁² + s₂²) of the two standard deviations "
-            "over seeds; a gap of more than twice that is in bold, and called so in words. In "
-            "brackets: shapes that only the first, only the second, gets right."
+            "Gap: difference of the means. Spread: standard deviation (n − 1) of the difference "
+            "within each seed; a gap of more than twice that is in bold, and called so in words. "
+            "In brackets: shapes that only the first, only the second, gets right."
         ),
         seed_heads="".join(f'<th scope="col">p, seed {seed}</th>' for seed in range(plan.seeds)),
         comparisons="".join(_comparison(each) for each in findings.comparisons),
