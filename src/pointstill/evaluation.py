@@ -261,7 +261,7 @@ def check_fold(run: Run, data: Dataset) -> None:
     is, or else by the fingerprint of the run's training split.
 
     Raises:
-        UsageError: it saw four fifths of this test split in training.
+        UsageError: this test split is part of what it was trained on.
     """
     fold = run.recipe.get("fold", data.fold)
     if fold == data.fold or not _same_source(run, data, fold):
