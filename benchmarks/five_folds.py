@@ -11,6 +11,8 @@ are fixed beforehand, not tuned. Killed, the same command goes on.
 import argparse
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 
@@ -18,19 +20,22 @@ import numpy as np
 import torch
 
 from pointstill import distill, evaluate, load_teacher, open_dataset, record, train
+from pointstill.demo.plan import METHODS
 from pointstill.evaluation import exact
 from pointstill.profiling import processor
 from pointstill.recipe import DistillRecipe, TrainRecipe
 
-METHODS = {
-    "CE, fresh views": None,
-    "CE": {"loss": "ce"},
-    "KD": {"loss": "kd"},
-    "NWSD": {"loss": "nwsd"},
-    "KD, alpha - beta": {"loss": "kd", "alpha": 0.9},
-    "NWSD, beta < 0": {"loss": "nwsd", "beta": -0.1},
-}
 AUGMENT = "scale,rotate,shift"
+
+
+def accuracies(right: dict[tuple[str, int], np.ndarray], name: str) -> list[float]:
+    """Overall accuracy of each seed of a method, in percent."""
+    return [100 * float(right[key].mean()) for key in sorted(right) if key[0] == name]
+
+
+def spread(values: Sequence[float] | np.ndarray) -> str:
+    """Standard deviation over seeds (n - 1), as in the demo; one seed has none."""
+    return f" +- {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
 
 
 def main() -> None:
@@ -64,10 +69,10 @@ def main() -> None:
         models: list[tuple[str, int, Path]] = [("teacher", 0, run.folder)]
         for seed in range(options.seeds):
             common |= {"epochs": options.epochs, "seed": seed, "points": options.points}
-            for name, loss in METHODS.items():
-                folder = out / f"{name.replace(' ', '-')}-{seed}"
-                models.append((name, seed, folder))
-                if loss is None:
+            for method in METHODS:
+                folder = out / f"{method.key}-{seed}"
+                models.append((method.title, seed, folder))
+                if method.loss is None:
                     recipe = TrainRecipe(augment=AUGMENT, **common)
                     train(options.student, data, out=folder, recipe=recipe, quiet=True)
                 else:
@@ -76,7 +81,7 @@ def main() -> None:
                         data,
                         records=store.path,
                         out=folder,
-                        recipe=DistillRecipe(**loss, **common),
+                        recipe=DistillRecipe(**asdict(method.loss) | common),
                         quiet=True,
                     )
         result = evaluate([folder for *_, folder in models], data, quiet=True)
@@ -88,11 +93,14 @@ def main() -> None:
     truth = np.array(labels)
     right = {key: np.array(each) == truth for key, each in predictions.items()}
     lines = [f"pooled over {len(truth)} shapes; {processor()}, {options.threads} thread(s)"]
-    for name in ("teacher", *METHODS):
-        each = [100 * right[key].mean() for key in right if key[0] == name]
+    titles = [method.title for method in METHODS]
+    for name in ("teacher", *titles):
+        each = accuracies(right, name)
         seeds = ", ".join(f"{value:.2f}" for value in each)
-        lines.append(f"{name:<18} {np.mean(each):.2f} +- {np.std(each):.2f}  ({seeds})")
-    for one, other in combinations(METHODS, 2):
+        lines.append(f"{name:<18} {np.mean(each):.2f}{spread(each)}  ({seeds})")
+    for one, other in combinations(titles, 2):
+        differences = np.subtract(accuracies(right, one), accuracies(right, other))
+        lines.append(f"{one} / {other}: {differences.mean():+.2f}{spread(differences)} points")
         for seed in range(options.seeds):
             a, b = right[one, seed], right[other, seed]
             alone = int((a & ~b).sum()), int((b & ~a).sum())
@@ -100,7 +108,7 @@ def main() -> None:
     print("\n".join(lines))
     table = {f"{name}/{seed}": each for (name, seed), each in predictions.items()}
     content = {"labels": labels, "predictions": table, "lines": lines}
-    (options.out / "pooled.json").write_text(json.dumps(content, indent=1) + "\n")
+    (options.out / "pooled.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

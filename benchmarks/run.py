@@ -141,7 +141,7 @@ def main() -> None:
     text = json.dumps(results, indent=2)
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
-    (folder / f"{results['date']}.json").write_text(text + "\n")
+    (folder / f"{results['date']}.json").write_text(text + "\n", "utf-8")
     print(text)
 
 

@@ -1,10 +1,13 @@
 """The command line: exit codes, help, recipes, and one line for whatever is wrong."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +17,7 @@ import pytest
 import yaml
 
 import pointstill
+from pointstill import __main__
 from pointstill.__main__ import _value_of
 from pointstill.data import open_dataset
 from pointstill.run import WEIGHTS, Run
@@ -108,6 +112,8 @@ def test_options_that_make_no_sense_end_with_two(cli, solids, tmp_path, teacher_
     start = ["train", "--data", solids, "--out", tmp_path / "run"]
     for options, said in (
         (["--model", "stillnet-n", "--epochs", "0"], "epochs is 0; choose 1 or more"),
+        (["--model", "stillnet-n", "--epochs", "2.5"], "--epochs is 2.5; it must be a whole"),
+        (["--model", "stillnet-n", "--seed", "-1"], "seed is -1; choose 0 to 9223372036854775807"),
         (["--model", "stillnet-n", "--val", "1"], "val is 1.0; choose 0 to below 1"),
         (["--model", "stilnet-n", *SHORT], "did you mean stillnet-n"),
         (["--model", "stillnet-n", "--augment", "scael"], "unknown augmentation 'scael'"),
@@ -137,6 +143,38 @@ def test_without_torch(cli, monkeypatch):
 
 
 # What breaks
+
+
+def test_names_that_the_terminal_cannot_write(make_solids, tmp_path):
+    root = make_solids(tmp_path / "möbel", each=6)
+    (root / "ball").rename(root / "Bälle")
+    command = [sys.executable, "-m", "pointstill", "data", "info", "möbel"]
+    plain = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, env=plain, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"B?lle" in done.stdout
+
+
+def test_warnings_are_one_plain_line(monkeypatch, capsys):
+    def warn(*_: object) -> None:
+        warnings.warn("two\nlines", stacklevel=1)
+
+    monkeypatch.setattr("pointstill.show.predict_files", warn)
+    monkeypatch.setattr("sys.argv", ["pointstill", "predict", "x.onnx", "y.npy"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with pytest.raises(SystemExit) as end:
+            __main__.main()
+    assert end.value.code == 0
+    assert capsys.readouterr().err == "warning: two lines\n"
+
+
+@pytest.mark.parametrize("flag", ["--json", "--pictures"])
+def test_a_place_that_cannot_be_written_is_found_before_any_work(cli, solids, tmp_path, flag):
+    (tmp_path / "file").touch()
+    code, out, err = cli("evaluate", "gdanet", "--data", solids, flag, tmp_path / "file" / "x")
+    assert (code, out) == (1, "")  # before the missing weights of gdanet are
+    assert re.fullmatch(r"error: .*/file/x cannot be written \(.*\): choose another place\n", err)
 
 
 def test_interruption(cli, monkeypatch):
@@ -245,6 +283,9 @@ def test_a_run_that_left_out_bad_clouds_is_repeated(cli, solids, tmp_path):
         ("epochs: [\n", "cannot be read"),
         ("\xff", "is not a list"),
         ("epochs: 0\n", "epochs is 0; choose 1 or more"),
+        ("epochs: 2.5\n", "2.5; it must be a whole number"),
+        ("points: .inf\n", "inf; it must be a whole number"),
+        ("learning_rate: .inf\n", "learning_rate is inf; it must be finite"),
         (None, "cannot be read"),
     ],
 )
@@ -298,6 +339,42 @@ def test_from_clouds_to_a_student(cli, solids, tmp_path, monkeypatch):
     code, said, _ = cli("predict", "student", solids / "rod" / "00.npy", "--top", "1")
     assert code == 0
     assert re.fullmatch(r".*rod/00\.npy: (ball|box|rod) \d+\.\d%\n", said)
+
+
+def test_every_next_step_names_the_same_data(cli, solids, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(solids, "my scans")
+    fold = open_dataset("my scans", fold=2)
+    bad = fold.train.names[:5]
+    for name in bad:
+        np.save(Path("my scans") / name, np.full((30, 3), np.nan))
+    data = ["--data", "my scans", "--fold", "2", "--skip-bad"]
+    again, fast = " ".join(["--data 'my scans'", *data[2:]]), ["--device", "cpu"]
+
+    def run(*tokens: object) -> str:
+        code, said, err = cli(*tokens)
+        assert code == 0, err
+        assert "left out 5 bad clouds of the train split:\n" in err
+        assert sum(name in err for name in bad) == 3
+        assert "and others: `pointstill data info` lists all" in err
+        assert again in said
+        return said
+
+    said = run("train", "--model", "stillnet-n", *data, *SHORT, "--out", "a teacher")
+    assert f"next: pointstill evaluate 'a teacher' {again}\n" in said
+    assert "pointstill export 'a teacher' --out" in said
+    said = run("record", "--teacher", "a teacher", *data, "--views", "1", "--out", "my r", *fast)
+    assert f"--student stillnet-n {again} --records 'my r' --out runs/student" in said
+    tokens = ["--student", "stillnet-n", *data, "--records", "my r", "--epochs", "1", *fast]
+    said = run("distill", *tokens, "--out", "b")
+    step = re.search("next: pointstill (.*)", said)
+    assert step
+    code, said, err = cli(*shlex.split(step[1]), "--limit", "3")
+    assert code == 0, err
+    code, _, err = cli("evaluate", "b", "--data", "my scans", "--skip-bad")
+    assert code == 2
+    assert "b was trained on fold 2 of my scans" in err
+    assert "give --fold 2" in err
 
 
 def test_pictures_of_runs_of_one_name(cli, solids, teacher_run, student_run, tmp_path):

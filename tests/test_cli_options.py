@@ -1,5 +1,7 @@
 """Options that commands share: they reach what they are for."""
 
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,55 @@ def test_class_names_that_cannot_be_read(solids, weights, tmp_path):
     names.write_text("ball\nbox\n")
     with pytest.raises(TeacherError, match="rod"):
         options.load("stillnet-n", data, "cpu", 0)
+
+
+def test_data_comes_again_as_a_shell_takes_it():
+    options = DataOptions(data="my scans/it's", fold=3, skip_bad=True)
+    assert shlex.split(options.flags) == ["--data", "my scans/it's", "--fold", "3", "--skip-bad"]
+    assert DataOptions(data="primitives").flags == "--data primitives"
+
+
+def test_how_one_speaks_to_a_model_is_not_said_of_runs_beside_it(
+    solids, weights, teacher_run, tmp_path
+):
+    data, names = open_dataset(solids), tmp_path / "names.txt"
+    names.write_text("rod\nball\nbox\n", "utf-8")
+    options = TeacherOptions(weights=[weights], class_names=names, frame="x,z,-y")
+    run, model = options.load_each([str(teacher_run), "stillnet-n"], data, "cpu", 0)
+    alone = TeacherOptions().load(str(teacher_run), data, "cpu", 0)
+    assert torch.equal(run.logits(POINTS), alone.logits(POINTS))
+    named = options.load("stillnet-n", data, "cpu", 0)
+    assert torch.equal(model.logits(POINTS), named.logits(POINTS))
+    both = options.load([str(teacher_run), "stillnet-n"], data, "cpu", 0)
+    mean = (alone.logits(POINTS) + named.logits(POINTS)) / 2
+    torch.testing.assert_close(both.logits(POINTS), mean)
+    turned = TeacherOptions(frame="x,z,-y").load_each([str(teacher_run)] * 2, data, "cpu", 0)
+    swapped = POINTS[..., [0, 2, 1]] * torch.tensor([1, 1, -1])
+    for each in turned:  # of runs alone, it is said of all
+        assert torch.equal(each.logits(POINTS), alone.logits(swapped))
+
+
+def test_a_run_folder_comes_before_a_model_of_its_name(
+    solids, weights, teacher_run, tmp_path, monkeypatch
+):
+    data = open_dataset(solids)
+    expected = TeacherOptions().load(str(teacher_run), data, "cpu", 0).logits(POINTS)
+    shutil.copytree(teacher_run, tmp_path / "stillnet-n")
+    monkeypatch.chdir(tmp_path)
+    run = TeacherOptions().load("stillnet-n", data, "cpu", 0)
+    assert torch.equal(run.logits(POINTS), expected)
+    model = TeacherOptions(weights=[weights]).load("stillnet-n", data, "cpu", 0)
+    assert not torch.equal(model.logits(POINTS), expected)
+    shutil.rmtree("stillnet-n")
+    with pytest.raises(UsageError, match="needs its weights"):
+        TeacherOptions().load("stillnet-n", data, "cpu", 0)
+
+
+def test_class_names_are_utf_8(solids, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("Stühle\n", "utf-8")
+    options = TeacherOptions(class_names=names).options(open_dataset(solids), "cpu")
+    assert options["class_names"] == ["Stühle"]
 
 
 def test_a_recipe_belongs_to_its_command(tmp_path):

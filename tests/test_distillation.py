@@ -1,6 +1,7 @@
 """Distillation goes by the records: it refuses what does not belong together, and says the fix."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pointstill.errors import PointstillError, RecordsError, TrainingError, Usag
 from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.recording import record
 from pointstill.records import Store
-from pointstill.run import RECIPE, WEIGHTS, Run
+from pointstill.run import LOCK, RECIPE, WEIGHTS, Run, at_work
 from pointstill.teachers import load_teacher
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -201,6 +202,45 @@ def test_past_records_are_asked_for(go, records):
     run = go(past="records", past_records=records)  # the same run folder: none was begun
     assert run.recipe["past_records"] == str(records)
     assert run.recipe["origin"]["past"] == Store.open(records).attributes["teacher"]
+
+
+@pytest.mark.parametrize("options", [{"loss": "kd"}, {"loss": "ce", "past": "records"}, {}])
+def test_past_records_that_would_not_be_used(go, records, tmp_path, options):
+    named = (str(records), "--loss nwsd --past records")
+    refused(UsageError, lambda: go(past_records=records, **options), *named)
+    assert not (tmp_path / "run").exists()
+
+
+def test_paths_in_a_recipe_are_valid_from_every_folder(
+    data, solids, records, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(solids.parent)
+    near = open_dataset(solids.name)
+    out, recipe = tmp_path / "run", DistillRecipe(past="records", **QUICK)
+    places = {"records": os.path.relpath(records), "past_records": os.path.relpath(records)}
+    run = distill("toy", near, out=out, recipe=recipe, quiet=True, **places)
+    monkeypatch.chdir(tmp_path)
+    assert Path(run.recipe["data"]).is_absolute()
+    assert open_dataset(run.recipe["data"]).train.fingerprint == data.train.fingerprint
+    for name in places:
+        assert Path(run.recipe[name]).is_absolute()
+        assert Path(run.recipe[name]).samefile(records)
+
+
+def test_built_in_data_keeps_its_name(tmp_path, monkeypatch):
+    name = "primitives-clean"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()  # which is not what the name means
+    recipe = TrainRecipe(epochs=1, points=32, limit=16, val=0.0)
+    run = train("toy", open_dataset(name), out=tmp_path / "run", recipe=recipe, quiet=True)
+    assert run.recipe["data"] == name
+
+
+def test_a_run_folder_that_another_process_trains_in(go, tmp_path):
+    with at_work(tmp_path / "run"):
+        refused(TrainingError, go, "is being written by process", "another --out")
+    assert go().finished
+    assert LOCK not in {path.name for path in (tmp_path / "run").iterdir()}
 
 
 def test_records_of_another_teacher(go, records, student_run, data, tmp_path):

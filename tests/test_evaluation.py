@@ -1,7 +1,12 @@
 """Every figure against an independent one: scikit-learn, SciPy, a loop, or worked by hand."""
 
 import doctest
+import errno
 import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +234,80 @@ def test_the_test_split_alone_is_opened(data, teacher_run):
     assert np.bincount(result.labels).max() == 3  # stratified
 
 
+@pytest.fixture(scope="module")
+def second_fold(solids, tmp_path_factory) -> Path:
+    from pointstill.distillation import train
+    from pointstill.recipe import TrainRecipe
+
+    recipe = TrainRecipe(epochs=1, points=64, val=0.0, limit=12)
+    out = tmp_path_factory.mktemp("fold") / "run"
+    return train(
+        "stillnet-n", open_dataset(solids, fold=2), out=out, recipe=recipe, quiet=True
+    ).folder
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_run_of_another_fold_is_not_measured_on_its_own_training_shapes(
+    second_fold, solids, tmp_path, moved
+):
+    """Nor where the data has moved, nor inside an ensemble."""
+    root = Path(shutil.copytree(solids, tmp_path / "moved")) if moved else solids
+    data = open_dataset(root)
+    ensemble = load_teacher([str(second_fold), str(second_fold)], classes=data.classes)
+    for model in (second_fold, Run(second_fold), ensemble):
+        with pytest.raises(
+            UsageError, match=r"was trained on fold 2 of .*: give --fold 2"
+        ) as caught:
+            evaluate(model, data, quiet=True)
+        assert str(second_fold) in str(caught.value)
+    assert data._opened == {}
+    assert evaluate(second_fold, open_dataset(root, fold=2), limit=3, quiet=True).scores
+
+
+def test_a_run_of_another_fold_may_be_measured_on_other_data(second_fold, make_solids, tmp_path):
+    other = open_dataset(make_solids(tmp_path / "solids", first_seed=7))
+    assert evaluate(second_fold, other, limit=3, quiet=True).scores
+
+
+def test_records_of_other_data_are_refused_before_any_work(
+    data, teacher_run, records, make_solids, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(evaluation, "predict_all", lambda *_: pytest.fail("work was begun"))
+    other = open_dataset(make_solids(tmp_path / "solids", first_seed=7))
+    for opened, store in ((other, records), (data, tmp_path / "none")):
+        with pytest.raises(RecordsError):
+            evaluate(teacher_run, opened, records=store, quiet=True)
+
+
+def test_the_file_of_results_is_whole_or_not_at_all(data, teacher_run, tmp_path, monkeypatch):
+    result = evaluate(teacher_run, data, limit=3, quiet=True)
+    assert result.about["device"] == "cpu"
+    path = tmp_path / "deep" / "result.json"
+    result.write_json(path)
+    before = path.read_text("utf-8")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pointstill.records.disk.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            replace(result, names=[]).write_json(path)
+    assert path.read_text("utf-8") == before
+    assert [each.name for each in path.parent.iterdir()] == ["result.json"]
+
+
+def test_results_may_go_through_a_pipe(data, teacher_run, tmp_path):
+    result = evaluate(teacher_run, data, limit=3, quiet=True)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text, "utf-8")
+        result.write_json(pipe)
+        assert json.loads(read.result())["labels"] == result.labels
+    assert pipe.is_fifo()
+
+
 def test_agreement_with_its_own_records(data, teacher_run, student_run, records):
     own, other = evaluate([teacher_run, student_run], data, records=records, quiet=True).scores
     assert own.agreement is not None
@@ -243,7 +322,9 @@ def test_agreement_on_a_part_of_many_records(data, teacher_run, records):
     from pointstill.records import Store
 
     teacher = load_teacher(str(teacher_run), classes=data.classes)
-    found = evaluation._agreement(teacher, data, Store.open(records), most=20, batch_size=7)
+    store = Store.open(records)
+    rows = evaluation._recorded_rows(store, data, most=20)
+    found = evaluation._agreement(teacher, data, store, rows, batch_size=7)
     assert found["shapes"] == 16  # every third
     assert found["argmax"] == 1.0
 

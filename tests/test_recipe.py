@@ -10,7 +10,7 @@ import pytest
 from pointstill.errors import UsageError
 from pointstill.recipe import DistillRecipe, LabelOptions, LossOptions, TrainRecipe
 
-NAN = math.nan
+NAN, INF = math.nan, math.inf
 
 LABELS = [("smoothing", -0.1), ("smoothing", 1.0), ("smoothing", NAN)]
 LOSS = [
@@ -26,6 +26,10 @@ LOSS = [
     ("past_decay", 1.0),
     ("beta", 1.0),
     ("beta", 2.0),
+    ("beta", -INF),
+    ("alpha", INF),
+    ("temperature", INF),
+    ("snapshot_age", 1.5),
 ]
 FIT = [
     ("epochs", 0),
@@ -34,6 +38,14 @@ FIT = [
     ("limit", 0),
     ("learning_rate", 0.0),
     ("learning_rate", NAN),
+    ("learning_rate", INF),
+    ("weight_decay", INF),
+    ("save_minutes", INF),
+    ("epochs", 2.5),
+    ("points", 64.0),
+    ("seed", -1),
+    ("seed", 2**63),
+    ("seed", 0.5),
     ("weight_decay", -0.1),
     ("warmup", -0.1),
     ("warmup", 1.0),
@@ -77,7 +89,15 @@ def test_beta_matters_to_the_loss_that_uses_it():
 @pytest.mark.parametrize("recipe", [TrainRecipe, DistillRecipe])
 def test_edges_that_are_allowed(recipe):
     recipe(
-        val=0, ema=0, clip=0, warmup=0, weight_decay=0, threads=0, save_minutes=0, smoothing=0.99
+        val=0,
+        seed=2**63 - 1,
+        ema=0,
+        clip=0,
+        warmup=0,
+        weight_decay=0,
+        threads=0,
+        save_minutes=0,
+        smoothing=0.99,
     )
     recipe(epochs=1, points=32, batch_size=2, limit=1, precision="bf16-mixed")
 

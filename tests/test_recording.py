@@ -259,6 +259,13 @@ def test_numbers_below_one_are_refused(tmp_path, data, option, value):
     assert not (tmp_path / "r.zarr").exists()
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_are_none(tmp_path, data, seed):
+    with pytest.raises(UsageError, match=f"seed is {seed}; choose 0 to"):
+        run(tmp_path / "r.zarr", data, seed=seed)
+    assert not (tmp_path / "r.zarr").exists()
+
+
 def test_an_unknown_augmentation_is_refused(tmp_path, data):
     with pytest.raises(UsageError, match="unknown augmentation 'warp'"):
         run(tmp_path / "r.zarr", data, augment="warp")

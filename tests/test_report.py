@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from pointstill.errors import PointstillError
 from pointstill.evaluation import Evaluation, Pair, Score
-from pointstill.report import class_table, confusion_picture, pair_lines, score_table
+from pointstill.report import (
+    check_place,
+    class_table,
+    confusion_picture,
+    pair_lines,
+    score_table,
+)
 
 SCORE = Score(
     name="runs/nwsd",
@@ -58,6 +65,31 @@ def test_scores_side_by_side(evaluation):
     assert any("53" in cell for cell in row)
     other = next(line for line in lines if "runs/kd" in line)
     assert "95.3" not in other
+
+
+def test_latency_says_what_it_was_measured_on(evaluation):
+    def caption() -> str:
+        return " ".join(str(score_table(evaluation).caption).split())
+
+    assert "one thread of torch 2.9.0 on a CPU, 2024-09-05" in caption()
+    evaluation.about["device"] = "cpu"
+    assert "one thread of torch 2.9.0 on a CPU, 2024-09-05" in caption()
+    evaluation.about["device"] = "NVIDIA H100"
+    assert "a cloud, torch 2.9.0 on NVIDIA H100 (host: a CPU), 2024-09-05" in caption()
+
+
+def test_places_are_made_or_refused(tmp_path):
+    check_place(tmp_path / "a" / "x.json")
+    check_place(tmp_path / "b", folder=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert not list((tmp_path / "a").iterdir())
+    check_place(Path("/dev/null"))
+    file = tmp_path / "file"
+    file.touch()
+    for path, folder in ((tmp_path, False), (file, True), (file / "x.json", False)):
+        with pytest.raises(PointstillError, match="cannot be written") as caught:
+            check_place(path, folder=folder)
+        assert str(path) in str(caught.value)
 
 
 def test_without_records_there_is_no_agreement(evaluation):

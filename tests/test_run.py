@@ -2,6 +2,9 @@
 
 import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ import yaml
 
 from pointstill.errors import TrainingError
 from pointstill.models import build_model
-from pointstill.run import METRICS, RECIPE, STATE, WEIGHTS, Run
+from pointstill.run import LOCK, METRICS, RECIPE, STATE, WEIGHTS, Run, at_work
 
 RECIPE_ENTRIES = {
     "model": "stillnet-n",
@@ -81,6 +84,84 @@ def test_another_recipe_is_refused(run, change, named):
     assert f"({named})" in message  # that, and nothing else
     assert "another --out" in message
     assert "\n" not in message
+
+
+def of_version(version: str) -> dict[str, object]:
+    origin = {**RECIPE_ENTRIES["origin"], "pointstill": version}
+    return RECIPE_ENTRIES | {"origin": origin}
+
+
+def test_a_finished_run_of_another_version_is_what_was_asked_for(tmp_path):
+    run = Run.begin(tmp_path / "run", of_version("0.1"))
+    run.finish(build_model("stillnet-n", 3).state_dict())
+    assert Run.begin(run.folder, of_version("0.2")).finished
+    with pytest.raises(TrainingError, match=r"another recipe \(epochs: 3 then, 9 now\)"):
+        Run.begin(run.folder, of_version("0.2") | {"epochs": 9})
+
+
+def test_an_unfinished_run_of_another_version_is_not_gone_on_with(tmp_path):
+    run = Run.begin(tmp_path / "run", of_version("0.1"))
+    fix = "begun by pointstill 0.1, and this is 0.2: install pointstill 0.1 to go on with it, or "
+    with pytest.raises(TrainingError, match=fix) as caught:
+        Run.begin(run.folder, of_version("0.2"))
+    assert "same options" not in str(caught.value)
+    Run.begin(run.folder, of_version("0.1"))
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(TrainingError, match=r"is not empty and holds no run .*but notes.txt"):
+        Run.begin(tmp_path, RECIPE_ENTRIES)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_empty_folder_and_leftovers_of_a_killed_start_are_taken(tmp_path):
+    (tmp_path / f".{RECIPE}.123.draft").write_text("model: st")
+    (tmp_path / LOCK).touch()
+    run = Run.begin(tmp_path, RECIPE_ENTRIES)
+    (tmp_path / f".{STATE}.123.draft").touch()
+    (tmp_path / ".other.draft").touch()
+    Run.begin(tmp_path, RECIPE_ENTRIES)
+    assert {path.name for path in run.folder.iterdir()} == {RECIPE, LOCK, ".other.draft"}
+
+
+def test_a_state_left_beside_finished_weights_is_swept(run):
+    run.finish(build_model("stillnet-n", 3).state_dict())
+    run.save_state({"epoch": 1})  # as if killed before it was removed
+    assert Run.begin(run.folder, RECIPE_ENTRIES).finished
+    assert not (run.folder / STATE).exists()
+
+
+HOLDER = """
+import sys, time
+from pointstill.run import at_work
+with at_work(sys.argv[1]):
+    print("mine", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_process_trains_in_a_folder(tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "mine\n"
+        with pytest.raises(TrainingError) as caught, at_work(folder):
+            pass
+        holder.kill()
+    who = f"process {holder.pid} on {os.uname().nodename}"
+    assert f"{folder} is being written by {who}: wait until it ends" in str(caught.value)
+    with at_work(folder):
+        Run.begin(folder, RECIPE_ENTRIES)
+    assert [path.name for path in folder.iterdir()] == [RECIPE]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_finished(run, value):
+    with pytest.raises(TrainingError, match=r"norm\.bias is not finite"):
+        run.finish({"weight": torch.ones(3), "norm.bias": torch.tensor([0.0, value])})
+    assert not run.finished
 
 
 def test_no_run_folder(tmp_path):

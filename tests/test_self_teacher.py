@@ -14,7 +14,7 @@ from pointstill.records import Store
 from pointstill.self_teacher import (
     Average,
     Present,
-    Recorded,
+    RecordedPast,
     Snapshot,
     Table,
     averaged,
@@ -172,13 +172,13 @@ def test_present_keeps_nothing():
 def test_records_tell_what_was_recorded(records):
     store = Store.open(records)
     rows = np.array([7, 3, 40])
-    past = Recorded(store, rows, CPU)
+    past = RecordedPast(store, rows, CPU)
     for epoch in range(5):
         past.begin_epoch(epoch, nn.Identity())
         expected = store.logits(epoch % 3)[rows]
         found = past.logits(POINTS, torch.zeros(2, 3), epoch, torch.tensor([2, 0]))
         np.testing.assert_array_equal(found.numpy(), expected[[2, 0]])
-    resumed = Recorded(store, rows, CPU)
+    resumed = RecordedPast(store, rows, CPU)
     resumed.load_state_dict(past.state_dict())
     resumed.resume_epoch(4)
     assert torch.equal(resumed.view, past.view)
@@ -196,6 +196,6 @@ def test_the_source_is_chosen_by_name(records):
     assert source("snapshot").kept.maxlen == 3
     assert isinstance(source("ema"), Average)
     assert source("table").table.shape == (3, 4, 3)
-    assert isinstance(source("records", store), Recorded)
+    assert isinstance(source("records", store), RecordedPast)
     with pytest.raises(RecordsError, match="needs --past-records STORE"):
         source("records")

@@ -20,7 +20,15 @@ from pointstill.models import build_model
 from pointstill.recipe import DistillRecipe, FitOptions, TrainRecipe
 from pointstill.run import STATE, WEIGHTS, Run
 from pointstill.self_teacher import Present
-from pointstill.training import Material, _batches, _groups, _State, accuracy, learning_rate
+from pointstill.training import (
+    Material,
+    _batches,
+    _groups,
+    _shapes_before,
+    _State,
+    accuracy,
+    learning_rate,
+)
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -46,6 +54,13 @@ def test_learning_rate_by_hand():
     }.items():
         assert learning_rate(progress, options) == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert learning_rate(0.0, FitOptions(learning_rate=1.0, warmup=0.0)) == 1.0
+
+
+@pytest.mark.parametrize(("count", "steps"), [(2160, 67), (23, 3), (8, 4), (2, 1)])
+def test_shapes_before_a_step_are_those_of_the_batches(count, steps):
+    sizes = [len(rows) for rows in _batches(count, steps, 0, 0, CPU)]
+    told = [_shapes_before(step, count, steps) for step in range(steps + 1)]
+    assert told == [sum(sizes[:step]) for step in range(steps + 1)]
 
 
 def test_weights_decay_and_biases_do_not():
@@ -278,7 +293,49 @@ def test_bfloat16_leaves_the_points_alone(data, tmp_path, monkeypatch):
     assert set(seen) == {(torch.float32, torch.bfloat16)}
 
 
-# A loss that is not finite
+# Weights and losses that are not finite
+
+
+class _Bursting(Present):
+    """Spoils a weight after the last step, which no loss comes to see any more."""
+
+    steps = 0
+
+    def after_step(self, student, present, epoch, rows) -> None:
+        self.steps += 1
+        if self.steps == 6:
+            with torch.no_grad():
+                student.head[2].weight[0, 0] = math.inf
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_weights_that_are_not_finite_finish_no_run(data, tmp_path, monkeypatch, ema):
+    recipe = replace(SMALL, ema=ema, save_minutes=100)
+    whole = train("toy", data, out=tmp_path / "whole", recipe=recipe, quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("pointstill.distillation.Present", _Bursting)
+        with pytest.raises(TrainingError, match=r"head\.2\.weight is not finite") as caught:
+            train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    assert "--learning-rate" in str(caught.value)
+    run = Run(tmp_path / "run")
+    assert not run.finished
+    assert run.load_state()["epoch"] == 1  # the last good state
+    train("toy", data, out=run.folder, recipe=recipe, quiet=True)
+    assert (run.folder / WEIGHTS).read_bytes() == (whole.folder / WEIGHTS).read_bytes()
+
+
+def test_one_of_several_ranks_does_not_train(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match=r"WORLD_SIZE is 2.*without torchrun"):
+        train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
+
+
+def test_a_push_towards_the_past_needs_no_pull_to_the_teacher(data, records, tmp_path):
+    recipe = DistillRecipe(alpha=0.0, beta=-0.1, epochs=2, batch_size=8)
+    run = distill("toy", data, records=records, out=tmp_path / "run", recipe=recipe, quiet=True)
+    assert run.finished
 
 
 class _Burst(torch.autograd.Function):

@@ -2,7 +2,10 @@
 
 import os
 import sys
+import warnings
+from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from cyclopts import CycloptsError
 
@@ -13,6 +16,10 @@ from .errors import PointstillError
 
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 misused."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name it cannot write ends no finished job
+            stream.reconfigure(errors="replace")
+    warnings.showwarning = _warn
     sys.exit(run(sys.argv[1:]))
 
 
@@ -45,6 +52,11 @@ def run(tokens: list[str]) -> int:
         )
         return 1
     return 0
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """One line for a warning, without the place in the code."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _value_of(flag: str, tokens: list[str]) -> str | None:

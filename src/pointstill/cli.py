@@ -1,13 +1,15 @@
 """The command line: one function a verb, no logic; heavy imports inside."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from shlex import quote
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from . import __version__
+from .cli_data import data_app
 from .cli_models import models, profile, teacher_app
-from .cli_options import DataOptions, TeacherOptions, Up, needs_torch
+from .cli_options import DataOptions, TeacherOptions, converted, finished, left_out, needs_torch
 from .cli_records import records_app
 from .recipe import DistillRecipe, TrainRecipe
 
@@ -25,10 +27,9 @@ app = App(
         pointstill export run --out student.onnx
     """,
     help_format="markdown",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), converter=converted),
     suppress_keyboard_interrupt=False,
 )
-data_app = App(name="data", help="Look at data sets.")
 app.command(data_app)
 app.command(records_app)
 app.command(teacher_app)
@@ -38,36 +39,6 @@ app.command(profile)
 TRAIN, DISTILL, SPEAKING = TrainRecipe(), DistillRecipe(), TeacherOptions()
 Flat = Parameter(name="*")
 RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
-
-
-@data_app.command(name="info")
-def data_info(
-    source: str, /, *, fold: int = 0, up: Up = None, skip_bad: bool = False, verify: bool = False
-) -> None:
-    """Count the shapes, classes and points of a data set.
-
-    **Examples**
-
-        pointstill data info primitives
-        pointstill data info my_scans/ --up y --skip-bad
-
-    Parameters
-    ----------
-    source:
-        Folder of a data set, or primitives, or primitives-clean.
-    fold:
-        Which of five parts is the test split, for a folder without a split of its own.
-    up:
-        Axis that points up, for class folders of your own; z if nothing is said.
-    skip_bad:
-        Leave out clouds that cannot be used, and list them.
-    verify:
-        Read the source again and compare it with the cache.
-    """
-    from .show import describe_dataset
-
-    options = DataOptions(data=source, fold=fold, up=up, skip_bad=skip_bad, verify=verify)
-    describe_dataset(options.open())
 
 
 @app.command
@@ -99,8 +70,10 @@ def train(
     needs_torch()
     from .distillation import train as job
 
-    run = job(model, data.open(), out=out, recipe=options)
-    _next(run.folder, data.data)
+    opened = data.open()
+    left_out(opened.train)
+    run = job(model, opened, out=out, recipe=options)
+    finished(run.folder, data)
 
 
 @app.command
@@ -171,8 +144,10 @@ def record(
     from .recording import record as job
 
     opened = data.open()
+    loaded = speaking.load(teacher, opened, device, threads)
+    left_out(opened.train)
     store = job(
-        speaking.load(teacher, opened, device, threads),
+        loaded,
         opened,
         out=out,
         views=views,
@@ -188,8 +163,8 @@ def record(
     limited = f" --limit {limit}" if limit else ""
     print(f"recorded {store.views * store.rows:,} records in {out}")
     print(
-        f"next: pointstill distill --student stillnet-n --data {data.data} "
-        f"--records {out}{limited} --out runs/student"
+        f"next: pointstill distill --student stillnet-n {data.flags} "
+        f"--records {quote(str(out))}{limited} --out runs/student"
     )
 
 
@@ -229,15 +204,17 @@ def distill(
     needs_torch()
     from .distillation import distill as job
 
+    opened = data.open()
+    left_out(opened.train)
     run = job(
         student,
-        data.open(),
+        opened,
         records=records,
         out=out,
         recipe=options,
         past_records=past_records,
     )
-    _next(run.folder, data.data)
+    finished(run.folder, data)
 
 
 @app.command
@@ -291,19 +268,27 @@ def evaluate(
         Also print the accuracy of every class.
     """
     needs_torch()
-    from .evaluation import evaluate as job
-    from .report import class_table, confusion_picture, pair_lines, score_table
+    from rich.console import Console
 
+    from .evaluation import evaluate as job
+    from .report import check_place, class_table, confusion_picture, pair_lines, score_table
+
+    if json:
+        check_place(json)
+    if pictures:
+        check_place(pictures, folder=True)
     opened = data.open()
+    loaded = speaking.load_each(models, opened, device, threads)
+    left_out(opened.split(split))
     result = job(
-        speaking.load_each(models, opened, device, threads),
+        loaded,
         opened,
         split=split,
         limit=limit,
         records=records,
         batch_size=batch_size,
     )
-    out = _console()
+    out = Console(markup=False)  # a name may have brackets
     out.print(score_table(result))
     if classes:
         out.print(class_table(result))
@@ -340,7 +325,7 @@ def export(run: Path, /, *, out: Path) -> None:
 
     path = job(run, out)
     print(f"wrote {path} ({size(path.stat().st_size)}); it agrees with torch")
-    print(f"next: pointstill predict {path} SCAN.ply")
+    print(f"next: pointstill predict {quote(str(path))} SCAN.ply")
 
 
 @app.command
@@ -386,15 +371,3 @@ def demo(*, out: Path = Path("demo"), quick: bool = False) -> None:
     from .demo import run_demo
 
     run_demo(out, quick)
-
-
-def _next(folder: Path, data: str) -> None:
-    print(f"finished {folder}")
-    print(f"next: pointstill evaluate {folder} --data {data}")
-    print(f"      pointstill export {folder} --out student.onnx")
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(markup=False)  # a name may have brackets

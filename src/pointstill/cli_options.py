@@ -1,17 +1,20 @@
 """Options that several commands share, and the reading of recipe files. Light: no torch here."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
+from cyclopts import Token, convert
 from cyclopts.config import Dict
 
 from .errors import UsageError
 
 if TYPE_CHECKING:
-    from .data import Dataset
+    from .data import Dataset, Split
     from .teachers import Teacher
 
 Up = Literal["x", "y", "z"] | None
@@ -45,6 +48,17 @@ class DataOptions:
             verify=self.verify,
             progress=Reading(self.data),
         )
+
+    @property
+    def flags(self) -> str:
+        """The same data again, for a command to come.
+
+        >>> DataOptions(data="my scans", fold=2, up="y", skip_bad=True).flags
+        "--data 'my scans' --fold 2 --up y --skip-bad"
+        """
+        said = {"fold": self.fold, "up": self.up}
+        flags = [f"--{name} {value}" for name, value in said.items() if value]
+        return " ".join([f"--data {quote(self.data)}", *flags, *["--skip-bad"] * self.skip_bad])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +94,7 @@ class NetworkOptions:
         names = None
         if self.class_names:
             try:
-                lines = self.class_names.read_text().splitlines()
+                lines = self.class_names.read_text("utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise UsageError(f"{self.class_names} cannot be read: {error}") from error
             names = [line.strip() for line in lines if line.strip()]
@@ -127,14 +141,15 @@ class TeacherOptions(NetworkOptions):
         """Load each of several teachers by itself, and after them their ensemble if one is said."""
         from .device import pick_device, set_threads
         from .teachers import load_teacher
-        from .teachers.load import share_weights
+        from .teachers.load import SILENT, addressed, share_weights
 
         set_threads(threads)
         options = self.options(data, str(pick_device(device)))
         alone = options | {"ensemble_weights": None}
+        files = share_weights(specs, self.weights)
         each = [
-            load_teacher(spec, weights=file, **alone)
-            for spec, file in zip(specs, share_weights(specs, self.weights), strict=True)
+            load_teacher(spec, weights=file, **(alone if meant else alone | SILENT))
+            for spec, file, meant in zip(specs, files, addressed(specs), strict=True)
         ]
         if self.ensemble is None:
             return each
@@ -169,6 +184,42 @@ def read_recipe(path: Path, command: str) -> Dict:
     recipe.pop("origin", None)
     # Under the command's name, as Cyclopts passes over top keys that are commands too (data).
     return Dict({command: recipe}, source=str(path))
+
+
+def converted(kind: Any, tokens: Sequence[Token]) -> Any:
+    """What was typed, as Cyclopts reads it, but for 2.5 where a whole number is meant.
+
+    Raises:
+        UsageError: such a number, which Cyclopts would round.
+    """
+    for token in tokens if kind in (int, int | None) else ():
+        try:
+            whole = float(token.value).is_integer()
+        except ValueError:
+            continue  # Cyclopts says what is wrong
+        if not whole:
+            name = token.keyword or "a number"
+            raise UsageError(f"{name} is {token.value}; it must be a whole number")
+    return convert(kind, tokens)
+
+
+def left_out(split: "Split", most: int = 3) -> None:
+    """Say on standard error what `skip_bad` left out."""
+    if not split.bad:
+        return
+    print(f"left out {len(split.bad):,} bad clouds of the {split.name} split:", file=sys.stderr)
+    for line in split.bad[:most]:
+        print(f"  {line}", file=sys.stderr)
+    if len(split.bad) > most:
+        print("  and others: `pointstill data info` lists all", file=sys.stderr)
+
+
+def finished(folder: Path, data: DataOptions) -> None:
+    """Say what can be done with a run now."""
+    place = quote(str(folder))
+    print(f"finished {folder}")
+    print(f"next: pointstill evaluate {place} {data.flags}")
+    print(f"      pointstill export {place} --out student.onnx")
 
 
 def needs_torch() -> None:

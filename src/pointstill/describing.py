@@ -4,7 +4,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 from pathlib import Path
@@ -19,11 +19,11 @@ from .data.dataset import Split
 from .data.subset import limited
 from .errors import UsageError
 from .progress import Track, console
-from .teachers import Ensemble, NetworkTeacher, Teacher, Votes
+from .teachers import NetworkTeacher, Teacher
 from .teachers.description import Description, beside
 from .teachers.files import sha256
 from .teachers.frame import SAME, Axes, frame_text, parse_frame
-from .teachers.load import resolve
+from .teachers.load import networks, resolve
 
 LOOK = 64
 """Shapes on which every frame is tried."""
@@ -218,7 +218,7 @@ def check_frames(
     Warns:
         UserWarning: another frame does better beyond chance, or none does better than guessing.
     """
-    for single in _networks(teacher):
+    for single in networks(teacher):
         if single.checked_on == split.fingerprint:
             continue
         shapes = limited(split, LOOK)
@@ -251,15 +251,6 @@ def check_frames(
             max(own, best, key=lambda each: each.accuracy), len(split.classes)
         ):
             warnings.warn(f"teacher {single.spec} {warning}", stacklevel=3)
-
-
-def _networks(teacher: Teacher) -> Sequence[NetworkTeacher]:
-    """The networks that a teacher is made of."""
-    if isinstance(teacher, Votes):
-        return _networks(teacher.teacher)
-    if isinstance(teacher, Ensemble):
-        return [each for member in teacher.members for each in _networks(member)]
-    return [teacher] if isinstance(teacher, NetworkTeacher) else []
 
 
 def _better(one: Trial, other: Trial) -> bool:

@@ -14,7 +14,7 @@ from . import __version__
 from .augment import Clouds, Pipeline, parse
 from .data import Dataset, Split
 from .data.subset import held_out, limited
-from .errors import RecordsError, TrainingError
+from .errors import RecordsError, TrainingError, UsageError
 from .losses import LOSSES
 from .models import build_model
 from .progress import console, size
@@ -22,7 +22,7 @@ from .recipe import DistillRecipe, FitOptions, LossOptions, TrainRecipe
 from .records import Store
 from .records.fingerprint import check_same
 from .records.verify import check_replay
-from .run import Run
+from .run import Run, at_work
 from .self_teacher import Present, self_teacher
 from .training import Material, View, fit, start_fabric
 
@@ -52,15 +52,16 @@ def train(
     shapes, validation = training_shapes(split, recipe)
     fabric = start_fabric(recipe)
     network = _seeded(model, len(split.classes), recipe.seed).to(fabric.device)
-    run = Run.begin(out, {"model": model} | _resolved(model, data, split, recipe))
-    if run.finished:
-        return run
-    clouds = Clouds(split.points, split.offsets, fabric.device)
-    views = _Fresh(pipeline, torch.from_numpy(shapes), fabric.device)
-    material = _material(clouds, pipeline, views, split, shapes, validation, points)
-    loss = LossOptions(loss="ce", smoothing=recipe.smoothing)
-    _announce(run, material, recipe, network, quiet)
-    fit(fabric, run, network, material, Present(), loss, recipe, quiet)
+    with at_work(out):
+        run = Run.begin(out, {"model": model} | _resolved(model, data, split, recipe))
+        if run.finished:
+            return run
+        clouds = Clouds(split.points, split.offsets, fabric.device)
+        views = _FreshViews(pipeline, torch.from_numpy(shapes), fabric.device)
+        material = _material(clouds, pipeline, views, split, shapes, validation, points)
+        loss = LossOptions(loss="ce", smoothing=recipe.smoothing)
+        _announce(run, material, recipe, network, quiet)
+        fit(fabric, run, network, material, Present(), loss, recipe, quiet)
     return run
 
 
@@ -94,8 +95,14 @@ def distill(
     Raises:
         RecordsError: the records are unfinished, damaged, or made from something else.
         TrainingError: see `training.fit` and `Run.begin`.
+        UsageError: past records that the recipe would not use.
     """
     # 1. Records and data must belong together; the message names the fix.
+    if past_records and not (recipe.loss == "nwsd" and recipe.past == "records"):
+        raise UsageError(
+            f"the past records {past_records} would not be used by loss {recipe.loss} with past "
+            f"{recipe.past}: leave them out, or choose --loss nwsd --past records"
+        )
     split = data.train
     store = Store.open(records)
     shapes, validation = training_shapes(split, recipe)
@@ -119,26 +126,28 @@ def distill(
 
     # 3. The run folder keeps what decides the result.
     resolved = {"student": student} | _resolved(student, data, split, recipe)
-    resolved |= {"records": str(records), "past_records": past_records and str(past_records)}
+    resolved |= {"records": _place(records)}
+    resolved |= {"past_records": _place(past_records) if past_records else None}
     for name, each in (("teacher", store), ("past", past_store)):
         if each:
             resolved["origin"][name] = each.attributes["teacher"]
     resolved["origin"]["records"] = store.fingerprint
     resolved["origin"]["augment"] = store.attributes["augment"]
-    run = Run.begin(out, resolved)
-    if run.finished:
-        return run
+    with at_work(out):
+        run = Run.begin(out, resolved)
+        if run.finished:
+            return run
 
-    # 4. Replay is proven on two tiles before it is relied on.
-    clouds = Clouds(split.points, split.offsets, fabric.device)
-    for tile in _some_tiles(store, recipe.seed):
-        check_replay(store, tile, pipeline, clouds)
+        # 4. Replay is proven on two tiles before it is relied on.
+        clouds = Clouds(split.points, split.offsets, fabric.device)
+        for tile in _some_tiles(store, recipe.seed):
+            check_replay(store, tile, pipeline, clouds)
 
-    # 5. Train.
-    views = _Recorded(store, rows, fabric.device, LOSSES[recipe.loss].needs_teacher)
-    material = _material(clouds, pipeline, views, split, shapes, validation, points)
-    _announce(run, material, recipe, network, quiet)
-    fit(fabric, run, network, material, past, recipe, recipe, quiet)
+        # 5. Train.
+        views = _RecordedViews(store, rows, fabric.device, LOSSES[recipe.loss].needs_teacher)
+        material = _material(clouds, pipeline, views, split, shapes, validation, points)
+        _announce(run, material, recipe, network, quiet)
+        fit(fabric, run, network, material, past, recipe, recipe, quiet)
     return run
 
 
@@ -211,7 +220,7 @@ def _by_name(augment: dict[str, Any]) -> dict[str, Any]:
     return augment | {"operations": {each["name"]: each for each in augment["operations"]}}
 
 
-class _Fresh:
+class _FreshViews:
     """Views drawn afresh: epoch e is view e."""
 
     def __init__(self, pipeline: Pipeline, shapes: torch.Tensor, device: torch.device):
@@ -222,7 +231,7 @@ class _Fresh:
         return View(epoch, parameters.to(self.device), None)
 
 
-class _Recorded:
+class _RecordedViews:
     """Views as they were recorded: epoch e is view e mod V."""
 
     def __init__(self, store: Store, rows: np.ndarray, device: torch.device, teacher: bool):
@@ -262,7 +271,7 @@ def _material(
 
 def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> dict[str, Any]:
     return {
-        "data": data.name,
+        "data": data.name if data.kind == "primitives" else _place(data.name),
         "fold": data.fold,
         "up": data.asked_up,
         "skip_bad": data.skip_bad,
@@ -275,6 +284,11 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
             "data": split.fingerprint,
         },
     }
+
+
+def _place(path: str | Path) -> str:
+    """A path as it is valid from every folder, for a recipe that is read from another one."""
+    return str(Path(path).expanduser().absolute())
 
 
 def _seeded(model: str, classes: int, seed: int) -> torch.nn.Module:

@@ -19,16 +19,18 @@ from torchmetrics.functional.classification import (
 
 from . import __version__
 from .augment import Clouds
-from .data import Dataset
+from .data import Dataset, open_dataset
 from .data.dataset import SplitName
 from .data.subset import limited
 from .distillation import check_records, recorded_pipeline
-from .errors import UsageError
+from .errors import PointstillError, UsageError
 from .profiling import latency, operations, processor
 from .progress import Track
 from .records import Store
+from .records.disk import replace_file
 from .run import Run
 from .teachers import Teacher, load_teacher
+from .teachers.load import networks
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,13 @@ class Evaluation:
     pairs: list[Pair]
 
     def write_json(self, path: str | Path) -> None:
-        """Write everything as JSON."""
-        Path(path).write_text(json.dumps(asdict(self), indent=1) + "\n")
+        """Write everything as JSON, whole or not at all; the folder is made."""
+        path, content = Path(path), json.dumps(asdict(self), indent=1) + "\n"
+        if path.exists() and not path.is_file():
+            path.write_text(content, "utf-8")  # a pipe or a device is not to be replaced by a file
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path.resolve(), content.encode())
 
 
 def evaluate(
@@ -119,6 +126,7 @@ def evaluate(
     Raises:
         TeacherError: a model does not fit the classes of the data.
         RecordsError: the records are not of this data.
+        UsageError: a run was trained on another fold of the data, so on shapes of this test split.
     """
     if isinstance(models, str) or not isinstance(models, Sequence):
         models = [models]
@@ -127,6 +135,12 @@ def evaluate(
     if min(batch_size, limit if limit is not None else 1) < 1:
         raise UsageError("limit and batch size must be 1 or more")
     teachers = [_as_teacher(model, data, device) for model in models]
+    for teacher in teachers:
+        for network in networks(teacher):
+            if network.run:
+                check_fold(Run(network.run), data)
+    store = Store.open(records) if records else None
+    recorded = _recorded_rows(store, data) if store else None
     chosen = data.split(split)
     shapes = torch.from_numpy(limited(chosen, limit))
     labels = torch.from_numpy(np.asarray(chosen.labels, np.int64).copy())[shapes]
@@ -136,8 +150,10 @@ def evaluate(
         for teacher in teachers:
             clouds = Clouds(chosen.points, chosen.offsets, teacher.device)
             logits = predict_all(teacher, clouds, shapes, batch_size, track)
-            agreement = _agreement(teacher, data, Store.open(records)) if records else None
-            scores.append(score(teacher, logits, labels, list(data.classes), agreement))
+            agreed = None
+            if store and recorded is not None:
+                agreed = _agreement(teacher, data, store, recorded, batch_size=16)
+            scores.append(score(teacher, logits, labels, list(data.classes), agreed))
     return Evaluation(
         about={
             "date": time.strftime("%Y-%m-%d"),
@@ -150,6 +166,7 @@ def evaluate(
             "torch": torch.__version__,
             "processor": processor(),
             "threads": torch.get_num_threads(),
+            "device": ", ".join(sorted({_device_name(teacher.device) for teacher in teachers})),
         },
         classes=list(data.classes),
         names=[chosen.names[index] for index in shapes.tolist()],
@@ -237,13 +254,53 @@ def _as_teacher(model: Run | Teacher | str | Path, data: Dataset, device: str) -
     return model
 
 
+def check_fold(run: Run, data: Dataset) -> None:
+    """Refuse a run that was trained on another fold of the very data that is opened.
+
+    Another data set with the same classes is fine: that the data is the same is told by where it
+    is, or else by the fingerprint of the run's training split.
+
+    Raises:
+        UsageError: this test split is part of what it was trained on.
+    """
+    fold = run.recipe.get("fold", data.fold)
+    if fold == data.fold or not _same_source(run, data, fold):
+        return
+    raise UsageError(
+        f"{run.folder} was trained on fold {fold} of {data.name}, so on shapes of the test split "
+        f"of fold {data.fold}: give --fold {fold}"
+    )
+
+
+def _same_source(run: Run, data: Dataset, fold: int) -> bool:
+    here = Path(data.name).expanduser().resolve()
+    if Path(run.recipe["data"]).expanduser().resolve() == here:
+        return True
+    bad = run.recipe.get("skip_bad", False)
+    try:
+        then = open_dataset(
+            data.name, fold=fold, up=data.asked_up, skip_bad=bad, cache=data.cache
+        ).train
+    except PointstillError:  # no such fold, or a bad cloud: not what the run was trained on
+        return False
+    return bool(then.fingerprint == run.recipe["origin"]["data"])
+
+
+def _recorded_rows(store: Store, data: Dataset, most: int = 1024) -> np.ndarray:
+    """Rows of the store on which agreement is measured."""
+    return check_records(store, data.train, store.shapes[:: max(1, -(-store.rows // most))])
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 @torch.inference_mode()
 def _agreement(
-    teacher: Teacher, data: Dataset, store: Store, most: int = 1024, batch_size: int = 16
+    teacher: Teacher, data: Dataset, store: Store, rows: np.ndarray, batch_size: int
 ) -> dict[str, float]:
     """How a model agrees with recorded logits on the first recorded view."""
     split = data.train
-    rows = check_records(store, split, store.shapes[:: max(1, -(-store.rows // most))])
     pipeline, clouds = (
         recorded_pipeline(store, split),
         Clouds(split.points, split.offsets, teacher.device),

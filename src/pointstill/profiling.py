@@ -153,7 +153,7 @@ def one_thread() -> Iterator[None]:
 def processor() -> str:
     """Name of the CPU, as the system gives it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
         return f"{', '.join(sorted(names))} ({os.cpu_count()} cores)"
     except (OSError, IndexError):

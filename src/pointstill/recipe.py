@@ -4,7 +4,8 @@ A recipe is resolved once (YAML, then flags), checked in `__post_init__`, and wr
 folder, so that a run can be read and repeated. Nothing here imports torch.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from .errors import UsageError
@@ -25,6 +26,26 @@ def _one_of(choices: Any, name: str, value: str) -> None:
     _require(value in names, f"{name} is {value!r}; choose from {', '.join(names)}")
 
 
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Refuse what cannot seed every generator alike.
+
+    Raises:
+        UsageError: it is negative, or 2**63 or more.
+    """
+    _require(0 <= seed < 2**63, f"{name} is {seed}; choose 0 to {2**63 - 1}")
+
+
+def _check_numbers(options: Any) -> None:
+    """Refuse infinity and NaN, which pass for a number, and 2.5 where a whole one is meant."""
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if isinstance(value, float):
+            _require(math.isfinite(value), f"{field.name} is {value}; it must be finite")
+        if field.type in (int, int | None) and value is not None:
+            whole = isinstance(value, int)
+            _require(whole, f"{field.name} is {value!r}; it must be a whole number")
+
+
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
     """How the labels are used."""
@@ -33,6 +54,7 @@ class LabelOptions:
     """Label smoothing of the cross-entropy, as a fraction of probability."""
 
     def __post_init__(self) -> None:
+        _check_numbers(self)
         _require(0 <= self.smoothing < 1, f"smoothing is {self.smoothing}; choose 0 to below 1")
 
 
@@ -82,7 +104,7 @@ class FitOptions:
     points: int | None = None
     """Points per view that the model sees, 32 or more; as recorded, or 1,024 without records."""
     batch_size: int = 32
-    """Shapes per step and process, about; 2 or more, as BatchNorm compares them."""
+    """Shapes per step, about; 2 or more, as BatchNorm compares them."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     weight_decay: float = 0.05
@@ -109,6 +131,8 @@ class FitOptions:
     """Resume state is saved after every epoch and this often inside one, in minutes."""
 
     def __post_init__(self) -> None:
+        _check_numbers(self)
+        check_seed(self.seed)
         least = {"epochs": 1, "points": 32, "batch_size": 2, "limit": 1}
         least |= dict.fromkeys(("weight_decay", "clip", "threads", "save_minutes"), 0)
         for field, bound in least.items():

@@ -14,6 +14,7 @@ from .data.subset import limited
 from .describing import check_frames
 from .errors import UsageError
 from .progress import Track, console, size
+from .recipe import check_seed
 from .records import Store, Tile, disk
 from .records import codec as codecs
 from .records.fingerprint import check_same
@@ -21,7 +22,7 @@ from .records.layout import check_range
 from .records.probe import sketch
 from .teachers import Teacher
 
-Recorded = tuple[np.ndarray, np.ndarray, np.ndarray, bytes]
+TileContent = tuple[np.ndarray, np.ndarray, np.ndarray, bytes]
 """Logits, parameters, sketch of the moments and proof of a tile."""
 
 
@@ -77,6 +78,7 @@ def record(
     # 1. Name the views: data, operations, seed and shapes decide every one of them.
     if min(number for number in (views, points, batch_size, limit) if number is not None) < 1:
         raise UsageError("views, points, limit and batch size must be 1 or more")
+    check_seed(seed)
     split = data.train
     pipeline = Pipeline(parse(augment, split.up), seed)
     shapes = limited(split, limit)
@@ -223,7 +225,7 @@ def record_tile(
     count: int,
     batch_size: int,
     track: Track | None = None,
-) -> Recorded:
+) -> TileContent:
     """Compute one tile. Batches never cross it, so it does not depend on who computes it."""
     mine = torch.from_numpy(shapes[tile.start : tile.stop])
     parameters = pipeline.sample(tile.view, mine)

@@ -3,11 +3,16 @@
 import json
 import time
 from dataclasses import asdict
+from errno import EISDIR
+from os import strerror
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 
+from .errors import PointstillError
 from .evaluation import Evaluation, Score
 from .profiling import Profile, processor
 
@@ -19,8 +24,8 @@ def score_table(evaluation: Evaluation) -> Table:
     voting = f"voting (up to {votes})" if votes > 1 else "no voting"
     table = Table(
         title=f"{Path(about['data']).name}, {about['shapes']:,} {about['split']} shapes, {voting}",
-        caption=f"± is the binomial standard error; ms: median for a cloud, one thread of torch "
-        f"{about['torch']} on {about['processor']}, {about['date']}",
+        caption=f"± is the binomial standard error; ms: median for a cloud, {_timed_on(about)}, "
+        f"{about['date']}",
         caption_justify="left",
     )
     table.add_column("model", overflow="fold")
@@ -42,6 +47,34 @@ def score_table(evaluation: Evaluation) -> Table:
             row.append(f"{100 * score.agreement['argmax']:.1f}" if score.agreement else "")
         table.add_row(*row)
     return table
+
+
+def _timed_on(about: dict[str, Any]) -> str:
+    """What a latency was measured on: one thread of the CPU, or a GPU."""
+    on_cpu = about.get("device", "cpu") == "cpu"
+    where = about["processor"] if on_cpu else f"{about['device']} (host: {about['processor']})"
+    return f"{'one thread of ' * on_cpu}torch {about['torch']} on {where}"
+
+
+def check_place(path: Path, *, folder: bool = False) -> None:
+    """See that a file, or files in a folder, can be written, before any work; folders are made.
+
+    Raises:
+        PointstillError: they cannot.
+    """
+    if not folder and path.exists() and not (path.is_file() or path.is_dir()):
+        return  # a pipe or a device
+    within = path if folder else path.resolve().parent
+    try:
+        if not folder and path.is_dir():
+            raise IsADirectoryError(EISDIR, strerror(EISDIR))
+        within.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=within):
+            pass
+    except OSError as error:
+        raise PointstillError(
+            f"{path} cannot be written ({error.strerror}): choose another place"
+        ) from error
 
 
 REFERENCE = "pointmlp-elite"
@@ -77,7 +110,7 @@ def profile_table(profiles: list[Profile], points: int) -> Table:
 def write_profile(profiles: list[Profile], points: int, path: Path) -> None:
     """Write profiles as JSON, with what they were measured on."""
     content = measured_on(points) | {"models": [asdict(each) for each in profiles]}
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 def measured_on(points: int) -> dict[str, object]:

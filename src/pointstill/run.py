@@ -5,11 +5,13 @@ recipe.yaml           what was asked for, resolved: give it as --recipe to repea
 metrics.jsonl         one line an epoch
 state.pt              everything that resuming needs; removed when the run is finished
 weights.safetensors   the finished weights; a folder that has them is a finished run
+.lock                 held by the process that trains, and there for so long
 """
 
 import io
 import json
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,15 @@ import yaml
 from safetensors.torch import load_file, save
 
 from .errors import TrainingError
+from .locking import lock
 from .models import build_model
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
-WEIGHTS = "weights.safetensors"
+WEIGHTS, LOCK = "weights.safetensors", ".lock"
 MAY_CHANGE = ("data", "skip_bad", "records", "past_records", "device", "threads", "save_minutes")
 """Entries of a recipe that may be others when a run is resumed: where things are (fingerprints in
 `origin` tell what they are), and how fast it goes."""
+VERSION = "origin.pointstill"
 
 
 class Run:
@@ -58,33 +62,58 @@ class Run:
 
     @classmethod
     def begin(cls, folder: str | Path, recipe: dict[str, Any]) -> "Run":
-        """Start a run, or go on with the one that is there.
+        """Start a run, or go on with the one that is there; call it inside `at_work`.
 
         Raises:
-            TrainingError: the folder holds a run of another recipe, or cannot be written.
+            TrainingError: the folder holds a run of another recipe, or something else, or cannot
+                be written; or an unfinished run is another version's.
         """
         path = Path(folder)
         recipe = json.loads(json.dumps(recipe))  # plain data, as YAML gives it back
         if (path / RECIPE).exists():
             run = cls(path)
             then, now = _flat(run.recipe), _flat(recipe)
+            if not run.finished and then.get(VERSION) != now.get(VERSION):
+                raise TrainingError(
+                    f"{path} was begun by pointstill {then.get(VERSION)}, and this is "
+                    f"{now.get(VERSION)}: install pointstill {then.get(VERSION)} to go on with it, "
+                    "or start again in another --out"
+                )
             changed = [
                 f"{name}: {then.get(name)} then, {now.get(name)} now"
                 for name in sorted(then.keys() | now.keys())
-                if name not in MAY_CHANGE and then.get(name) != now.get(name)
+                if name not in (*MAY_CHANGE, VERSION) and then.get(name) != now.get(name)
             ]
             if changed:
                 raise TrainingError(
                     f"{path} holds a run of another recipe ({'; '.join(changed)}): "
                     "give the same options to go on with it, or choose another --out"
                 )
+            run._sweep()
             return run
         try:
             path.mkdir(parents=True, exist_ok=True)
+            there = [each.name for each in path.iterdir() if not _ours(each)]
         except OSError as error:
             raise _unwritable(path, error) from error
+        if there:
+            raise TrainingError(
+                f"{path} is not empty and holds no run (no {RECIPE}, but {min(there)}): "
+                "choose another --out"
+            )
         _write(path / RECIPE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).encode())
         return cls(path)
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left: drafts, and the state of a run that is finished."""
+        left = [each for each in self.folder.glob(".*.draft") if _ours(each)]
+        if self.finished:
+            left.append(self.folder / STATE)
+        try:
+            for each in left:
+                each.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
 
     @property
     def finished(self) -> bool:
@@ -131,7 +160,16 @@ class Run:
             raise TrainingError(f"{path} is damaged: remove it to go on without it") from error
 
     def finish(self, weights: dict[str, torch.Tensor]) -> None:
-        """Write the weights and drop the resume state."""
+        """Write the weights and drop the resume state.
+
+        Raises:
+            TrainingError: a weight is not finite; nothing is written.
+        """
+        if name := spoilt(weights):
+            raise TrainingError(
+                f"{name} is not finite, so {self.folder} is not finished: start again in another "
+                "--out with a lower --learning-rate"
+            )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         _write(self.folder / WEIGHTS, save(tensors))
         (self.folder / STATE).unlink(missing_ok=True)
@@ -162,6 +200,27 @@ class Run:
         return model.eval()
 
 
+def spoilt(weights: dict[str, torch.Tensor]) -> str | None:
+    """The name of a tensor that is not finite everywhere, or None."""
+    return next((name for name, each in weights.items() if not each.isfinite().all()), None)
+
+
+def at_work(folder: str | Path) -> AbstractContextManager[None]:
+    """Be the only process that trains in a run folder.
+
+    Raises:
+        TrainingError: another process does (named by host and number), or nothing can be written.
+    """
+    path = Path(folder)
+    return lock(path / LOCK, path, TrainingError, _unwritable)
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file is the lock, or the draft of a process that may have been killed."""
+    drafts = (f".{name}." for name in (RECIPE, METRICS, STATE, WEIGHTS))
+    return path.name == LOCK or (path.suffix == ".draft" and path.name.startswith(tuple(drafts)))
+
+
 def _flat(entries: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested entries side by side: `origin.data` and so on."""
     flat: dict[str, Any] = {}
@@ -173,7 +232,7 @@ def _flat(entries: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _write(path: Path, content: bytes) -> None:
     """Replace a file, whole or not at all."""
-    draft = path.with_name(f".{path.name}.draft")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         with draft.open("wb") as file:
             file.write(content)

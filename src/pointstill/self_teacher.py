@@ -153,7 +153,7 @@ class Table(Present):
         self.table.copy_(state["table"])
 
 
-class Recorded(Present):
+class RecordedPast(Present):
     """A finished student of an earlier generation, itself recorded; no more forward."""
 
     def __init__(self, store: Store, rows: np.ndarray, device: torch.device):
@@ -211,4 +211,4 @@ def self_teacher(
             "past=records needs --past-records STORE: record a finished student with "
             "`pointstill record --teacher RUN` and the same data, views, augmentation and seed"
         )
-    return Recorded(past_records, rows, device)
+    return RecordedPast(past_records, rows, device)

@@ -2,9 +2,10 @@
 
 import hashlib
 import math
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,12 +15,12 @@ from torch import Tensor, nn
 
 from .augment import Clouds, Pipeline
 from .device import pick_device, pick_precision, set_threads
-from .errors import TrainingError
+from .errors import TrainingError, UsageError
 from .losses import LOSSES, Targets
 from .losses.nwsd import schedule
 from .progress import Track
 from .recipe import FitOptions, LossOptions
-from .run import Run
+from .run import Run, spoilt
 from .self_teacher import SelfTeacher, averaged
 
 
@@ -53,7 +54,16 @@ class Material:
 
 
 def start_fabric(options: FitOptions) -> Fabric:
-    """The device and threads of a run."""
+    """The device and threads of a run.
+
+    Raises:
+        UsageError: no such device, or this is one of several ranks.
+    """
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        raise UsageError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: a model is trained in one process: start "
+            "`pointstill` without torchrun (for several models, start each by itself)"
+        )
     set_threads(options.threads)
     device = pick_device(options.device)
     fabric = Fabric(
@@ -90,7 +100,7 @@ def fit(
         quiet: report nothing.
 
     Raises:
-        TrainingError: the loss is not finite; the last good state is kept.
+        TrainingError: the loss or a weight is not finite; the last good state is kept.
     """
     device, loss = fabric.device, LOSSES[loss_options.loss]
     # Not Fabric's own precision, which would round the points themselves to bfloat16.
@@ -109,7 +119,7 @@ def fit(
         loss_options.loss,
         options.epochs * count,
         "shapes",
-        done=state.epoch * count + state.step * count // steps,
+        done=state.epoch * count + _shapes_before(state.step, count, steps),
         quiet=quiet,
     ) as track:
         for epoch in range(state.epoch, options.epochs):
@@ -136,8 +146,8 @@ def fit(
                     s = (past.logits(points, logits, epoch, rows) if scheduled else logits).detach()
                 # 3. Loss, and its parts for the log.
                 teacher = None if view.teacher is None else view.teacher[rows]
-                targets = Targets(material.labels[shapes], teacher, s)
-                parts = loss.function(logits, targets, replace(loss_options, beta=scheduled))
+                targets = Targets(material.labels[shapes], teacher, s, scheduled)
+                parts = loss.function(logits, targets, loss_options)
                 # 4. Step, unless that would spoil the weights.
                 fabric.backward(parts["loss"])
                 norm = fabric.clip_gradients(
@@ -220,6 +230,13 @@ class _State:
         return time.monotonic() - self.saved
 
     def save(self, epoch: int, step: int) -> None:
+        for model in (self.model, self.average):
+            if model and (name := spoilt(model.state_dict())):
+                raise TrainingError(
+                    f"{name} is not finite any more by epoch {epoch}, step {step}; "
+                    f"{self.run.folder} keeps the last good state: start again in another --out "
+                    "with a lower --learning-rate"
+                )
         cuda = self.device.type == "cuda"
         self.run.save_state(
             {
@@ -298,6 +315,15 @@ def _batches(
     """The rows of each batch of an epoch: a function of seed and epoch alone."""
     order = np.random.Generator(np.random.Philox(_seed("order", seed, epoch))).permutation(count)
     yield from torch.from_numpy(order).to(device).tensor_split(steps)
+
+
+def _shapes_before(step: int, count: int, steps: int) -> int:
+    """How many shapes of an epoch come before a step; the first batches may be one larger.
+
+    >>> [_shapes_before(step, 10, 4) for step in range(5)]  # batches of 3, 3, 2, 2
+    [0, 3, 6, 8, 10]
+    """
+    return step * (count // steps) + min(step, count % steps)
 
 
 def _seed(purpose: str, seed: int, epoch: int) -> int:

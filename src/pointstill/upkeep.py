@@ -11,6 +11,7 @@ from .data import Dataset
 from .data.subset import limited
 from .errors import RecordsError, UsageError
 from .progress import Track
+from .recipe import check_seed
 from .recording import check_made, fill, record_tile, records_of
 from .records import Store, Tile, disk, heads, joining
 from .records.codec import divergence
@@ -162,6 +163,7 @@ def verify(
     Raises:
         RecordsError: names the tiles that are wrong; or nothing is recorded.
     """
+    check_seed(seed)
     pipeline = check_made(store, teacher, data.train)
     if not np.array_equal(store.labels, data.train.labels[store.shapes]):
         raise RecordsError(f"{store.path}: labels are not those of the data: record again")

@@ -271,6 +271,17 @@ def test_schedule() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("beta", [0.0, 0.05, -0.2])
+def test_the_beta_of_the_targets_comes_before_that_of_the_options(form: Form, beta: float) -> None:
+    student, targets = batch()
+    options = LossOptions(form=form, beta=0.4, temperature=2.0, smoothing=0.1)
+    told = nwsd.parts(student, replace(targets, beta=beta), options)
+    expected = nwsd.parts(student, targets, replace(options, beta=beta))
+    for name, value in expected.items():
+        torch.testing.assert_close(told[name], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_parts(form: Form) -> None:
     student, targets = batch()
     student.requires_grad_()

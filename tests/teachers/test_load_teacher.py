@@ -126,11 +126,16 @@ def test_one_bad_cloud_is_noticed(points: torch.Tensor) -> None:
         teacher.logits(points)
 
 
-@pytest.mark.parametrize(("name", "size"), [("Batchy", 1e-3), ("BatchyHead", float("inf"))])
-def test_dependence_on_the_batch_is_warned_of(name: str, size: float, points: torch.Tensor) -> None:
+def test_a_teacher_that_cannot_take_one_cloud_alone_is_refused() -> None:
+    with pytest.raises(TeacherError, match=r"toys:BatchyHead .* fails on one alone") as caught:
+        load_teacher("toys:BatchyHead", classes=CLASSES)
+    assert "\n" not in str(caught.value)
+
+
+def test_dependence_on_the_batch_is_warned_of(points: torch.Tensor) -> None:
     with pytest.warns(UserWarning, match="depends on the rest of its batch"):
-        teacher = load_teacher(f"toys:{name}", classes=CLASSES)
-    assert batch_dependence(teacher, points) >= size
+        teacher = load_teacher("toys:Batchy", classes=CLASSES)
+    assert batch_dependence(teacher, points) >= 1e-3
     independent = load_teacher("toys:moments", classes=CLASSES)
     assert batch_dependence(independent, points) < 1e-6
 

@@ -88,3 +88,9 @@ def test_an_ensemble_that_votes(points: Tensor) -> None:
 def test_votes_that_make_no_sense(votes: int, augment: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_teacher("toys:moments", classes=CLASSES, votes=votes, vote_augment=augment)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_are_none(seed: int) -> None:
+    with pytest.raises(UsageError, match=f"vote seed is {seed}; choose 0 to"):
+        load_teacher("toys:moments", classes=CLASSES, votes=2, vote_seed=seed)

@@ -76,7 +76,7 @@ class Crew:
         total = 0
         for job in jobs:
             log = job.folder(self.out) / "metrics.jsonl"
-            epochs = len(log.read_text().splitlines()) if log.exists() else 0
+            epochs = len(log.read_text("utf-8").splitlines()) if log.exists() else 0
             total += epochs * job.shapes(self.plan, shapes)
         return total
 

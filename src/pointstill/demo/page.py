@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 from statistics import fmean, median
 from string import Template
 
@@ -62,9 +63,9 @@ def page(facts: Facts) -> str:
         strip_scale=figures.strip_scale(lowest, highest),
         rows=_rows(findings, plan, lowest, highest),
         comparison_caption=(
-            "Gap: difference of the means. Spread: √(s₁² + s₂²) of the two standard deviations "
-            "over seeds; a gap of more than twice that is in bold, and called so in words. In "
-            "brackets: shapes that only the first, only the second, gets right."
+            "Gap: difference of the means. Spread: standard deviation (n − 1) of the difference "
+            "within each seed; a gap of more than twice that is in bold, and called so in words. "
+            "In brackets: shapes that only the first, only the second, gets right."
         ),
         seed_heads="".join(f'<th scope="col">p, seed {seed}</th>' for seed in range(plan.seeds)),
         comparisons="".join(_comparison(each) for each in findings.comparisons),
@@ -300,7 +301,7 @@ def _commands(facts: Facts) -> str:
     limit = f" --limit {plan.teacher_limit}" if plan.teacher_limit else ""
     fit = f"--batch-size {plan.batch_size} --val 0 --threads 1 --device cpu"
     lines = [
-        ("# everything", f"pointstill demo{quick} --out {out}"),
+        ("# everything", f"pointstill demo{quick} --out {quote(str(out))}"),
         (
             "# 1. the teacher",
             f"pointstill train --model {plan.teacher} --data {DATA} --out runs/teacher{limit} \\\n"
@@ -319,7 +320,7 @@ def _commands(facts: Facts) -> str:
             f"    --points {plan.points} --limit {plan.limit} {fit}",
         ),
         ("# 4. its worth", f"pointstill evaluate runs/nwsd-0 runs/teacher --data {DATA}"),
-        ("# 5. its use", f"pointstill export {facts.findings.best.name} --out student.onnx"),
+        ("# 5. its use", f"pointstill export {quote(facts.findings.best.name)} --out student.onnx"),
         ("", "pointstill predict student.onnx YOUR_SCAN.ply"),
     ]
     return "\n".join(

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
@@ -87,7 +88,7 @@ def _begin(out: Path, plan: Plan) -> bool:
     path = out / PLAN
     wanted = json.dumps({"pointstill": __version__, **asdict(plan)}, indent=1) + "\n"
     if path.exists():
-        if path.read_text() != wanted:
+        if path.read_text("utf-8") != wanted:
             raise UsageError(
                 f"{out} holds a demo of another size or version: choose another --out, "
                 f"or remove {out}"
@@ -95,7 +96,7 @@ def _begin(out: Path, plan: Plan) -> bool:
         return True
     try:
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted)
+        path.write_text(wanted, "utf-8")
     except OSError as error:
         raise PointstillError(
             f"{out} cannot be written ({error.strerror}): choose another --out"
@@ -185,7 +186,7 @@ def _write(
         ],
         "evaluation": asdict(evaluation),
     }
-    (out / RESULTS).write_text(json.dumps(summary, indent=1) + "\n")
+    (out / RESULTS).write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
 
 
 def _close(out: Path, findings: "Findings", plan: Plan, seconds: float) -> None:
@@ -202,5 +203,5 @@ def _close(out: Path, findings: "Findings", plan: Plan, seconds: float) -> None:
     for line in findings.verdict:
         print(line)
     print(f"\nreport: {out / REPORT}  ({clock(seconds)})")
-    print(f"next: pointstill export {findings.best.name} --out student.onnx")
+    print(f"next: pointstill export {quote(findings.best.name)} --out student.onnx")
     print("      pointstill predict student.onnx YOUR_SCAN.ply")

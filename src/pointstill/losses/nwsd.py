@@ -16,7 +16,7 @@ aims past the teacher. For alpha > beta the loss is convex, and it is bounded be
 
 where y is smoothed if the cross-entropy is. Otherwise the logits run away. Each function below is
 one way of keeping, or not keeping, that condition; `FORMS` names them. All take logits (B, C), the
-targets and the options, whose `beta` is the scheduled one, and return `Terms` for every sample.
+targets, whose `beta` is the scheduled one, and the options, and return `Terms` for every sample.
 With beta < 0 the student is pulled towards its past (ordinary self-distillation): nothing can run
 away then, and `raw`, `guard`, `floor` and `hinge` have the same gradient.
 """
@@ -62,6 +62,11 @@ def _soften(logits: Tensor, targets: Targets, temperature: float) -> _Soft:
     return _Soft(log_p.exp(), log_s.exp(), log_s, kd.log_soft(logits, temperature))
 
 
+def _beta(targets: Targets, options: LossOptions) -> float:
+    """The weight of the push: as scheduled, or in full."""
+    return options.beta if targets.beta is None else targets.beta
+
+
 def _push(soft: _Soft, distance: Tensor, beta: float | Tensor, options: LossOptions) -> Terms:
     """Return `alpha T^2 KL(p || q) - beta T^2 distance`, with distance and beta per sample (B,)."""
     pull = options.temperature**2 * kd.kl(soft.p, soft.log_q)
@@ -78,19 +83,20 @@ def _kl_from(log_q: Tensor, log_m: Tensor) -> Tensor:
 def raw(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
     """Push by the literal formula, `- beta T^2 KL(s || q)`: unbounded below, for diagnosis."""
     soft = _soften(logits, targets, options.temperature)
-    return _push(soft, kd.kl(soft.s, soft.log_q), options.beta, options)
+    return _push(soft, kd.kl(soft.s, soft.log_q), _beta(targets, options), options)
 
 
 def guard(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
     """Push as `raw` does, with the `guarded_beta` of every sample in place of beta."""
     soft = _soften(logits, targets, options.temperature)
     y = smoothed(targets.labels, soft.p, options.smoothing)
-    beta = guarded_beta(soft.p, soft.s, y, options)  # (B,)
+    full = _beta(targets, options)
+    beta = guarded_beta(soft.p, soft.s, y, full, options)  # (B,)
     terms = _push(soft, kd.kl(soft.s, soft.log_q), beta, options)
-    return terms._replace(limited=beta < options.beta)
+    return terms._replace(limited=beta < full)
 
 
-def guarded_beta(p: Tensor, s: Tensor, y: Tensor, options: LossOptions) -> Tensor:
+def guarded_beta(p: Tensor, s: Tensor, y: Tensor, beta: float, options: LossOptions) -> Tensor:
     """Return the largest weights up to beta that keep the loss bounded with a margin of 10 %.
 
     That is `min(beta, 0.9 min_c (y_c / T + alpha p_c) / s_c)`; a beta below 0 is kept.
@@ -99,18 +105,19 @@ def guarded_beta(p: Tensor, s: Tensor, y: Tensor, options: LossOptions) -> Tenso
         p: (B, C) teacher, at temperature T.
         s: (B, C) past student, at temperature T.
         y: (B, C) labels as probabilities, smoothed if the cross-entropy is.
-        options: alpha, beta and temperature.
+        beta: the weight that is wanted.
+        options: alpha and temperature.
 
     Returns:
         (B,)
 
     >>> p, s, y = torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]], [[1.0, 0.0]]])
-    >>> guarded_beta(p, s, y, LossOptions(temperature=1.0, beta=0.5))  # 0.9 x 0.25 / 0.75
+    >>> guarded_beta(p, s, y, 0.5, LossOptions(temperature=1.0))  # 0.9 x 0.25 / 0.75
     tensor([0.3000])
     """
     # A class that the past rules out cannot be pushed away from: it sets no limit.
     limit = torch.where(s > 0, (y / options.temperature + options.alpha * p) / s, math.inf)
-    return (GUARD * limit.amin(dim=-1)).clamp(max=options.beta)
+    return (GUARD * limit.amin(dim=-1)).clamp(max=beta)
 
 
 def floor(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
@@ -120,31 +127,35 @@ def floor(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
     at beta = 0 it is KD. The push is inside t; `repulsion` is T^2 KL(s || q), as for `raw`.
     """
     soft = _soften(logits, targets, options.temperature)
-    t, floored = floored_target(soft.p, soft.s, options)
-    terms = _push(soft, kd.kl(soft.s, soft.log_q), options.beta, options)
-    weight = (options.alpha - options.beta) * options.temperature**2
+    beta = _beta(targets, options)
+    t, floored = floored_target(soft.p, soft.s, beta, options)
+    terms = _push(soft, kd.kl(soft.s, soft.log_q), beta, options)
+    weight = (options.alpha - beta) * options.temperature**2
     return terms._replace(distillation=weight * kd.kl(t, soft.log_q), limited=floored.any(dim=-1))
 
 
-def floored_target(p: Tensor, s: Tensor, options: LossOptions) -> tuple[Tensor, Tensor]:
+def floored_target(
+    p: Tensor, s: Tensor, beta: float, options: LossOptions
+) -> tuple[Tensor, Tensor]:
     """Return t, proportional to `max(alpha p - beta s, 0.1 alpha p)`, and which classes it floors.
 
     Args:
         p: (B, C) teacher, at temperature T.
         s: (B, C) past student, at temperature T.
-        options: alpha and beta.
+        beta: weight of the push.
+        options: alpha.
 
     Returns:
         t (B, C), which sums to 1 (to 0 where alpha = beta = 0, as there is nothing to aim at),
         and a mask (B, C).
 
     >>> p, s = torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]]])
-    >>> floored_target(p, s, LossOptions(beta=0.1))[0]  # (0.725, 0.175) / 0.9
+    >>> floored_target(p, s, 0.1, LossOptions())[0]  # (0.725, 0.175) / 0.9
     tensor([[0.8056, 0.1944]])
-    >>> floored_target(p, s, LossOptions(beta=0.5))  # (0.625, -0.125 -> 0.025) / 0.65
+    >>> floored_target(p, s, 0.5, LossOptions())  # (0.625, -0.125 -> 0.025) / 0.65
     (tensor([[0.9615, 0.0385]]), tensor([[False,  True]]))
     """
-    aim = options.alpha * p - options.beta * s
+    aim = options.alpha * p - beta * s
     least = FLOOR * options.alpha * p
     t = torch.maximum(aim, least)  # sums to alpha - beta if nothing is floored
     total = t.sum(dim=-1, keepdim=True)
@@ -156,14 +167,14 @@ def js(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
     soft = _soften(logits, targets, options.temperature)
     log_m = torch.logaddexp(soft.log_s, soft.log_q) - math.log(2)  # finite where s or q is 0
     distance = (kd.kl(soft.s, log_m) + _kl_from(soft.log_q, log_m)) / 2
-    return _push(soft, distance, options.beta, options)
+    return _push(soft, distance, _beta(targets, options), options)
 
 
 def reverse(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
     """Push by `- beta T^2 KL(q || s_eps)`, `s_eps = 0.9 s + 0.1 / C`: at most ln 10 C."""
     soft = _soften(logits, targets, options.temperature)
     log_s_eps = ((1 - SPREAD) * soft.s + SPREAD / soft.s.shape[-1]).log()
-    return _push(soft, _kl_from(soft.log_q, log_s_eps), options.beta, options)
+    return _push(soft, _kl_from(soft.log_q, log_s_eps), _beta(targets, options), options)
 
 
 def hinge(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
@@ -172,10 +183,10 @@ def hinge(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
     A beta below 0 pulls from any distance, as in `raw`.
     """
     soft = _soften(logits, targets, options.temperature)
-    distance = kd.kl(soft.s, soft.log_q)
-    far = (distance > MARGIN) & (options.beta > 0)
+    distance, beta = kd.kl(soft.s, soft.log_q), _beta(targets, options)
+    far = (distance > MARGIN) & (beta > 0)
     distance = torch.where(far, MARGIN, distance)
-    return _push(soft, distance, options.beta, options)._replace(limited=far)
+    return _push(soft, distance, beta, options)._replace(limited=far)
 
 
 FORMS: dict[Form, Callable[[Tensor, Targets, LossOptions], Terms]] = {
@@ -217,13 +228,13 @@ def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, T
 
     Args:
         logits: (B, C) of the student.
-        targets: labels, teacher and past.
-        options: with beta as scheduled for this moment, below alpha.
+        targets: labels, teacher and past, and the beta that is scheduled for this moment.
+        options: alpha, beta (where the targets say none), temperature, form and smoothing.
 
     Raises:
         TrainingError: the targets hold no teacher, or no past though beta is not 0.
     """
-    if targets.past is None and options.beta == 0:
+    if targets.past is None and _beta(targets, options) == 0:
         return kd.parts(logits, targets, options)
     past = required(targets.past, "past")
     terms = FORMS[options.form](logits, targets, options)

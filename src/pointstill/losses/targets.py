@@ -18,6 +18,8 @@ class Targets:
     labels: Tensor  # (B,) int64
     teacher: Tensor | None = None  # (B, C) logits
     past: Tensor | None = None  # (B, C) logits of the student's past, on the same views
+    beta: float | None = None
+    """Weight of the push from the past at this moment; None: all of the options' beta."""
 
 
 def required(logits: Tensor | None, whose: str) -> Tensor:

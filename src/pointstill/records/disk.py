@@ -1,14 +1,14 @@
 """What only a local disk needs: nothing is lost with the power, and one writer at a time."""
 
-import fcntl
-import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 
+from .. import locking
 from ..errors import RecordsError
 
 
@@ -57,8 +57,7 @@ def replace_file(path: Path, content: bytes) -> None:
         raise
 
 
-@contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path) -> AbstractContextManager[None]:
     """Be the only process that writes a store; the lock ends with the process, however it ends.
 
     It is a file beside the store, as the store need not exist yet.
@@ -67,42 +66,7 @@ def lock(path: Path) -> Iterator[None]:
         RecordsError: another process has it (named by host and number), or it cannot be made.
     """
     file = path.absolute().with_name(f".{path.name}.lock")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle = _locked(file, path)
-    except OSError as error:
-        raise refusal("written", path, error) from error
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            file.unlink(missing_ok=True)  # while it is still ours
-        os.close(handle)
-
-
-def _locked(file: Path, path: Path) -> int:
-    while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            try:
-                holder = json.loads(os.pread(handle, 999, 0))
-                who = f"process {holder['process']} on {holder['host']}"
-            except (ValueError, LookupError, TypeError):
-                who = "another process"  # which has not written its name yet
-            os.close(handle)
-            raise RecordsError(
-                f"{path} is being written by {who}: wait until it ends, or choose another --out"
-            ) from None
-        with suppress(FileNotFoundError):
-            # Whoever had it before may have removed the file between our opening and locking it.
-            if os.fstat(handle).st_ino == file.stat().st_ino:
-                name = {"process": os.getpid(), "host": os.uname().nodename}
-                os.truncate(handle, 0)
-                os.pwrite(handle, json.dumps(name).encode(), 0)
-                return handle
-        os.close(handle)
+    return locking.lock(file, path, RecordsError, partial(refusal, "written"))
 
 
 def draft_of(path: Path) -> Path:

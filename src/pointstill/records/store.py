@@ -243,7 +243,7 @@ class Store:
     def add_note(self, line: dict[str, Any]) -> None:
         """Add a line to the sidecar."""
         try:
-            with (self.path / SIDECAR).open("a") as sidecar:
+            with (self.path / SIDECAR).open("a", encoding="utf-8") as sidecar:
                 sidecar.write(json.dumps(line) + "\n")
         except OSError as error:
             raise disk.refusal("written", self.path, error) from error

@@ -1,5 +1,6 @@
 """From what a user names to a teacher: one network, several, or one that votes."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from ..errors import TeacherError, UsageError
 from ..models import MODELS, build_model
 from ..models.checkpoints import load_weights, read_weights
-from ..run import Run
+from ..run import RECIPE, Run
 from .classes import ClassMap, find_columns, read_class_map
 from .description import Description, beside
 from .ensemble import Ensemble, Mean
@@ -22,6 +23,9 @@ from .speak import find_layout, find_output, sample_clouds
 from .teacher import Network, NetworkTeacher, Teacher, batch_dependence, fingerprint
 from .torch_module import TorchNetwork, load_callable
 from .votes import Votes
+
+SILENT: dict[str, Any] = {"class_names": None, "frame": None, "layout": "auto", "output": "auto"}
+"""How a teacher is spoken to when nothing is said about it."""
 
 
 def load_teacher(
@@ -45,7 +49,8 @@ def load_teacher(
     """Load a teacher for the classes of a data set, and try it on two clouds.
 
     Args:
-        spec: a name from `models.MODELS`, a finished run folder, `package.module:callable`, a
+        spec: a name from `models.MODELS`, a finished run folder (which comes first where no weights
+            are given and both are so named), `package.module:callable`, a
             TorchScript, `torch.export` (.pt2) or ONNX file, or a description (YAML) of one of
             these; or a list of any of them, and of loaded teachers: an ensemble.
         weights: files for those of the first and third kind; see `share_weights`.
@@ -80,9 +85,10 @@ def load_teacher(
     habits |= {"layout": None if layout == "auto" else layout}
     habits |= {"output": None if output == "auto" else output}
     said = [name for name, value in habits.items() if value is not None]
-    if len(specs) > 1 and said:
+    meant = addressed(specs)
+    if len(specs) > 1 and said and sum(meant) != 1:
         raise UsageError(
-            f"{said[0]} would be that of all {len(specs)} teachers: describe each by itself, "
+            f"{said[0]} would be that of all {sum(meant)} teachers: describe each by itself, "
             "with `pointstill teacher describe`, which writes it beside its file"
         )
     if len(specs) == 1 and ensemble_weights is not None:
@@ -103,15 +109,25 @@ def load_teacher(
     }
     members: list[Teacher] = []
     with torch.random.fork_rng(devices=[]):  # the draws of the caller are not disturbed
-        for each, file in zip(specs, share_weights(specs, weights), strict=True):
+        for each, file, told in zip(specs, share_weights(specs, weights), meant, strict=True):
             if isinstance(each, str | Path):
-                members.append(_load_one(str(each), file, **options))
+                members.append(_load_one(str(each), file, **(options | ({} if told else SILENT))))
             else:
                 members.append(each)
     teacher = members[0] if len(members) == 1 else Ensemble(members, ensemble, ensemble_weights)
     if votes == 1:
         return teacher
     return Votes(teacher, votes, vote_augment, vote_seed, up or "z")
+
+
+def addressed(specs: Sequence[object]) -> list[bool]:
+    """Which of several teachers class names, frame, layout and output are said of.
+
+    Of those that are no run folders, as a run brings its own; of runs alone, of all.
+    """
+    named = [isinstance(spec, str | Path) for spec in specs]
+    bare = [name and not is_run(spec) for name, spec in zip(named, specs, strict=True)]
+    return bare if any(bare) else named
 
 
 def share_weights(
@@ -128,7 +144,8 @@ def share_weights(
     files = [weights] if isinstance(weights, str | Path) else list(weights or ())
     may = [i for i, spec in enumerate(specs) if _is_model(spec) or _is_code(spec)]
     must = [i for i in may if _is_model(specs[i])]
-    for takers in (may, must):
+    bare = [i for i in must if not is_run(specs[i])]  # runs may be named as models are
+    for takers in (may, must, bare):
         if len(takers) == len(files) or not files:
             given = dict(zip(takers, files, strict=False))
             return [Path(given[i]) if i in given else None for i in range(len(specs))]
@@ -149,6 +166,7 @@ class _Found:
     points: int | None = None
     up: str | None = None
     trained_on: str | None = None
+    run: Path | None = None
 
 
 def _load_one(
@@ -216,6 +234,7 @@ def _load_one(
         names=tuple(names or classes),
         fingerprint=fingerprint(network, shape, meaning, axes, columns),
         checked_on=known_right if frame is None and not astray else None,
+        run=found.run,
     )
     _warn_of_surroundings(teacher, clouds)
     if astray:
@@ -259,7 +278,7 @@ def resolve(spec: str, weights: Path | None) -> tuple[Description, str, Path | N
 def _find(spec: str, weights: Path | None, classes: int, device: torch.device) -> _Found:
     """The network, on its device, in eval mode."""
     file = Path(spec)
-    if _is_model(spec):
+    if _is_model(spec) and (weights is not None or not is_run(spec)):
         if weights is None:
             raise UsageError(f"teacher {spec} needs its weights: give --weights FILE")
         model = build_model(spec, classes)
@@ -269,7 +288,8 @@ def _find(spec: str, weights: Path | None, classes: int, device: torch.device) -
         run = Run(spec)
         origin: dict[str, Any] = run.recipe["origin"]
         network = _module(run.model(), device)
-        return _Found(network, run.classes, run.recipe["points"], origin["up"], origin.get("data"))
+        points, trained_on = run.recipe["points"], origin.get("data")
+        return _Found(network, run.classes, points, origin["up"], trained_on, file)
     if file.is_file():
         return _from_file(file, device)
     if file.suffix.lower() in SUFFIXES:
@@ -312,6 +332,20 @@ def _module(module: torch.nn.Module, device: torch.device) -> TorchNetwork:
     return TorchNetwork(module.to(device).eval().requires_grad_(False), device)
 
 
+def is_run(spec: object) -> bool:
+    """Whether it is a run folder, finished or not."""
+    return isinstance(spec, str | Path) and (Path(spec) / RECIPE).is_file()
+
+
+def networks(teacher: Teacher) -> Sequence[NetworkTeacher]:
+    """The networks that a teacher is made of."""
+    if isinstance(teacher, Votes):
+        return networks(teacher.teacher)
+    if isinstance(teacher, Ensemble):
+        return [each for member in teacher.members for each in networks(member)]
+    return [teacher] if isinstance(teacher, NetworkTeacher) else []
+
+
 def _is_model(spec: object) -> bool:
     return isinstance(spec, str) and spec in MODELS
 
@@ -322,7 +356,11 @@ def _is_code(spec: object) -> bool:
 
 
 def _warn_of_surroundings(teacher: NetworkTeacher, clouds: torch.Tensor) -> None:
-    """Warn when logits depend on anything but the cloud, beyond a thousandth of their spread."""
+    """Warn when logits depend on anything but the cloud, beyond a thousandth of their spread.
+
+    Raises:
+        TeacherError: it cannot be asked about one cloud alone.
+    """
     logits = teacher.logits(clouds)
     tolerance = 1e-3 * float(logits.max() - logits.min())
     if float((teacher.logits(clouds) - logits).abs().max()) > tolerance:
@@ -333,6 +371,11 @@ def _warn_of_surroundings(teacher: NetworkTeacher, clouds: torch.Tensor) -> None
         )
         return
     difference = batch_dependence(teacher, clouds)
+    if math.isinf(difference):
+        raise TeacherError(
+            f"teacher {teacher.spec} takes several clouds and fails on one alone: look for "
+            "BatchNorm that uses batch statistics (is it in eval mode?), or a squeezed dimension"
+        )
     if difference > tolerance:
         warnings.warn(
             f"teacher {teacher.spec}: a prediction depends on the rest of its batch (logits "

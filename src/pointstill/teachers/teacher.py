@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -111,6 +112,8 @@ class NetworkTeacher:
     """See the function of that name."""
     checked_on: str | None = None
     """Fingerprint of a training split on which its frame is known to be right."""
+    run: Path | None = None
+    """The run folder that it is, if it is one."""
 
     votes = 1
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..augment import Pipeline, parse
 from ..errors import UsageError
+from ..recipe import check_seed
 from .teacher import Teacher
 
 
@@ -33,6 +34,7 @@ class Votes:
         operations = parse(augment, up)
         if votes < 1:
             raise UsageError(f"votes is {votes}; choose 1 or more")
+        check_seed(seed, "vote seed")
         if not operations:
             raise UsageError("votes without operations are all the same: name some, such as scale")
         if point_level := [each.name for each in operations if not each.columns]:

@@ -1,0 +1,38 @@
+"""The verb about data sets."""
+
+from cyclopts import App
+
+from .cli_options import DataOptions, Up
+
+data_app = App(name="data", help="Look at data sets.")
+
+
+@data_app.command(name="info")
+def data_info(
+    source: str, /, *, fold: int = 0, up: Up = None, skip_bad: bool = False, verify: bool = False
+) -> None:
+    """Count the shapes, classes and points of a data set.
+
+    **Examples**
+
+        pointstill data info primitives
+        pointstill data info modelnet40_ply_hdf5_2048/
+        pointstill data info my_scans/ --up y --skip-bad
+
+    Parameters
+    ----------
+    source:
+        Folder of a data set, or primitives, or primitives-clean.
+    fold:
+        Which of five parts is the test split, for a folder without a split of its own.
+    up:
+        Axis that points up, for class folders of your own; z if nothing is said.
+    skip_bad:
+        Leave out clouds that cannot be used, and list them.
+    verify:
+        Read the source again and compare it with the cache.
+    """
+    from .show import describe_dataset
+
+    options = DataOptions(data=source, fold=fold, up=up, skip_bad=skip_bad, verify=verify)
+    describe_dataset(options.open())
