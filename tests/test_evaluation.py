@@ -30,6 +30,7 @@ from pointstill.evaluation import (
     score,
 )
 from pointstill.progress import Track
+from pointstill.recording import record
 from pointstill.run import Run
 from pointstill.teachers import NetworkTeacher, load_teacher
 from pointstill.teachers.torch_module import TorchNetwork
@@ -244,6 +245,15 @@ def second_fold(solids, tmp_path_factory) -> Path:
     return train(
         "stillnet-n", open_dataset(solids, fold=2), out=out, recipe=recipe, quiet=True
     ).folder
+
+
+def test_a_run_of_another_fold_is_not_recorded(second_fold, solids, tmp_path):
+    """Its records would tell a student of the shapes that the student is tested on."""
+    data = open_dataset(solids)
+    teacher = load_teacher(str(second_fold), classes=data.classes)
+    with pytest.raises(UsageError, match="give --fold 2"):
+        record(teacher, data, out=tmp_path / "r.zarr", views=1, quiet=True)
+    assert not (tmp_path / "r.zarr").exists()
 
 
 @pytest.mark.parametrize("moved", [False, True])

@@ -19,18 +19,18 @@ from torchmetrics.functional.classification import (
 
 from . import __version__
 from .augment import Clouds
-from .data import Dataset, open_dataset
+from .data import Dataset
 from .data.dataset import SplitName
 from .data.subset import limited
 from .distillation import check_records, recorded_pipeline
-from .errors import PointstillError, UsageError
+from .errors import UsageError
+from .folds import check_folds
 from .profiling import latency, operations, processor
 from .progress import Track
 from .records import Store
 from .records.disk import replace_file
 from .run import Run
 from .teachers import Teacher, load_teacher
-from .teachers.load import networks
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,7 @@ def evaluate(
         raise UsageError("limit and batch size must be 1 or more")
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
-        for network in networks(teacher):
-            if network.run:
-                check_fold(Run(network.run), data)
+        check_folds(teacher, data)
     store = Store.open(records) if records else None
     recorded = _recorded_rows(store, data) if store else None
     chosen = data.split(split)
@@ -252,38 +250,6 @@ def _as_teacher(model: Run | Teacher | str | Path, data: Dataset, device: str) -
     if isinstance(model, str | Path):
         return load_teacher(model, classes=data.classes, up=data.up, device=device)
     return model
-
-
-def check_fold(run: Run, data: Dataset) -> None:
-    """Refuse a run that was trained on another fold of the very data that is opened.
-
-    Another data set with the same classes is fine: that the data is the same is told by where it
-    is, or else by the fingerprint of the run's training split.
-
-    Raises:
-        UsageError: this test split is part of what it was trained on.
-    """
-    fold = run.recipe.get("fold", data.fold)
-    if fold == data.fold or not _same_source(run, data, fold):
-        return
-    raise UsageError(
-        f"{run.folder} was trained on fold {fold} of {data.name}, so on shapes of the test split "
-        f"of fold {data.fold}: give --fold {fold}"
-    )
-
-
-def _same_source(run: Run, data: Dataset, fold: int) -> bool:
-    here = Path(data.name).expanduser().resolve()
-    if Path(run.recipe["data"]).expanduser().resolve() == here:
-        return True
-    bad = run.recipe.get("skip_bad", False)
-    try:
-        then = open_dataset(
-            data.name, fold=fold, up=data.asked_up, skip_bad=bad, cache=data.cache
-        ).train
-    except PointstillError:  # no such fold, or a bad cloud: not what the run was trained on
-        return False
-    return bool(then.fingerprint == run.recipe["origin"]["data"])
 
 
 def _recorded_rows(store: Store, data: Dataset, most: int = 1024) -> np.ndarray:

@@ -13,6 +13,7 @@ from .data import Dataset, Split
 from .data.subset import limited
 from .describing import check_frames
 from .errors import UsageError
+from .folds import check_folds
 from .progress import Track, console, size
 from .recipe import check_seed
 from .records import Store, Tile, disk
@@ -73,12 +74,13 @@ def record(
     Raises:
         RecordsError: `out` holds records of something else, is being written by another process or
             cannot be written; or the codec loses too much of this teacher.
-        UsageError: options that make no sense.
+        UsageError: options that make no sense, or a run of another fold as teacher.
     """
     # 1. Name the views: data, operations, seed and shapes decide every one of them.
     if min(number for number in (views, points, batch_size, limit) if number is not None) < 1:
         raise UsageError("views, points, limit and batch size must be 1 or more")
     check_seed(seed)
+    check_folds(teacher, data)
     split = data.train
     pipeline = Pipeline(parse(augment, split.up), seed)
     shapes = limited(split, limit)
