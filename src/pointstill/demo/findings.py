@@ -9,6 +9,9 @@ import numpy as np
 from ..evaluation import Pair, Score, mcnemar
 from .plan import METHODS, Method
 
+CLEAR = 2.5
+"""By how many spreads a gap must exceed chance: with three seeds, p < 0.05 in the paired t-test."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -73,11 +76,8 @@ class Comparison:
 
     @property
     def clear(self) -> bool:
-        """Whether the gap is more than twice the spread.
-
-        With three seeds the paired t-test then gives p < 0.08: a rough rule, as they are few.
-        """
-        return abs(self.gap) > 2 * self.spread
+        """Whether the gap is more than `CLEAR` times the spread."""
+        return abs(self.gap) > CLEAR * self.spread
 
     @property
     def wins(self) -> bool:
@@ -93,13 +93,13 @@ class Comparison:
         test = f"McNemar p < 0.05 in {below} of {seeds} seeds"
         if not self.clear:
             return (
-                f"{one} and {other} do not differ by more than twice the spread over seeds: "
-                f"{self.gap:+.1f} points, spread {self.spread:.1f} ({test})."
+                f"{one} and {other} do not differ by more than {CLEAR} times the spread over "
+                f"seeds: {self.gap:+.1f} points, spread {self.spread:.1f} ({test})."
             )
         verb = "beats" if self.gap > 0 else "falls behind"
         return (
             f"{one} {verb} {other} by {abs(self.gap):.1f} points, "
-            f"more than twice the spread over seeds of {self.spread:.1f} ({test})."
+            f"more than {CLEAR} times the spread over seeds of {self.spread:.1f} ({test})."
         )
 
 

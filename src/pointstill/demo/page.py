@@ -19,7 +19,7 @@ from ..losses.nwsd import schedule
 from ..progress import clock, size
 from ..run import Run
 from . import figures
-from .findings import Comparison, Findings
+from .findings import CLEAR, Comparison, Findings
 from .plan import BETA, DATA, METHODS, QUICK, STORE, STUDENTS, TEACHER, Job, Method, Plan
 
 DRAWN_POINTS = 400
@@ -64,8 +64,8 @@ def page(facts: Facts) -> str:
         rows=_rows(findings, plan, lowest, highest),
         comparison_caption=(
             "Gap: difference of the means. Spread: standard deviation (n − 1) of the difference "
-            "within each seed; a gap of more than twice that is in bold, and called so in words. "
-            "In brackets: shapes that only the first, only the second, gets right."
+            f"within each seed; a gap of more than {CLEAR} times that is in bold, and called so in "
+            "words. In brackets: shapes that only the first, only the second, gets right."
         ),
         seed_heads="".join(f'<th scope="col">p, seed {seed}</th>' for seed in range(plan.seeds)),
         comparisons="".join(_comparison(each) for each in findings.comparisons),
