@@ -162,7 +162,7 @@ def test_no_validation(data, tmp_path):
     assert all("val_accuracy" not in line for line in run.metrics())
 
 
-@pytest.mark.parametrize("options", [{"limit": 1}, {"limit": 2, "val": 0.4}])
+@pytest.mark.parametrize("options", [{"limit": 1}, {"limit": 1, "val": 0.4}])
 def test_too_few_shapes(data, tmp_path, options):
     recipe = replace(SMALL, **options)
     with pytest.raises(TrainingError, match="1 shapes to train on, and 2 are needed"):
