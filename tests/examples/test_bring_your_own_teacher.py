@@ -7,14 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 HERE = Path(__file__).parents[2] / "examples/bring_your_own_teacher"
 FEW = {"--limit": "48", "--epochs": "1", "--views": "2", "--points": "128"}
 
 
-@pytest.mark.slow
 def test_the_commands_run_in_order(tmp_path: Path) -> None:
     for file in HERE.iterdir():
         if file.is_file():
