@@ -32,6 +32,8 @@ def unusable(points: NDArray[np.float64]) -> str | None:
             f"{np.sum(~usable)} of {len(points)} points are NaN or infinite, as depth cameras mark "
             "what they do not see: remove those points"
         )
+    if not far_flung(points):
+        return None
     away = np.abs(points - np.median(points, axis=0)).max(axis=1)
     count = max(1, int(STRAY_PART * len(points)))
     kept = points[np.argpartition(away, -count)[:-count]]
@@ -42,3 +44,15 @@ def unusable(points: NDArray[np.float64]) -> str | None:
             "remove those points, such as false returns at (0, 0, 0)"
         )
     return None
+
+
+def far_flung(points: NDArray[np.float64], few: int = 64) -> bool:
+    """Whether points (n, 3) may have strays: a glance that costs little of a classification.
+
+    The middle distance of some points from their middle hardly feels strays, and the box of most
+    shapes is a few times that. The points are spread by the golden ratio: strays may be periodic.
+    """
+    some = points[(np.arange(few) * 0.6180339887 % 1 * len(points)).astype(np.int64)]
+    middle = np.sort(some, axis=0)[len(some) // 2]
+    typical = np.sort(np.abs(some - middle).max(axis=1))[len(some) // 2]
+    return bool(np.ptp(points, axis=0).max() > STRAY_FACTOR / 4 * typical)
