@@ -1,4 +1,4 @@
-"""One writer at a time: a lock on a file, which ends with its process, however that ends."""
+"""One writer at a time, by a lock that ends with its process; and files whole or not at all."""
 
 import fcntl
 import json
@@ -61,3 +61,21 @@ def _locked(file: Path, what: Path, busy: type[PointstillError]) -> int:
                 os.pwrite(handle, json.dumps(name).encode(), 0)
                 return handle
         os.close(handle)
+
+
+def write_whole(path: Path, content: bytes, draft: Path) -> None:
+    """Replace a file by way of a draft in the same folder; the content is on the disk first.
+
+    Raises:
+        OSError: the disk refuses; the file is what it was, and the draft is gone.
+    """
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise

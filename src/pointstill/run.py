@@ -20,7 +20,7 @@ import yaml
 from safetensors.torch import load_file, save
 
 from .errors import TrainingError
-from .locking import lock
+from .locking import lock, write_whole
 from .models import build_model
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
@@ -232,15 +232,9 @@ def _flat(entries: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _write(path: Path, content: bytes) -> None:
     """Replace a file, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_whole(path, content, path.with_name(f".{path.name}.{os.getpid()}.draft"))
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise _unwritable(path.parent, error) from error
 
 

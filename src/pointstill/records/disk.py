@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -43,18 +43,8 @@ def _sync(path: Path) -> None:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and on the disk."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        _sync(path.parent)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
+    locking.write_whole(path, content, path.with_name(f"{path.name}.{os.getpid()}.partial"))
+    _sync(path.parent)
 
 
 def lock(path: Path) -> AbstractContextManager[None]:
