@@ -122,8 +122,8 @@ def record(
             )
 
         # 3. A new store is made around its first tile, which tells what the codec costs.
+        clouds = Clouds(split.points, split.offsets, teacher.device)
         if store is None:
-            clouds = Clouds(split.points, split.offsets, teacher.device)
             check_frames(teacher, split, clouds, batch_size, quiet)
             first, started = Tile.first(len(shapes)), time.monotonic()
             with Track("first tile", first.stop, "records", quiet=quiet) as track:
@@ -139,18 +139,26 @@ def record(
             store.note(first, time.monotonic() - started, **measured)
 
         # 4. Record the tiles that are missing.
-        fill(store, wanted(store, share, shares), teacher, split, quiet)
+        fill(store, wanted(store, share, shares), teacher, split, clouds, quiet)
     return store
 
 
-def fill(store: Store, tiles: list[Tile], teacher: Teacher, split: Split, quiet: bool) -> None:
+def fill(
+    store: Store,
+    tiles: list[Tile],
+    teacher: Teacher,
+    split: Split,
+    clouds: Clouds,
+    quiet: bool,
+) -> None:
     """Record some tiles of a store, whatever is in them; hold its lock.
+
+    The clouds are those of the split, on the teacher's device.
 
     Raises:
         RecordsError: the teacher or the data is not that of the store, or the disk refuses.
     """
     made, about = store.attributes, check_made(store, teacher, split)
-    clouds = Clouds(split.points, split.offsets, teacher.device)
     total = records_of(store.tiles())
     done = total - records_of(tiles)
     with Track("record", total, "records", done=done, quiet=quiet) as track:

@@ -97,7 +97,8 @@ def repair(
                 "them again"
             )
         if bad and teacher and data:
-            fill(store, list(bad), teacher, data.train, quiet)
+            clouds = Clouds(data.train.points, data.train.offsets, teacher.device)
+            fill(store, list(bad), teacher, data.train, clouds, quiet)
     return Repaired(mended, list(bad))
 
 
@@ -135,7 +136,8 @@ def extend(
         check_made(store, teacher, data.train)
         if views > store.views:
             store = store.lengthen(views)
-        fill(store, store.missing(), teacher, data.train, quiet)
+        clouds = Clouds(data.train.points, data.train.offsets, teacher.device)
+        fill(store, store.missing(), teacher, data.train, clouds, quiet)
     return store
 
 
