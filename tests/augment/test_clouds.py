@@ -1,5 +1,6 @@
 """Clouds on a device: the points that were asked for, normalised by the full cloud."""
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from pointstill.augment import Clouds, normalize
+from pointstill.augment.clouds import _fits
 
 
 @pytest.fixture
@@ -62,12 +64,25 @@ def test_sizes_and_length(clouds):
     assert clouds.starts.tolist() == [0, 40, 48, 381, 438, 502, 511]
 
 
-def test_memory_mapped_points_are_copied(ragged, tmp_path, clouds):
+def test_memory_mapped_points_are_not_copied(ragged, tmp_path, clouds):
     points, offsets = ragged()
     np.save(tmp_path / "points.npy", points)
     mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
     shapes, indices = torch.tensor([1, 4]), torch.tensor([[0, 7], [1, 63]])
-    there = Clouds(mapped, offsets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        there = Clouds(mapped, offsets)
+    assert there.points.data_ptr() == mapped.ctypes.data
     assert torch.equal(there.take(shapes, indices), clouds.take(shapes, indices))
-    there.points.zero_()
-    np.testing.assert_array_equal(mapped, points)
+    assert torch.equal(there.plain(torch.arange(7), 50), clouds.plain(torch.arange(7), 50))
+
+
+def test_points_that_a_gpu_has_no_room_for_stay_where_they_are(monkeypatch):
+    """Asked of what CUDA would say, as there may be no GPU here."""
+    points, gpu = torch.zeros(1000, 3), torch.device("cuda")
+    free = {"cuda": points.nbytes * 2}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.type], 10**9))
+    assert _fits(points, gpu)
+    free["cuda"] -= 1
+    assert not _fits(points, gpu)
+    assert _fits(points, torch.device("cpu"))

@@ -1,4 +1,6 @@
-"""The clouds of a split on the device that trains."""
+"""The clouds of a split for the device that trains."""
+
+import warnings
 
 import numpy as np
 import torch
@@ -9,12 +11,18 @@ from . import normalize, resample
 
 
 class Clouds:
-    """All clouds of a split on one device, with their centres and radii."""
+    """All clouds of a split, with their centres and radii.
+
+    On a CPU, and on a GPU that they would fill, the points stay where they are: of a memory-mapped
+    file a batch reads its own points only, and what is read can leave memory again.
+    """
 
     def __init__(self, points: np.ndarray, offsets: np.ndarray, device: str | torch.device = "cpu"):
         """Take (total, 3) float32 points, which may be memory-mapped, and (S + 1,) offsets."""
         frame = normalize.sample(points, offsets)
-        self.points = torch.from_numpy(np.asarray(points, np.float32).copy()).to(device)
+        self.points = _as_they_are(np.asarray(points, np.float32))
+        if _fits(self.points, torch.device(device)):
+            self.points = self.points.to(device)
         self.starts = torch.from_numpy(np.asarray(offsets[:-1], np.int64).copy()).to(device)
         self.sizes = torch.from_numpy(np.diff(offsets).astype(np.int64)).to(device)
         self.frame = torch.from_numpy(frame).to(device)
@@ -22,11 +30,17 @@ class Clouds:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    @property
+    def device(self) -> torch.device:
+        """Where views are made; the points themselves may be elsewhere."""
+        return self.frame.device
+
     def take(self, shapes: Tensor, indices: Tensor) -> Tensor:
         """Points `indices` (B, N) of clouds `shapes` (B,), normalised by the full cloud."""
         rows = self.starts[shapes][:, None] + indices
+        rows = rows.to(self.points.device)
         points = self.points.index_select(0, rows.reshape(-1)).reshape(*rows.shape, 3)
-        return normalize.apply(points, self.frame[shapes])
+        return normalize.apply(points.to(self.device), self.frame[shapes])
 
     def plain(self, shapes: Tensor, count: int) -> Tensor:
         """The view of evaluation, (B, count, 3): no augmentation.
@@ -38,6 +52,21 @@ class Clouds:
         for row, shape in enumerate(shapes.tolist()):
             start, size = int(self.starts[shape]), int(self.sizes[shape])
             if size != count:
-                order = along_curve(self.points[None, start : start + size])[0]
-                indices[row] = order[indices[row]]
+                cloud = self.points[None, start : start + size].to(self.device)
+                indices[row] = along_curve(cloud)[0][indices[row]]
         return self.take(shapes, indices)
+
+
+def _as_they_are(points: np.ndarray) -> Tensor:
+    """A tensor of the very memory of an array, or of its file."""
+    with warnings.catch_warnings():
+        # The file is open for reading alone; nothing here writes to points.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(points)
+
+
+def _fits(points: Tensor, device: torch.device) -> bool:
+    """Whether a device has room for all points, and as much again."""
+    if device.type != "cuda":
+        return True
+    return points.nbytes <= torch.cuda.mem_get_info(device)[0] / 2

@@ -18,8 +18,8 @@ def replay(
     store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds, parameters: np.ndarray
 ) -> tuple[bytes, np.ndarray]:
     """Make the views of a tile again and measure them: the proof, and the sketch (9, 4)."""
-    shapes = torch.from_numpy(store.shapes[tile.start : tile.stop]).to(clouds.points.device)
-    drawn = torch.from_numpy(parameters).to(clouds.points.device)
+    shapes = torch.from_numpy(store.shapes[tile.start : tile.stop]).to(clouds.device)
+    drawn = torch.from_numpy(parameters).to(clouds.device)
     count = store.attributes["points"]
     points = pipeline.replay(clouds, tile.view, shapes, drawn, count)
     proof = pipeline.proof(clouds, tile.view, shapes, drawn, count)
