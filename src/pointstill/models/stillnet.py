@@ -152,8 +152,9 @@ class Block(nn.Module):
         value = self.value(features).view(batch, m, -1)
         # max_j V f_j + P (p_j - p_i): linear in p, so p_i is taken off after the maximum.
         message = gather(value + position, index).amax(2) - position
-        told: Tensor = features + self.norm(message.flatten(0, 1))
-        return told + self.mix(told)
+        features = features + self.norm(message.flatten(0, 1))
+        update: Tensor = self.mix(features)
+        return features + update
 
 
 class StillNet(nn.Module):
