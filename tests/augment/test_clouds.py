@@ -2,6 +2,7 @@
 
 import warnings
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,3 +87,24 @@ def test_points_that_a_gpu_has_no_room_for_stay_where_they_are(monkeypatch):
     free["cuda"] -= 1
     assert not _fits(points, gpu)
     assert _fits(points, torch.device("cpu"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux")
+def test_what_is_read_of_a_file_is_no_memory_of_ours(tmp_path):
+    """Every point of 60 MB is read, and anonymous memory grows by far less."""
+
+    def anonymous() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
+
+    shapes, size = 10_000, 500
+    file = np.lib.format.open_memmap(tmp_path / "p.npy", "w+", np.float32, (shapes * size, 3))
+    file[:] = np.random.default_rng(0).random(3, np.float32)
+    file[::size] += 1
+    del file
+    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
+    before = anonymous()
+    clouds = Clouds(mapped, np.arange(shapes + 1) * size)
+    for some in torch.arange(shapes).split(100):
+        clouds.take(some, torch.arange(size).expand(100, -1))
+    assert anonymous() - before < mapped.nbytes / 4
