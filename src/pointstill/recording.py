@@ -16,10 +16,11 @@ from .errors import UsageError
 from .folds import check_folds
 from .progress import Track, console, size
 from .recipe import check_seed
-from .records import Store, Tile, disk
+from .records import Store, Tile
 from .records import codec as codecs
 from .records.fingerprint import check_same
 from .records.layout import check_range
+from .records.place import place_of
 from .records.probe import sketch
 from .teachers import Teacher
 
@@ -96,7 +97,8 @@ def record(
         "points": count,
         "keyed": keyed,
     }
-    path = Path(out)
+    place = place_of(out)
+    path = place.path
 
     # 2. Go on with the store that is there, if it was made from the same.
     def opened() -> Store:
@@ -108,11 +110,11 @@ def record(
         check_same(path, extent, now, fix)
         return store
 
-    if path.exists() and not wanted(there := opened(), share, shares):
+    if place.taken() and not wanted(there := opened(), share, shares):
         return there
-    with disk.lock(path):
-        disk.sweep(path)
-        store = opened() if path.exists() else None
+    with place.lock():
+        place.sweep()
+        store = opened() if place.taken() else None
         if not quiet:
             each = coding.record_bytes + (0 if keyed else 4 * len(pipeline.columns))
             done = store.rows * views - records_of(store.missing()) if store else 0

@@ -13,8 +13,9 @@ from .errors import RecordsError, UsageError
 from .progress import Track
 from .recipe import check_seed
 from .recording import check_made, fill, record_tile, records_of
-from .records import Store, Tile, disk, heads, joining
+from .records import Store, Tile, heads, joining
 from .records.codec import divergence
+from .records.place import place_of
 from .records.verify import check_replay, replay
 from .teachers import Teacher
 
@@ -74,12 +75,12 @@ def repair(
     Raises:
         RecordsError: a damaged tile and no teacher, or another teacher or data than the store's.
     """
-    path = Path(path)
-    if not path.is_dir():
+    place = place_of(path)
+    if not place.holds():
         raise RecordsError(f"{path} is no record store: give the path of one")
-    with disk.lock(path):
-        disk.sweep(path)
-        mended = heads.restore(path)
+    with place.lock():
+        place.sweep()
+        mended = heads.restore(place)
         store = Store.open(path)
         bad = dict(store.damaged())
         if data is not None:
@@ -121,12 +122,12 @@ def extend(
         RecordsError: another teacher or data than the store's, or a disk that refuses.
         UsageError: the store has more views.
     """
-    path = Path(path)
-    if not path.is_dir():
+    place = place_of(path)
+    if not place.holds():
         raise RecordsError(f"{path} is no record store: give the path of one")
-    with disk.lock(path):
-        disk.sweep(path)
-        heads.restore(path)  # ends an extension that was killed
+    with place.lock():
+        place.sweep()
+        heads.restore(place)  # ends an extension that was killed
         store = Store.open(path)
         if views < store.views:
             raise UsageError(

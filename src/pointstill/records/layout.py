@@ -125,7 +125,7 @@ def _array(
     )
 
 
-def check_format(path: Path, attributes: dict[str, Any]) -> None:
+def check_format(path: Path | str, attributes: dict[str, Any]) -> None:
     """Refuse a store of an older or newer format.
 
     Raises:
