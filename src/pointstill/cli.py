@@ -81,7 +81,7 @@ def record(
     *,
     teacher: list[str],
     data: Annotated[DataOptions, Flat],
-    out: Path,
+    out: str,
     views: int = 20,
     augment: str = "scale,shift",
     points: int | None = None,
@@ -114,7 +114,7 @@ def record(
         TorchScript, .pt2 or .onnx file, or a description of one (.yaml). Given more than once,
         the teachers are an ensemble.
     out:
-        Folder of the record store.
+        Folder of the record store, or its URL, such as s3://bucket/records.zarr.
     views:
         Augmentation draws of each shape.
     augment:
@@ -164,7 +164,7 @@ def record(
     print(f"recorded {store.views * store.rows:,} records in {out}")
     print(
         f"next: pointstill distill --student stillnet-n {data.flags} "
-        f"--records {quote(str(out))}{limited} --out runs/student"
+        f"--records {quote(out)}{limited} --out runs/student"
     )
 
 
@@ -173,9 +173,9 @@ def distill(
     *,
     student: str,
     data: Annotated[DataOptions, Flat],
-    records: Path,
+    records: str,
     out: Path,
-    past_records: Path | None = None,
+    past_records: str | None = None,
     recipe: RecipeFile = None,
     options: Annotated[DistillRecipe, Flat] = DISTILL,
 ) -> None:
@@ -193,7 +193,7 @@ def distill(
     student:
         Name of a model, such as stillnet-n, stillnet-s or stillnet-m.
     records:
-        The record store that `pointstill record` made of the same data.
+        The record store that `pointstill record` made of the same data: its folder or URL.
     out:
         Run folder to write; an unfinished run of the same recipe is gone on with.
     past_records:
@@ -225,7 +225,7 @@ def evaluate(
     data: Annotated[DataOptions, Flat],
     split: Literal["train", "test"] = "test",
     limit: int | None = None,
-    records: Path | None = None,
+    records: str | None = None,
     batch_size: int = 16,
     device: str = "auto",
     threads: int = 0,

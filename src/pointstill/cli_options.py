@@ -25,7 +25,7 @@ class DataOptions:
     """Where labelled clouds come from."""
 
     data: str
-    """Folder of a data set (its kind is recognised), or primitives, or primitives-clean."""
+    """Folder of a data set (its kind is recognised) or its URL, or primitives, primitives-clean."""
     fold: int = 0
     """Which of five parts is the test split (0 to 4), for a folder without a split of its own."""
     up: Up = None
@@ -190,8 +190,11 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
     """What was typed, as Cyclopts reads it, but for 2.5 where a whole number is meant.
 
     Raises:
-        UsageError: such a number, which Cyclopts would round.
+        UsageError: such a number, which Cyclopts would round; or a URL where a path is meant.
     """
+    for token in tokens if kind in (Path, Path | None) else ():
+        if "://" in token.value:
+            raise UsageError(f"{token.keyword or 'this'} is {token.value}; it must be a path here")
     for token in tokens if kind in (int, int | None) else ():
         try:
             whole = float(token.value).is_integer()

@@ -19,7 +19,7 @@ Speaking = Annotated[TeacherOptions, Flat]
 
 
 @records_app.command
-def info(store: Path, /) -> None:
+def info(store: str, /) -> None:
     """Say what a record store holds, how far it is, what it was made from, and what it tells.
 
     **Examples**
@@ -29,7 +29,7 @@ def info(store: Path, /) -> None:
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     """
     needs_torch()
     from .show import describe_store
@@ -112,7 +112,7 @@ def estimate(
 
 @records_app.command
 def verify(
-    store: Path,
+    store: str,
     /,
     *,
     data: Annotated[DataOptions, Flat],
@@ -134,7 +134,7 @@ def verify(
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     tiles:
         How many tiles to look at, at random; all for all.
     teacher:
@@ -167,7 +167,7 @@ def verify(
 
 @records_app.command
 def repair(
-    store: Path,
+    store: str,
     /,
     *,
     data: str | None = None,
@@ -189,7 +189,7 @@ def repair(
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     data:
         The data that was recorded; tiles that do not replay are then damaged too.
     fold:
@@ -217,7 +217,7 @@ def repair(
 
 @records_app.command
 def extend(
-    store: Path,
+    store: str,
     /,
     *,
     views: int,
@@ -236,7 +236,7 @@ def extend(
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     views:
         How many views it shall have in all.
     teacher:
@@ -255,7 +255,7 @@ def extend(
 
 
 @records_app.command
-def merge(stores: list[Path], /, *, out: Path) -> None:
+def merge(stores: list[str], /, *, out: str) -> None:
     """Join stores that were recorded apart from the same teacher and data into a new one.
 
     **Examples**
@@ -265,9 +265,9 @@ def merge(stores: list[Path], /, *, out: Path) -> None:
     Parameters
     ----------
     stores:
-        Folders of the stores; they stay as they are.
+        Folders or URLs of the stores; they stay as they are.
     out:
-        Folder of the new store.
+        Folder or URL of the new store.
     """
     needs_torch()
     from .records.joining import merge as job
@@ -280,10 +280,10 @@ def merge(stores: list[Path], /, *, out: Path) -> None:
 
 @records_app.command
 def subset(
-    store: Path,
+    store: str,
     /,
     *,
-    out: Path,
+    out: str,
     views: int | None = None,
     limit: int | None = None,
     classes: list[str] | None = None,
@@ -302,9 +302,9 @@ def subset(
     Parameters
     ----------
     store:
-        Folder of the record store; it stays as it is.
+        Folder or URL of the record store; it stays as it is.
     out:
-        Folder of the new store.
+        Folder or URL of the new store.
     views:
         Take so many views, the first ones.
     limit:
@@ -329,7 +329,7 @@ def subset(
 
 
 @records_app.command
-def export(store: Path, /, *, parquet: Path) -> None:
+def export(store: str, /, *, parquet: Path) -> None:
     """Write a store as one Parquet file, a row a record, for pandas, DuckDB and the like.
 
     **Examples**
@@ -339,7 +339,7 @@ def export(store: Path, /, *, parquet: Path) -> None:
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     parquet:
         The file to write.
     """

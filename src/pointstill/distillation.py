@@ -22,6 +22,7 @@ from .recipe import DistillRecipe, FitOptions, LossOptions, TrainRecipe
 from .records import Store
 from .records.fingerprint import check_same
 from .records.verify import check_replay
+from .remote import local
 from .run import Run, at_work
 from .self_teacher import Present, self_teacher
 from .training import Material, View, fit, start_fabric
@@ -288,7 +289,8 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
 
 def _place(path: str | Path) -> str:
     """A path as it is valid from every folder, for a recipe that is read from another one."""
-    return str(Path(path).expanduser().absolute())
+    here = local(path)
+    return str(here.expanduser().absolute() if here else path)
 
 
 def _seeded(model: str, classes: int, seed: int) -> torch.nn.Module:

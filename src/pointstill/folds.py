@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .data import Dataset, open_dataset
 from .errors import PointstillError, UsageError
+from .remote import local
 from .run import Run
 from .teachers import Teacher
 from .teachers.load import networks
@@ -42,8 +43,7 @@ def check_fold(run: Run, data: Dataset) -> None:
 
 
 def _same_source(run: Run, data: Dataset, fold: int) -> bool:
-    here = Path(data.name).expanduser().resolve()
-    if Path(run.recipe["data"]).expanduser().resolve() == here:
+    if _place(data.name) == _place(run.recipe["data"]):
         return True
     bad = run.recipe.get("skip_bad", False)
     try:
@@ -53,3 +53,8 @@ def _same_source(run: Run, data: Dataset, fold: int) -> bool:
     except PointstillError:  # no such fold, or a bad cloud: not what the run was trained on
         return False
     return bool(then.fingerprint == run.recipe["origin"]["data"])
+
+
+def _place(name: str) -> Path | str:
+    path = local(name)
+    return path.expanduser().resolve() if path else name.rstrip("/")

@@ -191,7 +191,7 @@ class Remote:
         Raises:
             RemoteError: it is another by now, or cannot be had.
         """
-        with told(f"{self.url}/{found.name}"), file.open("wb") as to:
+        with file.open("wb") as to, told(f"{self.url}/{found.name}"):
             answer = self._obs.get(self.store, found.name)
             meta = answer.meta
             if f"{meta['e_tag']} {meta['last_modified']}" != found.version:

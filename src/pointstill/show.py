@@ -74,7 +74,7 @@ def describe_models() -> None:
     Console(markup=False).print(table)
 
 
-def describe_store(path: Path) -> None:
+def describe_store(path: str) -> None:
     """Print what a record store holds."""
     from .records import Store
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..cloud import MIN_POINTS, are_numbers, unusable
 from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
+from ..remote import local
 from . import cache as store
 
 FAR = 10.0
@@ -235,8 +236,9 @@ def open_dataset(
     """Recognise a data set; nothing of it is read before `.train` or `.test` is asked for.
 
     Args:
-        source: a folder, or `primitives`, or `primitives-clean`. A folder that holds several
-            variants takes one as the last part of its path, such as `ScanObjectNN/pb_t50_rs`.
+        source: a folder, or its URL in an object store (see `mirror.py`), or `primitives`, or
+            `primitives-clean`. A folder that holds several variants takes one as the last part of
+            its path, such as `ScanObjectNN/pb_t50_rs`.
         fold: which of five stratified parts is the test split (0 to 4), for a folder without a
             split of its own.
         up: which axis of a folder of class folders points up: x, y or z; z if nothing is said.
@@ -247,26 +249,34 @@ def open_dataset(
 
     Raises:
         DataError: nothing known is at `source`; the message lists what was looked for.
+        RemoteError: an object store cannot be listed.
         UsageError: a fold that does not exist, or an up axis that is none or is fixed.
     """
     if not 0 <= fold < FOLDS:
         raise UsageError(f"fold is {fold}; choose 0 to {FOLDS - 1}")
     if up not in (None, "x", "y", "z"):
         raise UsageError(f"up is {up!r}; choose x, y or z")
+    root = cache or store.default_root()
+    if local(source) is None:
+        from .mirror import find_remote
+
+        found = find_remote(str(source), fold, up, root, quiet=progress is None)
+    else:
+        found = find_source(source, fold, up)
     return Dataset(
         name=str(source),
-        source=find_source(source, fold, up),
+        source=found,
         fold=fold,
         asked_up=up,
         skip_bad=skip_bad,
         verify=verify,
-        cache=cache or store.default_root(),
+        cache=root,
         progress=progress,
     )
 
 
 def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Source:
-    """Recognise what is at `source`; see `open_dataset`."""
+    """Recognise what is at `source`, on this machine; see `open_dataset`."""
     # Here, not above: the layouts are built on this file, and most runs need one of them.
     if str(source) in ("primitives", "primitives-clean"):
         from .primitives import Primitives
@@ -285,7 +295,7 @@ def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Sou
         ScanObjectNN,
         ClassFolders,
     )
-    path = Path(source).expanduser()
+    path = (local(source) or Path(source)).expanduser()
     try:
         for layout in layouts:
             if found := layout.find(path, fold):
