@@ -37,7 +37,7 @@ SIGNS = (
     # In this order: what is in the answer, what that means, what to do.
     (r"NoSuchBucket|ContainerNotFound", "there is no such bucket", "make it, or mend the URL"),
     (
-        r"169\.254\.|metadata\.google|credentials were",
+        r"169\.254\.|metadata\.google|latest/api/token|latest/meta-data",
         "no credentials were found",
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or "
         "AZURE_STORAGE_ACCOUNT_KEY",

@@ -78,9 +78,7 @@ class Bucket:
         return nullcontext()
 
     def sweep(self) -> None:
-        """Finish a store that was claimed and not finished."""
-        if not self.has(ROOT) and self.has(heads.SPARE):
-            heads.restore(self)
+        """Nothing to put in order: a half-made store is made again over itself."""
 
     @contextmanager
     def new(self) -> Iterator[Path]:
@@ -105,8 +103,8 @@ class Bucket:
         if not self.remote.write(heads.SPARE, spare, new=True) and self.read(heads.SPARE) != spare:
             raise RecordsError(
                 f"{self.path} was claimed by another process, from something else or on another "
-                "kind of machine: run the same command again to go on with it, or choose another "
-                "--out"
+                "kind of machine: run the same command again when it is made, or, if that process "
+                f"is gone, after `pointstill records repair {self.path}`"
             )
         files = [file for file in draft.rglob("*") if file.is_file()]
         names = {str(file.relative_to(draft)) for file in files} - {heads.SPARE}
