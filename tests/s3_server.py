@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import boto3
@@ -19,6 +20,8 @@ from pointstill import remote
 Fault = str | int | None
 """A status to answer with, or `reset` the connection, or `cut` the answer in half, or neither."""
 CODES = {503: "SlowDown", 403: "AccessDenied", 429: "TooManyRequests", 301: "PermanentRedirect"}
+NUMBERS = count()
+"""Of buckets, which all servers of a process share."""
 
 
 class Server:
@@ -29,7 +32,7 @@ class Server:
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.fault: Callable[[str, str], Fault] = none
         self.log: list[tuple[str, str]] = []
-        self.buckets = 0
+        self.last = ""
         self.http = make_server("127.0.0.1", 0, self, threaded=True)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
         self.environment = {
@@ -72,9 +75,9 @@ class Server:
 
     def bucket(self) -> str:
         """The URL of a new bucket."""
-        self.buckets += 1
-        self.client.create_bucket(Bucket=f"bucket-{self.buckets}")
-        return f"s3://bucket-{self.buckets}"
+        self.last = f"bucket-{next(NUMBERS)}"
+        self.client.create_bucket(Bucket=self.last)
+        return f"s3://{self.last}"
 
     def objects(self, url: str) -> dict[str, bytes]:
         """Everything below a URL, as another client sees it."""

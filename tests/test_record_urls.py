@@ -1,6 +1,5 @@
-"""Stores by URL: what is recorded there is what is recorded on a disk, whatever the network does."""
+"""Stores by URL: what is recorded there is what is recorded on a disk, by whatever verb."""
 
-import json
 import subprocess
 import sys
 import threading
@@ -11,17 +10,16 @@ import pytest
 
 import s3_server
 import test_recording as recording
-from pointstill.augment import Clouds
 from pointstill.data import Dataset
-from pointstill.errors import RecordsError, RemoteError, UsageError
+from pointstill.errors import RecordsError, RemoteError
 from pointstill.records import Store, heads, layout
 from pointstill.records.joining import merge
 from pointstill.records.place import place_of
-from pointstill.remote import local
 from pointstill.upkeep import extend, repair, subset, verify
 from s3_server import Server, always, none
 from test_recording import Toy, files, run
 
+SLOW = pytest.mark.slow
 server, s3 = s3_server.server, s3_server.s3
 surroundings, made, data = recording.surroundings, recording.made, recording.data
 
@@ -91,13 +89,15 @@ def test_the_order_of_the_puts(s3, plain, data):
     assert set(made) == stored(s3, plain).keys() - set(tiles)
     for number in range(0, len(tiles), 3):
         chunk = tiles[number].partition("/")[2]
-        assert tiles[number : number + 3] == [f"{n}/{chunk}" for n in ("logits", "augment", "probe")]
+        assert tiles[number : number + 3] == [
+            f"{n}/{chunk}" for n in ("logits", "augment", "probe")
+        ]
 
 
 # Stopped, and gone on with.
 
 
-@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.slow)])
 def test_stopped_before_any_put(s3, data, made, every):
     """From the nth put on all are refused; then the same command goes on."""
     bucket, expected = s3.bucket(), files(made / "batched")
@@ -172,7 +172,7 @@ def test_killed_by_a_signal_at_random_moments(s3, tmp_path, data):
 
 def test_two_recorders_of_one_store_by_turns(s3, data, made):
     """A second records everything while the first is in its nth tile; the first ends after it."""
-    for nth in (0, 1, 5):
+    for nth in (0, 3):
         url, asked = f"{s3.bucket()}/r.zarr", []
 
         def second(url: str = url, asked: list[int] = asked, nth: int = nth) -> None:
@@ -224,7 +224,7 @@ def test_a_recorder_of_something_else_damages_nothing(s3, data, made):
 def test_nothing_is_made_over_what_exists(s3, plain, data, name):
     url = f"{plain.partition('/deep')[0]}{name}"
     before = s3.objects(url)
-    with pytest.raises(RecordsError, match="is no record store|damaged"):
+    with pytest.raises(RecordsError, match="is no record store"):
         run(url, data)
     assert s3.objects(url) == before
 
@@ -245,7 +245,10 @@ def test_verify_and_repair(s3, plain, data, made):
     assert stored(s3, plain) == files(made / "plain")
 
 
-@pytest.mark.parametrize("stop", ["", "augment/zarr.json", "logits/zarr.json", "probe/c.3.1"])
+@pytest.mark.parametrize(
+    "stop",
+    [*(pytest.param(name, marks=SLOW) for name in ("", "logits/z", "probe/c.3.1")), "augment/z"],
+)
 def test_extend(s3, plain, data, tmp_path, stop):
     if stop:
         s3.fault = always(403, "PUT", stop)
@@ -272,7 +275,7 @@ def test_parts_are_merged_from_anywhere_to_anywhere(s3, data, made, tmp_path):
 def test_a_merge_that_is_stopped_is_no_store_and_goes_on(s3, plain, made):
     """Whatever was put before, there is no root header, so that nothing takes it for a store."""
     url = f"{s3.bucket()}/whole.zarr"
-    for refusing in (heads.SPARE, "logits/c.0.1.0", "probe/c.1.1.0", "whole.zarr/zarr.json"):
+    for refusing in ("logits/c.0.1.0", "whole.zarr/zarr.json"):
         assert not place_of(url).taken()
         s3.fault = always(403, "PUT", refusing)
         with pytest.raises(RemoteError, match="403"):
@@ -289,17 +292,14 @@ def test_subset_and_parquet(s3, plain, data, tmp_path, made):
 
     from pointstill.records.parquet import export_parquet
 
-    for source, out in ((plain, f"{s3.bucket()}/s.zarr"), (made / "plain", tmp_path / "s.zarr")):
+    url = f"{s3.bucket()}/s.zarr"
+    for source, out in ((plain, url), (made / "plain", tmp_path / "s.zarr")):
         subset(source, out, data, limit=5)
         export_parquet(Store.open(out), tmp_path / f"{type(out).__name__}.parquet")
-    assert stored(s3, out_url(s3)) == files(tmp_path / "s.zarr")
+    assert stored(s3, url) == files(tmp_path / "s.zarr")
     tables = [pq.read_table(file) for file in tmp_path.glob("*.parquet")]
     assert len(tables) == 2
     assert tables[0].equals(tables[1])
-
-
-def out_url(s3: Server) -> str:
-    return f"s3://bucket-{s3.buckets}/s.zarr"
 
 
 def test_commands(s3, cli, solids, teacher_run, records, tmp_path, monkeypatch):

@@ -1,18 +1,17 @@
 """Object stores by URL (`s3://`, `gs://`, `az://`): what is there, and a line for what goes wrong.
 
 obstore speaks to them and takes credentials, region and endpoint from the usual environment. It
-tries again by itself after throttling, 5xx answers, broken connections and, of what only reads,
-after timeouts; what persists is an error here, and only an object that is really not there is
-`FileNotFoundError`.
+tries again by itself after throttling, 5xx answers, broken connections and timeouts; what persists
+is an error here, and only an object that is really not there is `FileNotFoundError`.
 """
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from .errors import RemoteError, UnreachableError, UsageError
@@ -29,6 +28,8 @@ RETRY: dict[str, Any] = {
         "base": 2,
     },
 }
+TRIES = 3
+"""For answers that break off, where obstore does not try again: those of listings and of 404."""
 TIMEOUTS = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "5min"}
 """To connect, between two pieces of an answer, and of a whole request (an object may be large)."""
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -63,6 +64,7 @@ SIGNS = (
     (r"status code: (503|429)", "it asks for fewer requests (throttling)", AGAIN),
     (r"status code: 5\d\d", "the server fails", AGAIN),
 )
+HALF = ((r"body error", "the answer broke off", AGAIN),)
 BROKEN = (
     # The connection itself; an offline start may go without.
     (
@@ -78,6 +80,11 @@ BROKEN = (
     (r"TimedOut|timed out|kind: Timeout", "there was no answer in time", AGAIN),
     (r"HTTP error", "the connection was broken", AGAIN),
 )
+T = TypeVar("T")
+
+
+class HalfError(UnreachableError):
+    """An answer broke off."""
 
 
 class Found(NamedTuple):
@@ -142,15 +149,17 @@ class Remote:
             FileNotFoundError: it is not there.
             RemoteError: it cannot be said whether it is there.
         """
-        with told(f"{self.url}/{name}"):
-            return bytes(self._obs.get(self.store, name).bytes())
+
+        def ask() -> bytes:
+            with told(f"{self.url}/{name}"):
+                return bytes(self._obs.get(self.store, name).bytes())
+
+        return again(ask)
 
     def has(self, name: str) -> bool:
         """Whether an object is there."""
         try:
-            # Not HEAD, whose answer has no body to tell a missing bucket by.
-            with told(f"{self.url}/{name}"):
-                self._obs.get(self.store, name)
+            self.read(name)  # not HEAD, whose answer cannot tell that the bucket is missing
         except FileNotFoundError:
             return False
         return True
@@ -167,23 +176,24 @@ class Remote:
 
     def list(self, below: str | None = None) -> list[Found]:
         """All objects, or those below a name, by name."""
-        for left in reversed(range(3)):  # obstore does not ask again after half an answer
-            try:
-                with told(self.url):
-                    found = self._obs.list(self.store, below).collect()
-                break
-            except UnreachableError:
-                if not left:
-                    raise
+
+        def ask() -> Any:
+            with told(self.url):
+                return self._obs.list(self.store, below).collect()
+
         return sorted(
             Found(each["path"], each["size"], f"{each['e_tag']} {each['last_modified']}")
-            for each in found
+            for each in again(ask)
         )
 
     def empty(self) -> bool:
         """Whether nothing is there; asks for one page at most."""
-        with told(self.url):
-            return not next(iter(self._obs.list(self.store, chunk_size=1)), None)
+
+        def ask() -> bool:
+            with told(self.url):
+                return not next(iter(self._obs.list(self.store, chunk_size=1)), None)
+
+        return again(ask)
 
     def fetch(self, found: Found, file: Path) -> None:
         """Write an object to a file, and wait until it is on the disk.
@@ -202,6 +212,16 @@ class Remote:
             os.fsync(to.fileno())
         if file.stat().st_size != found.size:
             raise RemoteError(f"{self.url}/{found.name} came in half: run again")
+
+
+def again(ask: Callable[[], T]) -> T:
+    """Ask again where the answer breaks off."""
+    for _ in range(TRIES - 1):
+        try:
+            return ask()
+        except HalfError:
+            pass
+    return ask()
 
 
 @contextmanager
@@ -228,7 +248,7 @@ def _explained(url: str, error: Exception) -> RemoteError:
     text = str(error)  # its first line, then what lies behind it
     tries = re.search(r"after (\d+) retries", text)
     after = f" after {int(tries[1]) + 1} tries" if tries else ""
-    for signs, kind in ((SIGNS, RemoteError), (BROKEN, UnreachableError)):
+    for signs, kind in ((SIGNS, RemoteError), (HALF, HalfError), (BROKEN, UnreachableError)):
         for sign, what, fix in signs:
             if re.search(sign, text):
                 return kind(f"{url}: {what}{after}: {fix}")

@@ -21,7 +21,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
 from ..errors import RecordsError
-from ..remote import PARALLEL, Remote, told
+from ..remote import PARALLEL, TRIES, HalfError, Remote, told
 from . import disk, heads
 
 ROOT = "zarr.json"
@@ -129,12 +129,17 @@ class Chunks(ObjectStore[Any]):
     ) -> Buffer | None:
         """Read an object whole; None only where it is known that it is not there."""
         assert byte_range is None, "no array of a store is sharded"
-        try:
-            with told(f"{self.url}/{key}"):
-                answer = await obstore.get_async(self.store, key)
-                return prototype.buffer.from_bytes(bytes(await answer.bytes_async()))
-        except FileNotFoundError:
-            return None
+        for left in reversed(range(TRIES)):
+            try:
+                with told(f"{self.url}/{key}"):
+                    answer = await obstore.get_async(self.store, key)
+                    return prototype.buffer.from_bytes(bytes(await answer.bytes_async()))
+            except FileNotFoundError:
+                break
+            except HalfError:
+                if not left:
+                    raise
+        return None
 
     async def set(self, key: str, value: Buffer) -> None:
         """Put an object."""
