@@ -116,7 +116,7 @@ def s3(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     wait = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=5)}
-    monkeypatch.setattr(remote, "RETRY", remote.RETRY | {"backoff": {**wait, "base": 2}})
+    monkeypatch.setitem(remote.RETRY, "backoff", {**wait, "base": 2})
     server.log.clear()
     yield server
     server.fault = none

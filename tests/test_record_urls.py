@@ -67,6 +67,7 @@ def test_a_store_by_url_is_the_store_on_a_disk(s3, plain, made, data):
     assert all(method == "GET" for method, _ in s3.log)
 
 
+@SLOW
 def test_a_store_copied_by_another_tool(s3, plain, tmp_path, made):
     for name, content in s3.objects(plain).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ def test_the_order_of_the_puts(s3, plain, data):
 # Stopped, and gone on with.
 
 
-@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [19, pytest.param(1, marks=pytest.mark.slow)])
 def test_stopped_before_any_put(s3, data, made, every):
     """From the nth put on all are refused; then the same command goes on."""
     bucket, expected = s3.bucket(), files(made / "batched")
@@ -224,7 +225,7 @@ def test_a_recorder_of_something_else_damages_nothing(s3, data, made):
 def test_nothing_is_made_over_what_exists(s3, plain, data, name):
     url = f"{plain.partition('/deep')[0]}{name}"
     before = s3.objects(url)
-    with pytest.raises(RecordsError, match="is no record store"):
+    with pytest.raises(RecordsError, match=r"is no record store|is damaged"):
         run(url, data)
     assert s3.objects(url) == before
 
@@ -272,6 +273,7 @@ def test_parts_are_merged_from_anywhere_to_anywhere(s3, data, made, tmp_path):
         merge([f"{bucket}/1.zarr", tmp_path / "2.zarr"], f"{bucket}/whole.zarr")
 
 
+@SLOW
 def test_a_merge_that_is_stopped_is_no_store_and_goes_on(s3, plain, made):
     """Whatever was put before, there is no root header, so that nothing takes it for a store."""
     url = f"{s3.bucket()}/whole.zarr"
@@ -287,6 +289,7 @@ def test_a_merge_that_is_stopped_is_no_store_and_goes_on(s3, plain, made):
     assert stored(s3, url) == files(made / "plain")
 
 
+@SLOW
 def test_subset_and_parquet(s3, plain, data, tmp_path, made):
     import pyarrow.parquet as pq
 

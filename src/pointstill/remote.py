@@ -20,13 +20,19 @@ SCHEMES = ("s3", "gs", "az")
 PARALLEL = 16
 """Requests at once, where many objects are read or written."""
 RETRY: dict[str, Any] = {
-    "max_retries": 10,
+    "max_retries": 15,
     "retry_timeout": timedelta(minutes=3),
     "backoff": {
-        "init_backoff": timedelta(milliseconds=100),
+        "init_backoff": timedelta(milliseconds=200),
         "max_backoff": timedelta(seconds=15),
-        "base": 2,
+        "base": 4,
     },
+}
+"""Pauses are drawn between the first and `base` times the one before: two minutes in all, about."""
+KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_KEY",
 }
 TRIES = 3
 """For answers that break off, where obstore does not try again: those of listings and of 404."""
@@ -37,12 +43,6 @@ AGAIN = "run the same command again, what is there stays"
 SIGNS = (
     # In this order: what is in the answer, what that means, what to do.
     (r"NoSuchBucket|ContainerNotFound", "there is no such bucket", "make it, or mend the URL"),
-    (
-        r"169\.254\.|metadata\.google|latest/api/token|latest/meta-data",
-        "no credentials were found",
-        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or "
-        "AZURE_STORAGE_ACCOUNT_KEY",
-    ),
     (
         r"redirect without LOCATION|PermanentRedirect|AuthorizationHeaderMalformed",
         "the bucket is in another region",
@@ -63,6 +63,14 @@ SIGNS = (
     ),
     (r"status code: (503|429)", "it asks for fewer requests (throttling)", AGAIN),
     (r"status code: 5\d\d", "the server fails", AGAIN),
+)
+NONE = (
+    (
+        r"169\.254\.|metadata\.google|latest/api/token|latest/meta-data",
+        "no credentials were found",
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or "
+        "AZURE_STORAGE_ACCOUNT_KEY",
+    ),
 )
 HALF = ((r"body error", "the answer broke off", AGAIN),)
 BROKEN = (
@@ -85,6 +93,10 @@ T = TypeVar("T")
 
 class HalfError(UnreachableError):
     """An answer broke off."""
+
+
+class NoCredentialsError(RemoteError):
+    """None are in the environment, and the machine has no role."""
 
 
 class Found(NamedTuple):
@@ -123,11 +135,12 @@ def local(where: str | Path) -> Path | None:
 class Remote:
     """What lies below a URL: objects by name, each read and written whole or not at all."""
 
-    def __init__(self, url: str):
-        """Nothing is asked of the server yet.
+    def __init__(self, url: str, retries: int | None = None):
+        """Nothing is asked of the server yet, unless it is for a role in place of credentials.
 
         Raises:
             UsageError: obstore is not installed, or the URL makes no sense.
+            RemoteError: there are no credentials.
         """
         try:
             import obstore
@@ -138,9 +151,18 @@ class Remote:
         insecure = any(os.environ.get(name, "").startswith("http://") for name in ENDPOINTS)
         options: dict[str, Any] = {**TIMEOUTS, "allow_http": insecure}
         try:
-            self.store: Any = from_url(self.url, client_options=options, retry_config=RETRY)  # type: ignore[call-overload]
+            patience = RETRY if retries is None else RETRY | {"max_retries": retries}
+            self.store: Any = from_url(self.url, client_options=options, retry_config=patience)  # type: ignore[call-overload]
         except (obstore.exceptions.BaseError, ValueError) as error:
             raise UsageError(f"{url} cannot be opened: {_first_line(error)}") from error
+        if retries != 0 and KEYS[url.partition("://")[0]] not in os.environ:
+            # Where no machine's role is to be had, that is found out without patience.
+            try:
+                Remote(url, retries=0).empty()
+            except NoCredentialsError:
+                raise
+            except RemoteError:
+                pass  # whoever asks will say it, or it has passed by then
 
     def read(self, name: str) -> bytes:
         """The content of an object.
@@ -248,11 +270,19 @@ def _explained(url: str, error: Exception) -> RemoteError:
     text = str(error)  # its first line, then what lies behind it
     tries = re.search(r"after (\d+) retries", text)
     after = f" after {int(tries[1]) + 1} tries" if tries else ""
-    for signs, kind in ((SIGNS, RemoteError), (HALF, HalfError), (BROKEN, UnreachableError)):
+    for kind, signs in KINDS.items():
         for sign, what, fix in signs:
             if re.search(sign, text):
                 return kind(f"{url}: {what}{after}: {fix}")
     return RemoteError(f"{url}: {_first_line(error)}: {AGAIN}")
+
+
+KINDS: dict[type[RemoteError], tuple[tuple[str, str, str], ...]] = {
+    NoCredentialsError: NONE,  # first, as its text may also tell of a 403 or a broken connection
+    RemoteError: SIGNS,
+    HalfError: HALF,
+    UnreachableError: BROKEN,
+}
 
 
 def _first_line(error: Exception) -> str:

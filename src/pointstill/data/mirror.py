@@ -103,8 +103,10 @@ class Mirror:
             UserWarning: the store cannot be reached; what was fetched before is taken.
         """
         index = self.folder / "listing.json"
+        # With something to go on with, less patience: an offline start shall not take minutes.
+        remote = Remote(self.url, retries=5) if index.exists() else self.remote
         try:
-            found = self.remote.list()
+            found = remote.list()
         except UnreachableError as error:
             try:
                 found = [Found(*each) for each in json.loads(index.read_text("utf-8"))]
