@@ -103,7 +103,7 @@ def test_a_put_that_is_never_answered(s3, data, made, impatient, fault):
     ],
 )
 def test_a_get_that_is_never_answered_is_not_a_missing_chunk(
-    s3, plain, data, made, impatient, fault, array
+    s3, plain, data, made, impatient, tmp_path, fault, array
 ):
     store = Store.open(plain)
     s3.fault = always(fault, "GET", f"/{array}/c.1.1.0")
@@ -118,9 +118,11 @@ def test_a_get_that_is_never_answered_is_not_a_missing_chunk(
     if array == "probe":
         with pytest.raises(RemoteError):
             run(plain, data, Toy(lambda: pytest.fail("recorded again")))
-    with pytest.raises(RemoteError):
-        merge([plain, made / "plain"], f"{s3.bucket()}/merged.zarr")
+    for out in (f"{s3.bucket()}/merged.zarr", tmp_path / "merged.zarr"):
+        with pytest.raises(RemoteError):
+            merge([plain, made / "plain"], out)
     assert not s3.objects(f"s3://{s3.last}")
+    assert not list(tmp_path.glob("*merged*"))
     s3.fault = none
     assert stored(s3, plain) == files(made / "plain")
 

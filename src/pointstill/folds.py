@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .data import Dataset, open_dataset
-from .errors import PointstillError, UsageError
+from .errors import PointstillError, RemoteError, UsageError
 from .remote import local
 from .run import Run
 from .teachers import Teacher
@@ -50,6 +50,8 @@ def _same_source(run: Run, data: Dataset, fold: int) -> bool:
         then = open_dataset(
             data.name, fold=fold, up=data.asked_up, skip_bad=bad, cache=data.cache
         ).train
+    except RemoteError:  # nobody knows
+        raise
     except PointstillError:  # no such fold, or a bad cloud: not what the run was trained on
         return False
     return bool(then.fingerprint == run.recipe["origin"]["data"])

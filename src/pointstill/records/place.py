@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .. import remote
-from ..errors import RecordsError
 from . import disk
 
 SIDECAR = "provenance.jsonl"
@@ -152,6 +151,6 @@ class Folder:
         except OSError as error:
             disk.remove(draft)
             raise disk.refusal("made", self.path, error) from error
-        except RecordsError:
+        except (Exception, KeyboardInterrupt):
             disk.remove(draft)
             raise
