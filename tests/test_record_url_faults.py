@@ -72,7 +72,7 @@ SAID = {
     "reset": "the connection was broken after 2 tries: run the same command again",
     "cut": "the answer broke off: run the same command again",
 }
-QUICK = {("logits", "cut"), ("probe", 503)}
+QUICK = {("probe", 503)}
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_the_order_of_the_puts(s3, plain, data):
 # Stopped, and gone on with.
 
 
-@pytest.mark.parametrize("every", [19, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
 def test_stopped_before_any_put(s3, data, made, every):
     """From the nth put on all are refused; then the same command goes on."""
     bucket, expected = s3.bucket(), files(made / "batched")
