@@ -1,0 +1,102 @@
+"""From the columns of a file to the features of a cloud: one unit for each, whatever the file."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cloud import are_numbers
+from ..errors import DataError
+from ..features import WIDTHS, Features, said
+
+Array = NDArray[Any]
+
+
+def channels(
+    name: str, table: Mapping[str, Array], features: Features, up: str
+) -> NDArray[np.float32]:
+    """The features of a cloud beside xyz: (n, F) float32, in the order of `features`.
+
+    Args:
+        name: of the cloud, for the error.
+        table: feature -> numbers as they are in the file, `xyz` among them.
+        features: which are wanted, `xyz` first; height needs none of them.
+        up: the axis along which height is measured.
+
+    Raises:
+        DataError: a feature that is not there, or holds what it cannot mean.
+    """
+    count = len(table["xyz"])
+    parts = [np.empty((count, 0), np.float32)]
+    for feature in features[1:]:
+        if feature == "height":
+            along = table["xyz"][:, "xyz".index(up)].astype(np.float64)
+            parts.append((along - along.min())[:, None].astype(np.float32))
+            continue
+        values = table.get(feature)
+        if values is None:
+            raise DataError(f"{name}: has no {feature}; it has {said(offered(table))}")
+        if values.shape != (count, WIDTHS[feature]) or not are_numbers(values):
+            raise DataError(
+                f"{name}: {feature} is an array of {values.dtype} {values.shape}, but must be "
+                f"numbers ({count}, {WIDTHS[feature]})"
+            )
+        parts.append(UNITS[feature](name, values).astype(np.float32))
+    return np.concatenate(parts, axis=1)
+
+
+def offered(table: Mapping[str, Array]) -> list[str]:
+    """All features of a cloud, height among them, in the usual order."""
+    return [feature for feature in WIDTHS if feature in table or feature == "height"]
+
+
+def lacking(features: Sequence[str], there: Sequence[str]) -> str | None:
+    """What is asked for and not there, and the fix, in one line; None if all is there."""
+    missing = [feature for feature in features if feature not in there]
+    if not missing:
+        return None
+    return (
+        f"its files name no {' and no '.join(missing)}, but {said(there)}: give --features of "
+        "these, or take data that has it"
+    )
+
+
+def _normal(name: str, values: Array) -> Array:
+    """Of unit length. A point whose normal is zero or not finite is unknown: it gets zeros."""
+    values = values.astype(np.float64)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    known = np.isfinite(lengths) & (lengths > 0)
+    if not known.any():
+        raise DataError(f"{name}: all normals are zero, NaN or infinite: compute them")
+    return np.divide(values, lengths, out=np.zeros_like(values), where=known)
+
+
+def _colour(name: str, values: Array) -> Array:
+    """0 to 1: of 8 and 16 bits by their largest value; else 0 to 1 or 0 to 255, as it looks."""
+    if values.dtype in (np.uint8, np.uint16):
+        return values / np.float64(np.iinfo(values.dtype).max)
+    values = values.astype(np.float64)
+    if not (values.min() >= 0 and values.max() <= 255):  # NaN compares false
+        raise DataError(
+            f"{name}: colours run from {values.min():g} to {values.max():g}: they must be 0 to 1, "
+            "0 to 255, or 16 bits without sign"
+        )
+    return values / (255 if values.max() > 1 else 1)
+
+
+def _intensity(name: str, values: Array) -> Array:
+    """0 to 1: divided by the cloud's largest, as sensors differ and files do not say their scale.
+
+    All zero stays so.
+    """
+    values = values.astype(np.float64)
+    if not (values.min() >= 0 and values.max() < np.inf):
+        raise DataError(
+            f"{name}: intensities run from {values.min():g} to {values.max():g}: they must be "
+            "finite and not negative"
+        )
+    return values / (values.max() or 1)
+
+
+UNITS = {"normal": _normal, "colour": _colour, "intensity": _intensity}
