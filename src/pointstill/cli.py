@@ -1,5 +1,6 @@
 """The command line: one function a verb, no logic; heavy imports inside."""
 
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
@@ -56,6 +57,8 @@ def train(
 
         pointstill train --model stillnet-s --data primitives --epochs 30 --out runs/baseline
         pointstill train --model pointnet --data my_scans/ --augment scale,rotate --out runs/teacher
+        pointstill train --model pointnet2-ssg --data modelnet40_normal_resampled/
+            --features xyz,normal --out runs/normals
         pointstill train --recipe runs/baseline/recipe.yaml --seed 1 --out runs/baseline-1
 
     Parameters
@@ -105,6 +108,8 @@ def record(
         pointstill record --teacher runs/teacher --data primitives --views 10 --out records.zarr
         pointstill record --teacher gdanet --weights gdanet.t7 --data modelnet40/ --out records.zarr
         pointstill record --teacher my_package.nets:build --weights w.pth --data scans/ --out r.zarr
+        pointstill record --teacher runs/normals --data modelnet40_normal_resampled/
+            --features xyz,normal --points 2048 --out records.zarr
         pointstill record --teacher a.onnx --teacher b.pt2 --votes 10 --data scans/ --out r.zarr
 
     Parameters
@@ -163,7 +168,7 @@ def record(
     limited = f" --limit {limit}" if limit else ""
     print(f"recorded {store.views * store.rows:,} records in {out}")
     print(
-        f"next: pointstill distill --student stillnet-n {data.flags} "
+        f"next: pointstill distill --student stillnet-n {replace(data, features='xyz').flags} "
         f"--records {quote(str(out))}{limited} --out runs/student"
     )
 

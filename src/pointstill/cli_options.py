@@ -30,6 +30,8 @@ class DataOptions:
     """Which of five parts is the test split (0 to 4), for a folder without a split of its own."""
     up: Up = None
     """Axis that points up, for class folders of your own; z if nothing is said."""
+    features: str = "xyz"
+    """What a point has: xyz, then any of normal, colour, intensity and height."""
     skip_bad: bool = False
     """Leave out clouds that cannot be used, and list them."""
     verify: bool = False
@@ -44,6 +46,7 @@ class DataOptions:
             self.data,
             fold=self.fold,
             up=self.up,
+            features=self.features,
             skip_bad=self.skip_bad,
             verify=self.verify,
             progress=Reading(self.data),
@@ -56,7 +59,8 @@ class DataOptions:
         >>> DataOptions(data="my scans", fold=2, up="y", skip_bad=True).flags
         "--data 'my scans' --fold 2 --up y --skip-bad"
         """
-        said = {"fold": self.fold, "up": self.up}
+        features = self.features if self.features != "xyz" else None
+        said = {"fold": self.fold, "up": self.up, "features": features}
         flags = [f"--{name} {value}" for name, value in said.items() if value]
         return " ".join([f"--data {quote(self.data)}", *flags, *["--skip-bad"] * self.skip_bad])
 
@@ -106,6 +110,7 @@ class NetworkOptions:
             "layout": self.layout,
             "output": self.output,
             "up": data.up,
+            "features": data.features,
             "device": device,
         }
 
@@ -219,7 +224,8 @@ def finished(folder: Path, data: DataOptions) -> None:
     place = quote(str(folder))
     print(f"finished {folder}")
     print(f"next: pointstill evaluate {place} {data.flags}")
-    print(f"      pointstill export {place} --out student.onnx")
+    if data.features == "xyz":  # which alone can be exported
+        print(f"      pointstill export {place} --out student.onnx")
 
 
 def needs_torch() -> None:

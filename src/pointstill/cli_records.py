@@ -49,6 +49,7 @@ def estimate(
     points: int | None = None,
     batch_size: int = 16,
     data: str | None = None,
+    features: str = "xyz",
     teacher: str | None = None,
     device: str = "auto",
     threads: int = 0,
@@ -81,6 +82,8 @@ def estimate(
         Views the teacher sees at once.
     data:
         The data set to be recorded.
+    features:
+        As for record.
     teacher:
         Time this one on a few batches of the data.
     device:
@@ -91,7 +94,7 @@ def estimate(
     needs_torch()
     from .estimating import estimate as job
 
-    opened = DataOptions(data=data).open() if data else None
+    opened = DataOptions(data=data, features=features).open() if data else None
     if teacher and not opened:
         raise UsageError("a teacher is timed on data: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -173,6 +176,7 @@ def repair(
     data: str | None = None,
     fold: int = 0,
     up: Up = None,
+    features: str = "xyz",
     skip_bad: bool = False,
     teacher: str | None = None,
     device: str = "auto",
@@ -196,6 +200,8 @@ def repair(
         As it was for record.
     up:
         As it was for record.
+    features:
+        As it was for record.
     skip_bad:
         As it was for record.
     teacher:
@@ -208,7 +214,7 @@ def repair(
     needs_torch()
     from .upkeep import repair as job
 
-    opened = _opened(data, fold, up, skip_bad)
+    opened = _opened(data, fold, up, features, skip_bad)
     if teacher and not opened:
         raise UsageError("a teacher needs the data that was recorded: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -290,6 +296,7 @@ def subset(
     data: str | None = None,
     fold: int = 0,
     up: Up = None,
+    features: str = "xyz",
     skip_bad: bool = False,
 ) -> None:
     """Take some views, or some shapes, of a store into a new one.
@@ -317,13 +324,15 @@ def subset(
         As it was for record.
     up:
         As it was for record.
+    features:
+        As it was for record.
     skip_bad:
         As it was for record.
     """
     needs_torch()
     from .upkeep import subset as job
 
-    opened = _opened(data, fold, up, skip_bad)
+    opened = _opened(data, fold, up, features, skip_bad)
     part = job(store, out, opened, views=views, limit=limit, classes=classes)
     print(f"{out} has {part.views} views of {part.rows:,} shapes")
 
@@ -352,6 +361,7 @@ def export(store: Path, /, *, parquet: Path) -> None:
     print(f"wrote {path} ({size(path.stat().st_size)})")
 
 
-def _opened(data: str | None, fold: int, up: Up, skip_bad: bool) -> "Dataset | None":
+def _opened(data: str | None, fold: int, up: Up, features: str, skip_bad: bool) -> "Dataset | None":
     """The data set of a command that may go without."""
-    return DataOptions(data=data, fold=fold, up=up, skip_bad=skip_bad).open() if data else None
+    options = DataOptions(data=data or "", fold=fold, up=up, features=features, skip_bad=skip_bad)
+    return options.open() if data else None

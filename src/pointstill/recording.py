@@ -12,7 +12,8 @@ from .augment import Clouds, Pipeline, moments, parse
 from .data import Dataset, Split
 from .data.subset import limited
 from .describing import check_frames
-from .errors import UsageError
+from .errors import RecordsError, UsageError
+from .features import XYZ, said
 from .folds import check_folds
 from .progress import Track, console, size
 from .recipe import check_seed
@@ -22,6 +23,7 @@ from .records.fingerprint import check_same
 from .records.layout import check_range
 from .records.probe import sketch
 from .teachers import Teacher
+from .teachers.given import check_given
 
 TileContent = tuple[np.ndarray, np.ndarray, np.ndarray, bytes]
 """Logits, parameters, sketch of the moments and proof of a tile."""
@@ -81,6 +83,7 @@ def record(
         raise UsageError("views, points, limit and batch size must be 1 or more")
     check_seed(seed)
     check_folds(teacher, data)
+    check_given(teacher, data.features)
     split = data.train
     pipeline = Pipeline(parse(augment, split.up), seed)
     shapes = limited(split, limit)
@@ -95,13 +98,14 @@ def record(
         "columns": list(pipeline.columns),
         "points": count,
         "keyed": keyed,
-    }
+    } | _features(split)
     path = Path(out)
 
     # 2. Go on with the store that is there, if it was made from the same.
     def opened() -> Store:
         store = Store.open(path)
         fix = "choose another --out, or give the options it was made with"
+        check_features(store, split)
         check_same(path, store.attributes, attributes, fix)
         extent = {"views": store.views, "shapes": store.rows, "codec": store.coding.name}
         now = {"views": views, "shapes": len(shapes), "codec": coding.name}
@@ -122,7 +126,7 @@ def record(
             )
 
         # 3. A new store is made around its first tile, which tells what the codec costs.
-        clouds = Clouds(split.points, split.offsets, teacher.device)
+        clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
         if store is None:
             check_frames(teacher, split, clouds, batch_size, quiet)
             first, started = Tile.first(len(shapes)), time.monotonic()
@@ -186,12 +190,28 @@ def check_made(store: Store, teacher: Teacher | None, split: Split) -> Pipeline:
         "classes": list(split.classes),
         "data": _data(split),
         "augment": pipeline.describe(),
-    }
+    } | _features(split)
     if teacher:
+        check_given(teacher, split.extra.names if split.extra else XYZ)
         now["teacher"] = {"fingerprint": teacher.fingerprint}
     fix = "give the teacher and the data that it was made with"
+    check_features(store, split)
     check_same(store.path, store.attributes, now, fix)
     return pipeline
+
+
+def check_features(store: Store, split: Split) -> None:
+    """Refuse data that was opened with other features than those that were recorded with it.
+
+    Raises:
+        RecordsError: names both, and the fix.
+    """
+    now = split.extra.names if split.extra else XYZ
+    if now != store.features:
+        raise RecordsError(
+            f"{store.path} was recorded with features {said(store.features)}, and the data was "
+            f"opened with {said(now)}: give --features {said(store.features)}, or another store"
+        )
 
 
 def wanted(store: Store, share: int, shares: int) -> list[Tile]:
@@ -219,6 +239,14 @@ def parse_part(text: str | None) -> tuple[int, int]:
 def records_of(tiles: Iterable[Tile]) -> int:
     """How many records some tiles have."""
     return sum(tile.stop - tile.start for tile in tiles)
+
+
+def _features(split: Split) -> dict[str, Any]:
+    """The attribute that a store has where the teacher sees more than xyz."""
+    extra = split.extra
+    if extra is None:
+        return {}
+    return {"features": {"names": list(extra.names), "fingerprint": extra.fingerprint}}
 
 
 def _data(split: Split) -> dict[str, Any]:

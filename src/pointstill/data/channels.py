@@ -1,7 +1,7 @@
 """From the columns of a file to the features of a cloud: one unit for each, whatever the file."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,47 @@ from numpy.typing import NDArray
 from ..cloud import are_numbers
 from ..errors import DataError
 from ..features import WIDTHS, Features, said
+from .cache import Entry
+
+if TYPE_CHECKING:
+    from .dataset import Dataset, Shape, SplitName
 
 Array = NDArray[Any]
+
+
+def offered(shapes: Iterable["Shape"]) -> list[str]:
+    """The features that can be asked for, in the usual order, told by the first of some shapes."""
+    first = next(iter(shapes), None)
+    return _there(first.table() if first and first.table else {"xyz": np.empty((0, 3))})
+
+
+def featured(
+    data: "Dataset", split: "SplitName", entry: Entry
+) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
+    """Yield (name, label, features (n, F)) of every cloud of a cached split, in its order.
+
+    Raises:
+        DataError: the data has not what was asked for, or a cloud holds what it cannot mean.
+    """
+    names, ends, shapes = entry.meta["names"], entry.offsets, data.source.shapes(split)
+    files = {*data.features} - {"xyz", "height"}
+    there = offered(shapes) if files else ()
+    if missing := [name for name in files if name not in there]:
+        raise DataError(
+            f"{data.name}: has no {' and no '.join(sorted(missing))}, but {said(there)}: give "
+            "--features of these, or take data whose files name such columns"
+        )
+    kept = {*names}  # what was bad is left out here too
+    tables = (each.table() if each.table else {} for each in shapes if each.name in kept)
+    for i, table in enumerate(tables if files else [{}] * len(names)):
+        points = entry.points[ends[i] : ends[i + 1]]
+        yield (
+            names[i],
+            int(entry.labels[i]),
+            channels(names[i], {**table, "xyz": points}, data.features, data.up),
+        )
+        if data.progress:
+            data.progress(i + 1, len(names))
 
 
 def channels(
@@ -36,7 +75,7 @@ def channels(
             continue
         values = table.get(feature)
         if values is None:
-            raise DataError(f"{name}: has no {feature}; it has {said(offered(table))}")
+            raise DataError(f"{name}: has no {feature}; it has {said(_there(table))}")
         if values.shape != (count, WIDTHS[feature]) or not are_numbers(values):
             raise DataError(
                 f"{name}: {feature} is an array of {values.dtype} {values.shape}, but must be "
@@ -46,20 +85,8 @@ def channels(
     return np.concatenate(parts, axis=1)
 
 
-def offered(table: Mapping[str, Array]) -> list[str]:
-    """All features of a cloud, height among them, in the usual order."""
+def _there(table: Mapping[str, Array]) -> list[str]:
     return [feature for feature in WIDTHS if feature in table or feature == "height"]
-
-
-def lacking(features: Sequence[str], there: Sequence[str]) -> str | None:
-    """What is asked for and not there, and the fix, in one line; None if all is there."""
-    missing = [feature for feature in features if feature not in there]
-    if not missing:
-        return None
-    return (
-        f"its files name no {' and no '.join(missing)}, but {said(there)}: give --features of "
-        "these, or take data that has it"
-    )
 
 
 def _normal(name: str, values: Array) -> Array:
@@ -69,7 +96,8 @@ def _normal(name: str, values: Array) -> Array:
     known = np.isfinite(lengths) & (lengths > 0)
     if not known.any():
         raise DataError(f"{name}: all normals are zero, NaN or infinite: compute them")
-    return np.divide(values, lengths, out=np.zeros_like(values), where=known)
+    unit: Array = np.divide(values, lengths, out=np.zeros_like(values), where=known)
+    return unit
 
 
 def _colour(name: str, values: Array) -> Array:

@@ -14,7 +14,7 @@ from ..cloud import MIN_POINTS, are_numbers, unusable
 from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
 from ..features import XYZ, Extra, Features, parse_features, width
 from . import cache as store
-from .channels import channels, lacking, offered
+from .channels import featured, offered
 
 FAR = 10.0
 """A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
@@ -155,8 +155,7 @@ class Dataset:
 
     def offers(self, split: SplitName = "train") -> list[str]:
         """The features that can be asked for, told by the first file of a split."""
-        first = next(iter(self.source.shapes(split)), None)
-        return offered(first.table() if first and first.table else {"xyz": np.empty((0, 3))})
+        return offered(self.source.shapes(split))
 
     def split(self, name: SplitName) -> Split:
         """Open one split, from the cache if it is there; files of the other are not touched.
@@ -182,7 +181,7 @@ class Dataset:
         if self.features != XYZ:
             # An entry of its own, so that points and fingerprint are those of xyz alone.
             more = {"features": self.features}
-            clouds = partial(self._featured, name, entry)
+            clouds = partial(featured, self, name, entry)
             found = self._entry(name, more, clouds, about | more, width(self.features) - 3)
             extra = Extra(found.points, self.features, source.up, found.meta["fingerprint"])
         return Split(
@@ -229,24 +228,6 @@ class Dataset:
                     "record again whatever was made from it"
                 )
         return entry
-
-    def _featured(
-        self, name: SplitName, entry: store.Entry
-    ) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
-        """Yield (name, label, features (n, F)) of every cloud of an entry, in its order."""
-        names, ends = entry.meta["names"], entry.offsets
-        files = {*self.features} - {"xyz", "height"}
-        if files and (missing := lacking(self.features, self.offers(name))):
-            raise DataError(f"{self.name}: {missing}")
-        kept = {*names}
-        shapes = (shape for shape in self.source.shapes(name) if shape.name in kept)
-        tables = (shape.table() if shape.table else {} for shape in shapes)
-        for i, table in enumerate(tables if files else [{}] * len(names)):
-            points = entry.points[ends[i] : ends[i + 1]]
-            values = channels(names[i], {**table, "xyz": points}, self.features, self.up)
-            yield names[i], int(entry.labels[i]), values
-            if self.progress:
-                self.progress(i + 1, len(names))
 
     def _checked(
         self, name: SplitName, bad: list[str]

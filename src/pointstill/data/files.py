@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +187,7 @@ def _read_text(path: Path) -> Array:
 
 def read_text(path: Path, layout: "TextLayout", columns: tuple[int, ...]) -> Array:
     """Some columns of numbers (n, columns) of a text file."""
-    skip, delimiter, _, count = layout
+    skip, delimiter = layout.skip, layout.delimiter
     try:
         with _text(path) as file:
             points = np.loadtxt(
@@ -194,8 +195,8 @@ def read_text(path: Path, layout: "TextLayout", columns: tuple[int, ...]) -> Arr
             )
     except ValueError as error:
         raise DataError(_bad_line(path, skip, delimiter, columns) or str(error)) from error
-    if count is not None:
-        _whole("points", count, len(points))
+    if layout.count is not None:
+        _whole("points", layout.count, len(points))
     return points
 
 
@@ -204,7 +205,8 @@ def _text(path: Path) -> Any:
     return path.open(encoding="utf-8-sig", errors="replace")
 
 
-class TextLayout(NamedTuple):
+@dataclass(frozen=True)
+class TextLayout:
     """What the first lines of a text file say."""
 
     skip: int
