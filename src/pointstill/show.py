@@ -31,9 +31,10 @@ def describe_dataset(data: Dataset) -> None:
     print(f"shapes   {len(sizes):,} ({', '.join(counted + [f'no {name}' for name in missing])})")
     print(f"classes  {len(data.classes)}")
     print(f"points   {sizes.min():,} least, {int(np.median(sizes)):,} median, {sizes.max():,} most")
-    print(f"features {said(data.offers(splits[0].name))}")
     for split in splits:
         print(f"{split.name:<8} fingerprint {split.fingerprint[:16]}")
+    print(f"features {said(data.offers(splits[0].name))}")
+    for split in splits:
         _describe_features(split)
     from rich.console import Console
 
@@ -53,7 +54,7 @@ def _describe_features(split: Split) -> None:
     for name, place in columns(extra.names).items() if extra else ():
         if extra and name != "xyz":
             values = extra.values[:, place.start - 3 : place.stop - 3]
-            print(f"         {name} {values.min():.3g} to {values.max():.3g}")
+            print(f"{split.name:<8} {name} {values.min():.3g} to {values.max():.3g}")
 
 
 def describe_models() -> None:

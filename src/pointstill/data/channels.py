@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cloud import are_numbers
-from ..errors import DataError
+from ..errors import DataError, ForbiddenError
 from ..features import WIDTHS, Features, said
 from .cache import Entry
 
@@ -18,9 +18,15 @@ Array = NDArray[Any]
 
 
 def offered(shapes: Iterable["Shape"]) -> list[str]:
-    """The features that can be asked for, in the usual order, told by the first of some shapes."""
-    first = next(iter(shapes), None)
-    return _there(first.table() if first and first.table else {"xyz": np.empty((0, 3))})
+    """The features that can be asked for, in the usual order, told by the first readable shape."""
+    for shape in shapes:
+        try:
+            return _there(shape.table() if shape.table else {})
+        except ForbiddenError:
+            raise
+        except DataError:
+            continue
+    return _there({})
 
 
 def featured(
@@ -86,7 +92,7 @@ def channels(
 
 
 def _there(table: Mapping[str, Array]) -> list[str]:
-    return [feature for feature in WIDTHS if feature in table or feature == "height"]
+    return [name for name in WIDTHS if name in table or name in ("xyz", "height")]
 
 
 def _normal(name: str, values: Array) -> Array:

@@ -17,7 +17,7 @@ def own_features(spec: str, network: Network, known: Features | None, given: Fea
     if network.channels not in (None, width(own)):
         raise TeacherError(
             f"teacher {spec} takes {network.channels} numbers a point, and {said(own)} are "
-            f"{width(own)}: say what it takes by --features, or in its description"
+            f"{width(own)}: say what it takes in its description"
         )
     if not set(own) <= set(given):
         raise TeacherError(
