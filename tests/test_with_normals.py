@@ -12,6 +12,7 @@ from plyfile import PlyData, PlyElement
 
 from pointstill.augment import Clouds, Pipeline
 from pointstill.data import Dataset, open_dataset
+from pointstill.describing import describe_teacher
 from pointstill.distillation import distill, train
 from pointstill.errors import PointstillError, RecordsError, TeacherError, TrainingError, UsageError
 from pointstill.evaluation import evaluate
@@ -306,6 +307,37 @@ def test_a_run_with_normals_is_a_teacher(run: Run, shapes: Path, data: Dataset) 
     result = evaluate(run, data, quiet=True)
     (score,) = result.scores
     assert (len(score.predictions), score.flops > 0) == (6, True)
+
+
+def test_a_student_is_measured_beside_its_teacher(
+    run: Run, shapes: Path, data: Dataset, tmp_path: Path
+) -> None:
+    """It takes xyz alone of what there is, and says what it says of xyz alone."""
+    plain = open_dataset(shapes)
+    recipe = TrainRecipe(epochs=1, points=POINTS, batch_size=8)
+    student = train("stillnet-n", plain, out=tmp_path / "s", recipe=recipe, quiet=True)
+    clouds = [Clouds(d.test.points, d.test.offsets, extra=d.test.extra) for d in (plain, data)]
+    some = torch.arange(6)
+    alone, beside = (
+        load_teacher(student.folder, classes=d.classes, features=d.features) for d in (plain, data)
+    )
+    assert alone.fingerprint == beside.fingerprint
+    said = [t.logits(c.plain(some, POINTS)) for t, c in zip((alone, beside), clouds, strict=True)]
+    assert torch.equal(*said)
+    scores = evaluate([run, student], data, quiet=True).scores
+    assert scores[1].predictions == said[0].argmax(1).tolist()
+    assert scores[0].flops != scores[1].flops
+
+
+def test_a_description_names_the_features(data: Dataset, teacher: Teacher, tmp_path: Path) -> None:
+    spec = teacher.spec
+    path, found = describe_teacher(
+        teacher, data, spec=spec, frame="x,y,z", shapes=9, out=tmp_path / "d.yaml", quiet=True
+    )
+    assert found.features == ["xyz", "normal"]
+    assert "features:\n- xyz\n- normal\n" in path.read_text()
+    again = load_teacher(path, classes=data.classes, features=("xyz", "height", "normal"))
+    assert again.fingerprint == teacher.fingerprint
 
 
 def test_a_run_with_normals_is_not_exported(run: Run, tmp_path: Path) -> None:
