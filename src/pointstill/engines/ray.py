@@ -1,0 +1,256 @@
+"""A Ray cluster: actors load teacher and data once, then record the tiles they are handed.
+
+Placing the actors, noticing that one died and starting it again are Ray's work. The store is the
+only result: a worker writes its tiles there, and what travels between processes is their numbers.
+"""
+
+import os
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..augment import Clouds
+from ..data import Dataset
+from ..errors import PointstillError, RecordsError, UsageError
+from ..progress import Track, console
+from ..recording import Recorder, check_made
+from ..records import Store, Tile, disk
+from ..teachers import Teacher
+
+TRIES = 4
+"""Workers that a tile, or the start of a worker, may cost one after another."""
+PATIENCE = 60.0
+"""Seconds without a first worker after which that is said."""
+OBJECTS = 80 * 2**20
+"""Bytes of /dev/shm in a cluster of our own: Ray wants 75 MiB, and next to nothing goes there."""
+
+Load = Callable[[str], tuple[Teacher, Dataset]]
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Tiles as tasks of actors on a Ray cluster; an `Engine`."""
+
+    load: Load
+    """Makes teacher and data anew, in each worker, on a kind of device such as `cpu` or `cuda`."""
+    address: str | None = None
+    """Of a running cluster: auto, host:port or ray://host:port. None: the one that this process is
+    connected to, or else one of its own, on the loopback of this machine."""
+    workers: int | None = None
+    """How many; by default as many as the CPUs, or for a teacher on a GPU the GPUs, suffice for."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"workers is {self.workers}; choose 1 or more")
+        _ray(self.address)  # refused before anything is read
+
+    def __call__(self, recorder: Recorder, tiles: Sequence[Tile], track: Track) -> None:
+        """Record the tiles; see `Engine`.
+
+        A worker has as many threads as torch has here, as float results may depend on it.
+        """
+        if not tiles:
+            return
+        ray, kind = _ray(self.address), recorder.teacher.device.type
+        threads, gpus = torch.get_num_threads(), int(kind == "cuda")
+        task = Task(self.load, kind, str(recorder.store.path), threads)
+        # Ray tells of deaths on standard output, which is kept for results.
+        with redirect_stdout(sys.stderr), self._cluster(ray, threads):
+            there = ray.cluster_resources()
+            most = there.get("GPU", 0) if gpus else there.get("CPU", 0) // threads
+            actor = ray.remote(Worker).options(num_cpus=threads, num_gpus=gpus, max_restarts=-1)
+            count = min(self.workers or max(int(most), 1), len(tiles))
+            crew = [actor.remote(task) for _ in range(count)]
+            try:
+                _hand_out(ray, crew, tiles, track)
+            finally:
+                for worker in crew:
+                    with suppress(ray.exceptions.RayError):
+                        ray.kill(worker)
+        disk.sweep(recorder.store.path)  # what a worker that died left half written
+
+    @contextmanager
+    def _cluster(self, ray: Any, threads: int) -> Iterator[None]:
+        """Be connected to the cluster."""
+        if ray.is_initialized():
+            yield
+            return
+        options: dict[str, Any] = {"address": self.address}
+        if self.address is None:
+            options = {
+                "address": "local",  # whatever $RAY_ADDRESS says
+                "num_cpus": self.workers and self.workers * threads,
+                "include_dashboard": False,
+                "object_store_memory": OBJECTS,
+            }
+        try:
+            ray.init(**options, log_to_driver=False, logging_level="ERROR")
+        except Exception as error:  # of many kinds
+            where = f"at {self.address}" if self.address else "on this machine"
+            raise RecordsError(
+                f"no Ray cluster {where} ({_line(error)}): see `ray status`, or leave out "
+                "--ray-address for one of this machine alone"
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is told."""
+
+    load: Load
+    device: str
+    store: str
+    """As the user typed it."""
+    threads: int
+    """CPU threads of torch."""
+    folder: str = field(default_factory=os.getcwd)
+    """Where names of files are meant from."""
+    cache: str | None = field(default_factory=lambda: os.environ.get("POINTSTILL_CACHE"))
+    """Folder of parsed splits, if one is named."""
+    versions: tuple[str, str] = (__version__, str(torch.__version__))
+    """Of pointstill and torch."""
+
+
+class Worker:
+    """A process of the cluster. An error is one of `pointstill`, and names the host."""
+
+    def __init__(self, task: Task):
+        self.task = task  # loaded by `ready`, as an error in here would reach nobody as it is
+
+    def ready(self) -> None:
+        """Load teacher and data."""
+        with _named():
+            _ = self.recorder
+
+    def record(self, tile: Tile) -> None:
+        """Record a tile; one that is started again by Ray just before loads first."""
+        with _named():
+            self.recorder(tile)
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Teacher, data and store, which must be those of the coordinator."""
+        task, here = self.task, (__version__, str(torch.__version__))
+        if here != task.versions:
+            raise RecordsError(
+                f"pointstill {here[0]} and torch {here[1]} are installed, and {task.versions[0]} "
+                f"and {task.versions[1]} where the recording was started: install the same"
+            )
+        with suppress(OSError):
+            os.chdir(task.folder)
+        if task.cache:
+            os.environ["POINTSTILL_CACHE"] = task.cache
+        torch.set_num_threads(task.threads)
+        teacher, data = task.load(task.device)
+        store, split = Store.open(task.store), data.train
+        pipeline = check_made(store, teacher, split)
+        clouds = Clouds(split.points, split.offsets, teacher.device)
+        return Recorder(store, teacher, clouds, pipeline)
+
+
+def _hand_out(ray: Any, crew: Sequence[Any], tiles: Sequence[Tile], track: Track) -> None:
+    """Give each worker that is ready a tile, and the next when it is done.
+
+    The tile of a worker that dies goes to whoever is ready next: on a cluster that shrinks, the
+    dead one may never come back.
+    """
+    lost = ray.exceptions.RayError
+    waiting, deaths = deque(tiles), Counter[Tile]()
+    idle: list[Any] = []
+    running: dict[Any, tuple[Any, Tile | None]] = {}  # a tile, or None: getting ready
+
+    def start(worker: Any) -> None:
+        running[worker.ready.options(max_task_retries=TRIES - 1).remote()] = worker, None
+
+    for worker in crew:
+        start(worker)
+    patience: float | None = PATIENCE
+    while waiting or any(tile for _, tile in running.values()):
+        while waiting and idle:
+            worker, tile = idle.pop(), waiting.popleft()
+            running[worker.record.remote(tile)] = worker, tile
+        ended, _ = ray.wait(list(running), num_returns=1, timeout=patience)
+        patience = None
+        if not ended:
+            console.print(
+                f"no worker has started in {PATIENCE:.0f} s: waiting; `ray status` tells whether "
+                "the cluster has free CPUs or GPUs"
+            )
+            continue
+        worker, done = running.pop(ended[0])
+        try:
+            ray.get(ended[0])
+        except ray.exceptions.RayTaskError as error:
+            raise _of(error.cause, done) from error
+        except lost as error:
+            if done is None:
+                raise RecordsError(
+                    f"workers die as they load teacher and data ({_line(error)}): look for too "
+                    "little memory, or a node without pointstill"
+                ) from error
+            deaths[done] += 1
+            if deaths[done] == TRIES:
+                raise RecordsError(
+                    f"{done}: {TRIES} workers died of it ({_line(error)}): look for too little "
+                    "memory; what is recorded stays, and the same command goes on"
+                ) from error
+            if not track.quiet:
+                console.print(f"a worker died in {done}; another records it, and Ray replaces it")
+            waiting.appendleft(done)
+            start(worker)
+            continue
+        idle.append(worker)
+        if done:
+            track.advance(done.stop - done.start)
+
+
+def _ray(address: str | None) -> Any:
+    """Ray: nothing is sent to its makers, and a cluster of our own is on the loopback alone.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as Ray warns without
+    if address is None:  # Ray binds to 127.0.0.1 only where it thinks that it cannot do more
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError("the engine needs Ray: pip install 'pointstill[ray]'") from error
+    return ray
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Say on which host something failed."""
+    try:
+        yield
+    except PointstillError as error:
+        raise type(error)(f"worker on {os.uname().nodename}: {error}") from error
+
+
+def _of(cause: BaseException, tile: Tile | None) -> PointstillError:
+    """What a worker's exception is to the user."""
+    if isinstance(cause, PointstillError):
+        return cause
+    what = f"recording {tile}" if tile else "loading teacher and data"
+    return RecordsError(
+        f"a worker failed in {what} ({type(cause).__name__}: {_line(cause)}): what is recorded "
+        "stays, and the same command goes on"
+    )
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
