@@ -1,7 +1,7 @@
 """A Ray cluster: actors load teacher and data once, then record the tiles they are handed.
 
-Placing the actors, noticing that one died and starting it again are Ray's work. The store is the
-only result: a worker writes its tiles there, and what travels between processes is their numbers.
+Placing actors and noticing that one died are Ray's work. The store is the only result: a worker
+writes its tiles there, and what travels between processes is their numbers.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,9 +25,11 @@ from ..records import Store, Tile, disk
 from ..teachers import Teacher
 
 TRIES = 4
-"""Workers that a tile, or the start of a worker, may cost one after another."""
+"""Workers that a tile may cost, and workers that may die as they start, with none that does not."""
 PATIENCE = 60.0
 """Seconds without a first worker after which that is said."""
+WAITING = f"""no worker has started in {PATIENCE:.0f} s: waiting; `ray status` tells whether the \
+cluster has free CPUs or GPUs"""
 OBJECTS = 80 * 2**20
 """Bytes of /dev/shm in a cluster of our own: Ray wants 75 MiB, and next to nothing goes there."""
 
@@ -65,15 +67,9 @@ class RayEngine:
         with redirect_stdout(sys.stderr), self._cluster(ray, threads):
             there = ray.cluster_resources()
             most = there.get("GPU", 0) if gpus else there.get("CPU", 0) // threads
-            actor = ray.remote(Worker).options(num_cpus=threads, num_gpus=gpus, max_restarts=-1)
+            actor = ray.remote(Worker).options(num_cpus=threads, num_gpus=gpus)
             count = min(self.workers or max(int(most), 1), len(tiles))
-            crew = [actor.remote(task) for _ in range(count)]
-            try:
-                _hand_out(ray, crew, tiles, track)
-            finally:
-                for worker in crew:
-                    with suppress(ray.exceptions.RayError):
-                        ray.kill(worker)
+            _hand_out(ray, partial(actor.remote, task), count, tiles, track)
         disk.sweep(recorder.store.path)  # what a worker that died left half written
 
     @contextmanager
@@ -129,17 +125,16 @@ class Worker:
         self.task = task  # loaded by `ready`, as an error in here would reach nobody as it is
 
     def ready(self) -> None:
-        """Load teacher and data."""
+        """Load teacher and data, once."""
         with _named():
-            _ = self.recorder
+            self.recorder = self._load()
 
     def record(self, tile: Tile) -> None:
-        """Record a tile; one that is started again by Ray just before loads first."""
+        """Record a tile."""
         with _named():
             self.recorder(tile)
 
-    @cached_property
-    def recorder(self) -> Recorder:
+    def _load(self) -> Recorder:
         """Teacher, data and store, which must be those of the coordinator."""
         task, here = self.task, (__version__, str(torch.__version__))
         if here != task.versions:
@@ -159,60 +154,61 @@ class Worker:
         return Recorder(store, teacher, clouds, pipeline)
 
 
-def _hand_out(ray: Any, crew: Sequence[Any], tiles: Sequence[Tile], track: Track) -> None:
+def _hand_out(
+    ray: Any, hire: Callable[[], Any], count: int, tiles: Sequence[Tile], track: Track
+) -> None:
     """Give each worker that is ready a tile, and the next when it is done.
 
-    The tile of a worker that dies goes to whoever is ready next: on a cluster that shrinks, the
-    dead one may never come back.
+    A worker that dies is replaced, and its tile goes to whoever is ready first: on a cluster that
+    shrinks, the replacement may never come.
     """
-    lost = ray.exceptions.RayError
-    waiting, deaths = deque(tiles), Counter[Tile]()
-    idle: list[Any] = []
+    waiting, idle = deque(tiles), list[Any]()
     running: dict[Any, tuple[Any, Tile | None]] = {}  # a tile, or None: getting ready
-
-    def start(worker: Any) -> None:
-        running[worker.ready.options(max_task_retries=TRIES - 1).remote()] = worker, None
-
-    for worker in crew:
-        start(worker)
+    deaths = Counter[Tile | None]()
     patience: float | None = PATIENCE
-    while waiting or any(tile for _, tile in running.values()):
-        while waiting and idle:
-            worker, tile = idle.pop(), waiting.popleft()
-            running[worker.record.remote(tile)] = worker, tile
-        ended, _ = ray.wait(list(running), num_returns=1, timeout=patience)
-        patience = None
-        if not ended:
-            console.print(
-                f"no worker has started in {PATIENCE:.0f} s: waiting; `ray status` tells whether "
-                "the cluster has free CPUs or GPUs"
-            )
-            continue
-        worker, done = running.pop(ended[0])
-        try:
-            ray.get(ended[0])
-        except ray.exceptions.RayTaskError as error:
-            raise _of(error.cause, done) from error
-        except lost as error:
-            if done is None:
-                raise RecordsError(
-                    f"workers die as they load teacher and data ({_line(error)}): look for too "
-                    "little memory, or a node without pointstill"
-                ) from error
-            deaths[done] += 1
-            if deaths[done] == TRIES:
-                raise RecordsError(
-                    f"{done}: {TRIES} workers died of it ({_line(error)}): look for too little "
-                    "memory; what is recorded stays, and the same command goes on"
-                ) from error
-            if not track.quiet:
-                console.print(f"a worker died in {done}; another records it, and Ray replaces it")
-            waiting.appendleft(done)
-            start(worker)
-            continue
-        idle.append(worker)
-        if done:
-            track.advance(done.stop - done.start)
+
+    def start() -> None:
+        worker = hire()
+        running[worker.ready.remote()] = worker, None
+
+    try:
+        for _ in range(count):
+            start()
+        while waiting or any(tile for _, tile in running.values()):
+            while waiting and idle:
+                worker, tile = idle.pop(), waiting.popleft()
+                running[worker.record.remote(tile)] = worker, tile
+            ended, _ = ray.wait(list(running), num_returns=1, timeout=patience)
+            patience = None
+            if not ended:
+                console.print(WAITING)
+                continue
+            worker, done = running[ended[0]]
+            try:
+                ray.get(ended[0])
+            except ray.exceptions.RayTaskError as error:
+                raise _of(error.cause, done) from error
+            except ray.exceptions.RayError as error:
+                deaths[done] += 1
+                if deaths[done] == TRIES:
+                    raise _given_up(done, error) from error
+                if not track.quiet:
+                    console.print(
+                        f"a worker died in {done or 'its start'}: another takes its place"
+                    )
+                start()
+                if done:
+                    waiting.appendleft(done)
+            else:
+                deaths[None] = 0
+                idle.append(worker)
+                if done:
+                    track.advance(done.stop - done.start)
+            del running[ended[0]]
+    finally:
+        for worker in [*idle, *(worker for worker, _ in running.values())]:
+            with suppress(ray.exceptions.RayError):
+                ray.kill(worker)
 
 
 def _ray(address: str | None) -> Any:
@@ -249,6 +245,18 @@ def _of(cause: BaseException, tile: Tile | None) -> PointstillError:
     return RecordsError(
         f"a worker failed in {what} ({type(cause).__name__}: {_line(cause)}): what is recorded "
         "stays, and the same command goes on"
+    )
+
+
+def _given_up(tile: Tile | None, error: BaseException) -> RecordsError:
+    """What to say when one worker after another dies."""
+    if tile:
+        what = f"{tile}: {TRIES} workers died of it"
+    else:
+        what = "workers die as they load teacher and data"
+    return RecordsError(
+        f"{what} ({_line(error)}): look for too little memory, or a node without pointstill; what "
+        "is recorded stays, and the same command goes on"
     )
 
 
