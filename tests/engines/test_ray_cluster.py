@@ -1,5 +1,6 @@
 """Recording on Ray itself, on the loopback: whoever dies, the store is the same."""
 
+import contextlib
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from torch import Tensor
 from pointstill.data import Dataset, open_dataset
 from pointstill.engines import ray as module
 from pointstill.engines.ray import RayEngine
+from pointstill.errors import RecordsError
 from pointstill.recording import record
 from pointstill.records import Store, layout
 from pointstill.records.store import SIDECAR
@@ -35,7 +37,7 @@ import torch
 class Slow(torch.nn.Module):
     def forward(self, points):
         time.sleep(0.01)
-        if Path("broken").exists():
+        if len(points) > 2 and Path("broken").exists():  # not on the dry run of 2 clouds
             raise ValueError("the network is broken")
         far = points.norm(dim=2)
         return torch.stack([far.mean(1), points[:, :, 2].amax(1), points[:, 0, 0]], 1)
@@ -56,6 +58,14 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         time.sleep(0.2)
     shutil.rmtree(folder, ignore_errors=True)
     assert not left
+
+
+@pytest.fixture
+def by_value() -> Iterator[None]:
+    """Let workers know what is defined here."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 def started_with(folder: Path) -> list[str]:
@@ -95,8 +105,7 @@ class Toy:
         return torch.stack(parts, dim=1) + len(points) + torch.get_num_threads()
 
 
-def test_two_workers_of_which_one_is_killed(sessions, solids, session_cache, tmp_path, monkeypatch):
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+def test_two_workers_of_which_one_is_killed(sessions, by_value, solids, tmp_path, monkeypatch):
     nodes: list[dict[str, Any]] = []
     hand_out = module._hand_out
 
@@ -120,13 +129,12 @@ def test_two_workers_of_which_one_is_killed(sessions, solids, session_cache, tmp
         store = record(Toy(), data, out=tmp_path / "ray.zarr", engine=engine, **options)  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(before)
-        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert files(store.path) == files(whole.path)
-    who = [note["process"] for note in store.notes()]
-    assert len(who) == 12
-    assert who[0] == os.getpid()  # the first tile, around which the store is made
-    assert len(set(who[1:])) in (2, 3)  # the dead one's successor may come too late for a tile
-    assert int(bomb.read_text()) in who
+    told = who(store.path)
+    assert len(told) == 12
+    assert told[0] == os.getpid()  # the first tile, around which the store is made
+    assert len(set(told[1:])) in (2, 3)  # the dead one's successor may come too late for a tile
+    assert int(bomb.read_text()) in told
     assert [node["NodeManagerAddress"] for node in nodes] == ["127.0.0.1"]
     assert not ray.is_initialized()
 
@@ -134,18 +142,30 @@ def test_two_workers_of_which_one_is_killed(sessions, solids, session_cache, tmp
 # By the command line, with the teacher's code in the folder where it is run.
 
 
-@pytest.fixture
-def start(solids: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start `pointstill record` of 24 tiles, each about 0.05 s."""
-    (tmp_path / "nets.py").write_text(NETWORK)
+class Place:
+    """A folder in which `pointstill record` is started, and what one process made there."""
 
-    def start(out: str, *more: object, data: Path = solids) -> subprocess.Popen[str]:
-        line = f"-m pointstill record --teacher nets:build --data {data} --points 32 --views 24"
-        command = [sys.executable, *line.split(), "--threads", "1", "--out", out, *map(str, more)]
+    def __init__(self, folder: Path, data: Path):
+        self.folder, self.data = folder, data
+        (folder / "nets.py").write_text(NETWORK)
+        code, _, err = ended(self.start("whole.zarr"))
+        assert code == 0, err
+        self.whole = files(folder / "whole.zarr")
+
+    def start(self, out: str, *more: object) -> subprocess.Popen[str]:
+        """Record 24 tiles, each about 0.05 s."""
+        line = f"-m pointstill record --teacher nets:build --layout bn3 --data {self.data} "
+        line += f"--points 32 --views 24 --threads 1 --out {out} "
+        command = [sys.executable, *line.split(), *map(str, more)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, text=True, cwd=tmp_path, start_new_session=True, **pipes)
+        return subprocess.Popen(
+            command, text=True, cwd=self.folder, start_new_session=True, **pipes
+        )
 
-    return start
+
+@pytest.fixture(scope="module")
+def place(solids: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("place"), solids)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -153,94 +173,101 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def tiles_of(store: Path, but: int = 0) -> list[int]:
-    """The processes that noted a tile, in order; all but one."""
+def who(store: Path) -> list[int]:
+    """The processes that noted a tile, in order."""
     if not (store / SIDECAR).exists():
         return []
-    lines = (store / SIDECAR).read_text().splitlines()
-    return [who for who in (json.loads(line)["process"] for line in lines) if who != but]
+    return [json.loads(line)["process"] for line in (store / SIDECAR).read_text().splitlines()]
 
 
-def wait_for(what: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     while not what():
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
 
 
-@pytest.fixture
-def whole(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> dict[str, bytes]:
-    assert ended(start("whole.zarr"))[0] == 0
-    return files(tmp_path / "whole.zarr")
-
-
 @pytest.mark.slow
-def test_a_worker_is_killed_from_outside(sessions, start, whole, tmp_path):
-    store, draw = tmp_path / "ray.zarr", random.Random(0)
-    process = start("ray.zarr", "--engine", "ray", "--workers", 2)
+def test_a_worker_is_killed_from_outside(sessions, place):
+    store, draw = place.folder / "killed.zarr", random.Random(0)
+    process = place.start("killed.zarr", "--engine", "ray", "--workers", 2)
     for tiles in (4, 9, 14):
-        wait_for(lambda tiles=tiles: len(tiles_of(store, process.pid)) >= tiles, process)
+        wait_for(lambda tiles=tiles: len(who(store)) > tiles, process)
         time.sleep(draw.uniform(0, 0.05))
-        os.kill(tiles_of(store, process.pid)[-1], signal.SIGKILL)
+        os.kill(who(store)[-1], signal.SIGKILL)
     code, out, err = ended(process)
-    assert (code, out.splitlines()[0]) == (0, "recorded 1,152 records in ray.zarr"), err
-    assert files(store) == whole
-    assert "a worker died in view" in err
+    assert (code, out.splitlines()[0]) == (0, "recorded 1,152 records in killed.zarr"), err
+    assert files(store) == place.whole
+    assert err.count("a worker died in view") == 3
 
 
 @pytest.mark.slow
-def test_resumed_five_times(sessions, start, whole, tmp_path):
-    """Four coordinators are killed, one is interrupted with all its processes; workers differ."""
-    store = tmp_path / "ray.zarr"
-    for life in range(5):
-        before = len(tiles_of(store))
-        process = start("ray.zarr", "--engine", "ray", "--workers", 1 + life % 2)
-        wait_for(lambda: len(tiles_of(store)) > before + 2, process)  # noqa: B023
-        if life == 2:
-            os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+def test_resumed_five_times(sessions, place):
+    """Coordinators are killed, or interrupted with all of their processes; engines take turns."""
+    store = place.folder / "resumed.zarr"
+    on_ray = ("--engine", "ray", "--workers", 2)
+    for engine, signed in (
+        (on_ray, signal.SIGKILL),
+        ((), signal.SIGKILL),
+        (on_ray, signal.SIGINT),
+        ((), signal.SIGINT),
+        (on_ray, signal.SIGKILL),
+    ):
+        before = len(who(store))
+        process = place.start("resumed.zarr", *engine)
+        wait_for(lambda before=before: len(who(store)) > before + 2, process)
+        if signed == signal.SIGKILL:
+            process.kill()
+            process.communicate()
+        else:
+            os.killpg(process.pid, signed)  # as Ctrl-C does
             code, _, err = ended(process)
             assert code == 130, err
             assert err.endswith("stopped; the same command goes on from here\n")
-        else:
-            process.kill()
-            process.communicate()
         assert Store.open(store).missing()
-    assert ended(start("ray.zarr", "--engine", "ray", "--workers", 2))[0] == 0
-    assert files(store) == whole
+    assert ended(place.start("resumed.zarr"))[0] == 0
+    assert files(store) == place.whole
 
 
 @pytest.mark.slow
-def test_four_workers_and_four_processes(sessions, start, whole, tmp_path):
-    assert ended(start("ray.zarr", "--engine", "ray", "--workers", 4))[0] == 0
-    assert files(tmp_path / "ray.zarr") == whole
-    assert len(set(tiles_of(tmp_path / "ray.zarr"))) == 5
-    parts = [start(f"{part}.zarr", "--part", f"{part}/4") for part in (1, 2, 3, 4)]
+def test_four_workers_and_four_processes(sessions, place):
+    code, _, err = ended(place.start("four.zarr", "--engine", "ray", "--workers", 4))
+    assert code == 0, err
+    assert files(place.folder / "four.zarr") == place.whole
+    assert len(set(who(place.folder / "four.zarr"))) == 5  # with the coordinator, for one tile
+    parts = [place.start(f"{part}.zarr", "--part", f"{part}/4") for part in (1, 2, 3, 4)]
     assert [ended(part)[0] for part in parts] == [0] * 4
     line = "-m pointstill records merge 1.zarr 2.zarr 3.zarr 4.zarr --out joined.zarr"
-    subprocess.run([sys.executable, *line.split()], cwd=tmp_path, check=True)
-    assert files(tmp_path / "joined.zarr") == whole
+    subprocess.run([sys.executable, *line.split()], cwd=place.folder, check=True)
+    assert files(place.folder / "joined.zarr") == place.whole
 
 
 @pytest.mark.slow
-def test_a_running_cluster_by_its_address(sessions, start, whole, solids, tmp_path, make_solids):
-    """Its workers live elsewhere, and refuse what is not the same; it stays up."""
+def test_a_running_cluster_by_its_address(sessions, by_value, place, make_solids, tmp_path):
+    """Its workers start elsewhere, and refuse what is not the same; it stays up."""
     own = {"include_dashboard": False, "object_store_memory": 80 * 2**20, "logging_level": "ERROR"}
-    place = Path.cwd()
-    os.chdir("/")
+    with contextlib.chdir("/"):
+        about = ray.init(address="local", num_cpus=2, log_to_driver=False, **own)
     try:
-        about = ray.init(address="local", num_cpus=2, **own)
-    finally:
-        os.chdir(place)
-    try:
-        address = ("--engine", "ray", "--ray-address", about["address"], "--threads", 1)
-        code, _, err = ended(start("ray.zarr", *address))
+        address = ("--engine", "ray", "--ray-address", about.address_info["address"])
+        code, _, err = ended(place.start("there.zarr", *address))
         assert code == 0, err
-        assert files(tmp_path / "ray.zarr") == whole
-        assert len(set(tiles_of(tmp_path / "ray.zarr"))) == 3  # a worker for each CPU
+        store = place.folder / "there.zarr"
+        assert files(store) == place.whole
+        assert len(set(who(store))) == 3  # a worker for each CPU, and the coordinator
 
-        (tmp_path / "broken").touch()
-        (tmp_path / "ray.zarr/probe/c.5.0.0").unlink()
-        code, _, err = ended(start("ray.zarr", *address))
-        assert code == 1
-        assert "teacher nets:build" in err.splitlines()[-1]
+        # What the teacher raises there.
+        (store / "probe/c.5.0.0").unlink()
+        (place.folder / "broken").touch()
+        code, _, err = ended(place.start("there.zarr", *address))
+        assert (code, len(Store.open(store).missing())) == (1, 1)
+        assert err.splitlines()[-1].startswith(f"error: worker on {os.uname().nodename}: teacher")
+        assert "the network is broken" in err.splitlines()[-1]
+
+        # Other data there than here.
+        other = make_solids(tmp_path / "other", first_seed=7)
+        engine = RayEngine(lambda device: (Toy(), open_dataset(other)))  # type: ignore[arg-type]
+        options = {"views": 2, "engine": engine, "quiet": True}
+        with pytest.raises(RecordsError, match=r"worker on .* something else \(data\.fingerp"):
+            record(Toy(), open_dataset(place.data), out=tmp_path / "r.zarr", **options)  # type: ignore[arg-type]
     finally:
         ray.shutdown()
