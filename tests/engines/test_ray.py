@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from pointstill.cli_options import EngineOptions
 from pointstill.data import Dataset, open_dataset
 from pointstill.engines import ray as module
 from pointstill.engines.ray import TRIES, RayEngine
 from pointstill.errors import RecordsError, TeacherError
+from pointstill.progress import Track
 from pointstill.recording import record
 from pointstill.records import Store, disk, layout
 from pointstill.records.store import SIDECAR
@@ -204,6 +206,19 @@ def test_as_many_workers_as_the_cluster_has_room_for(
     assert (ray.asked["num_cpus"], ray.asked["num_gpus"]) == (threads, 0)
 
 
+def test_a_teacher_on_a_gpu_has_a_worker_for_each(pretend, whole, solids, monkeypatch):
+    ray, hired = pretend(), []
+    monkeypatch.setattr(module, "_hand_out", lambda ray, hire, count, *_: hired.append(count))
+    teacher = SimpleNamespace(device=torch.device("cuda:1"))
+    recorder: Any = SimpleNamespace(teacher=teacher, store=whole)
+    task = module.Task
+    monkeypatch.setattr(module, "Task", lambda *told: kinds.append(told[1]) or task(*told))
+    kinds: list[str] = []
+    engine(solids)(recorder, list(whole.tiles()), Track("", 1, "", quiet=True))
+    assert (hired, kinds) == ([2], ["cuda"])  # which of them, Ray says
+    assert (ray.asked["num_cpus"], ray.asked["num_gpus"]) == (3, 1)
+
+
 def test_the_tile_of_a_dead_worker_goes_to_another(pretend, whole, solids, tmp_path):
     deaths = iter([False, True, False, False, True])
     dead: list[int] = []
@@ -328,16 +343,17 @@ def test_a_cluster_of_the_caller_stays_up(pretend, solids, tmp_path):
 
 def test_a_running_cluster(pretend, solids, tmp_path):
     ray = pretend()
-    run(tmp_path / "ray.zarr", solids, engine(solids, address="head:6379"))
-    assert ray.options.pop("address") == "head:6379"
+    run(tmp_path / "ray.zarr", solids, engine(solids, address="auto"))
+    assert ray.options.pop("address") == "auto"
     assert set(ray.options) == {"log_to_driver", "logging_level"}  # the rest is not ours to say
 
     def refuse(**options: Any) -> None:
         raise ConnectionError("nobody\nis there")
 
     ray.init = refuse
-    with pytest.raises(RecordsError, match=r"no Ray cluster at head:1 \(nobody is there\)"):
-        run(tmp_path / "other.zarr", solids, engine(solids, address="head:1"))
+    for address, why in (("auto", "nobody is there"), ("127.0.0.1:1", r".*refused")):
+        with pytest.raises(RecordsError, match=rf"no Ray cluster at {address} \({why}\): see"):
+            run(tmp_path / "other.zarr", solids, engine(solids, address=address))
 
 
 def test_waiting_for_a_worker_is_said(pretend, solids, tmp_path, capsys):
@@ -359,6 +375,24 @@ def test_ray_may_be_missing(cli, monkeypatch, solids, tmp_path):
     line = ("record", "--teacher", "run", "--data", "nowhere", "--out", tmp_path / "r.zarr")
     code, _, err = cli(*line, "--engine", "ray")
     assert (code, err) == (2, "error: the engine needs Ray: pip install 'pointstill[ray]'\n")
+
+
+def test_the_command_line_tells_workers_all_that_it_was_told(
+    cli, pretend, solids, teacher_run, tmp_path
+):
+    ray, names = pretend(), tmp_path / "names.txt"
+    names.write_text("rod\nball\nbox\n")
+    line = ("--teacher", teacher_run, "--data", solids, "--votes", 2, "--class-names", names)
+    for out, more in (("one", ()), ("ray", ("--engine", "ray", "--workers", 2))):
+        store = tmp_path / f"{out}.zarr"
+        code, _, err = cli("record", *line, "--views", 2, "--threads", 2, "--out", store, *more)
+        assert code == 0, err
+        code, _, err = cli("records", "extend", store, "--views", 3, *line, *more)
+        assert code == 0, err
+    assert files(tmp_path / "ray.zarr") == files(tmp_path / "one.zarr")
+    assert len(ray.killed) == 4
+    assert EngineOptions(engine="ray").threads(0) == 1
+    assert [EngineOptions(engine="ray").threads(5), EngineOptions().threads(0)] == [5, 0]
 
 
 def test_options_of_the_engine(cli, pretend, solids, tmp_path):

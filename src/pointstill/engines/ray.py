@@ -5,6 +5,7 @@ writes its tiles there, and what travels between processes is their numbers.
 """
 
 import os
+import socket
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -87,6 +88,7 @@ class RayEngine:
                 "object_store_memory": OBJECTS,
             }
         try:
+            _knock(self.address or "")
             ray.init(**options, log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # of many kinds
             where = f"at {self.address}" if self.address else "on this machine"
@@ -226,6 +228,13 @@ def _ray(address: str | None) -> Any:
     except ImportError as error:
         raise UsageError("the engine needs Ray: pip install 'pointstill[ray]'") from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at host:port; Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 @contextmanager
