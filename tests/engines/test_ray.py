@@ -89,7 +89,7 @@ class Pretence:
 
     def __init__(self, fate: Callable[[int, str], None] = lambda worker, method: None):
         self.fate = fate
-        self.resources = {"CPU": 7.0, "GPU": 2.0}
+        self.resources = [{"CPU": 7.0, "GPU": 2.0}, {"CPU": 2.0}, {"CPU": 99.0}]  # one is gone
         self.options: dict[str, Any] = {}
         self.asked: dict[str, Any] = {}
         self.crew: list[Any] = []
@@ -106,8 +106,8 @@ class Pretence:
     def shutdown(self) -> None:
         self.up, self.ended = False, True
 
-    def cluster_resources(self) -> dict[str, float]:
-        return self.resources
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": each["CPU"] < 99, "Resources": each} for each in self.resources]
 
     def remote(self, kind: type) -> Any:
         def options(**asked: Any) -> Any:
@@ -194,16 +194,17 @@ def test_teacher_and_data_are_loaded_once_by_each_worker(pretend, solids, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("threads", "workers", "expected"), [(1, None, 7), (3, None, 2), (9, None, 1), (1, 99, 11)]
+    ("threads", "workers", "expected", "cpus"),
+    [(1, None, 9, 1), (3, None, 2, 3), (9, None, 1, 7), (1, 99, 11, 1), (2, 1, 1, 2)],
 )
 def test_as_many_workers_as_the_cluster_has_room_for(
-    pretend, solids, tmp_path, threads, workers, expected
+    pretend, solids, tmp_path, threads, workers, expected, cpus
 ):
     torch.set_num_threads(threads)
     ray = pretend()
     run(tmp_path / "ray.zarr", solids, engine(solids, workers=workers))
     assert len(ray.crew) == expected  # never more than tiles
-    assert (ray.asked["num_cpus"], ray.asked["num_gpus"]) == (threads, 0)
+    assert (ray.asked["num_cpus"], ray.asked["num_gpus"]) == (cpus, 0)
 
 
 def test_a_teacher_on_a_gpu_has_a_worker_for_each(pretend, whole, solids, monkeypatch):

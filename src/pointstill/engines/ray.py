@@ -66,10 +66,12 @@ class RayEngine:
         task = Task(self.load, kind, str(recorder.store.path), threads)
         # Ray tells of deaths on standard output, which is kept for results.
         with redirect_stdout(sys.stderr), self._cluster(ray, threads):
-            there = ray.cluster_resources()
-            most = there.get("GPU", 0) if gpus else there.get("CPU", 0) // threads
-            actor = ray.remote(Worker).options(num_cpus=threads, num_gpus=gpus)
-            count = min(self.workers or max(int(most), 1), len(tiles))
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            # Where no machine has so many CPUs, threads share them, as they would in one process.
+            cpus = min(threads, max(node.get("CPU", 0) for node in nodes) or threads)
+            room = sum(node.get("GPU", 0) if gpus else node.get("CPU", 0) // cpus for node in nodes)
+            actor = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus)
+            count = min(self.workers or max(int(room), 1), len(tiles))
             _hand_out(ray, partial(actor.remote, task), count, tiles, track)
         disk.sweep(recorder.store.path)  # what a worker that died left half written
 
