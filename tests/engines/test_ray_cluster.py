@@ -99,7 +99,7 @@ class Toy:
         if self.bomb and self.calls == 5 and not self.bomb.exists():  # within the second tile
             self.bomb.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.05)
+        time.sleep(0.02)
         far = points.norm(dim=2)
         parts = far.mean(dim=1), points[:, :, 2].amax(dim=1), points[:, 0, 0]
         return torch.stack(parts, dim=1) + len(points) + torch.get_num_threads()
