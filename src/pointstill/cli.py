@@ -10,7 +10,15 @@ from cyclopts import App, Parameter
 from . import __version__
 from .cli_data import data_app
 from .cli_models import models, profile, teacher_app
-from .cli_options import DataOptions, TeacherOptions, converted, finished, left_out, needs_torch
+from .cli_options import (
+    DataOptions,
+    EngineOptions,
+    TeacherOptions,
+    converted,
+    finished,
+    left_out,
+    needs_torch,
+)
 from .cli_records import records_app
 from .recipe import DistillRecipe, TrainRecipe
 
@@ -38,6 +46,7 @@ app.command(models)
 app.command(profile)
 
 TRAIN, DISTILL, SPEAKING = TrainRecipe(), DistillRecipe(), TeacherOptions()
+ENGINE = EngineOptions()
 Flat = Parameter(name="*")
 RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
 
@@ -97,6 +106,7 @@ def record(
     device: str = "auto",
     threads: int = 0,
     speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
+    engine: Annotated[EngineOptions, Flat] = ENGINE,
     recipe: RecipeFile = None,
 ) -> None:
     """Run a teacher once over many augmented views of each training shape; keep what it says.
@@ -111,6 +121,7 @@ def record(
         pointstill record --teacher runs/normals --data modelnet40_normal_resampled/
             --features xyz,normal --points 2048 --out records.zarr
         pointstill record --teacher a.onnx --teacher b.pt2 --votes 10 --data scans/ --out r.zarr
+        pointstill record --teacher runs/teacher --data scans/ --out r.zarr --engine ray --workers 4
 
     Parameters
     ----------
@@ -141,15 +152,16 @@ def record(
     device:
         auto, cpu, cuda, cuda:1, mps.
     threads:
-        CPU threads; 0 for torch's own choice.
+        CPU threads; 0 for torch's own choice, or on Ray for 1.
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
     needs_torch()
     from .recording import record as job
 
+    chosen = engine.ready(teacher, data, speaking)
     opened = data.open()
-    loaded = speaking.load(teacher, opened, device, threads)
+    loaded = speaking.load(teacher, opened, device, engine.threads(threads))
     left_out(opened.train)
     store = job(
         loaded,
@@ -164,6 +176,7 @@ def record(
         codec=codec,
         keyed=keyed,
         part=part,
+        engine=chosen,
     )
     limited = f" --limit {limit}" if limit else ""
     print(f"recorded {store.views * store.rows:,} records in {out}")

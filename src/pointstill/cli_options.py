@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from .errors import UsageError
 
 if TYPE_CHECKING:
     from .data import Dataset, Split
+    from .engines import Engine
     from .teachers import Teacher
 
 Up = Literal["x", "y", "z"] | None
@@ -171,6 +173,51 @@ class TeacherOptions(NetworkOptions):
             raise UsageError(
                 f"ensemble weights {self.ensemble_weights!r} are no numbers: write them as 2,1"
             ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Who computes the tiles."""
+
+    engine: Literal["local", "ray"] = "local"
+    """This process, or workers on a Ray cluster (pip install 'pointstill[ray]')."""
+    ray_address: str | None = None
+    """Of a running cluster: auto, host:port or ray://host:port; else one of this machine alone."""
+    workers: int | None = None
+    """Workers on Ray, each with --threads CPU threads; as many as it has CPUs (or GPUs) for."""
+
+    def __post_init__(self) -> None:
+        if self.engine != "ray" and (self.ray_address or self.workers is not None):
+            raise UsageError("--ray-address and --workers are for --engine ray: give that as well")
+
+    def ready(
+        self, specs: str | Sequence[str], data: DataOptions, speaking: TeacherOptions
+    ) -> "Engine":
+        """The engine, whose workers load the same teacher and data; before either is read.
+
+        Raises:
+            UsageError: it is not installed, or would have no workers.
+        """
+        if self.engine == "local":
+            from .engines.local import one_process
+
+            return one_process
+        from .engines.ray import RayEngine
+
+        load = partial(load_both, specs, replace(data, verify=False), speaking)
+        return RayEngine(load, self.ray_address, self.workers)
+
+    def threads(self, asked: int) -> int:
+        """CPU threads of torch: 1 on Ray if nothing is said, as workers are many."""
+        return asked or int(self.engine == "ray")
+
+
+def load_both(
+    specs: str | Sequence[str], data: DataOptions, speaking: TeacherOptions, device: str
+) -> "tuple[Teacher, Dataset]":
+    """Teacher and data, as a worker loads them; the number of threads is left alone."""
+    opened = data.open()
+    return speaking.load(specs, opened, device, 0), opened
 
 
 def read_recipe(path: Path, command: str) -> Dict:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from .cli_options import DataOptions, TeacherOptions, Up, needs_torch
+from .cli_options import DataOptions, EngineOptions, TeacherOptions, Up, needs_torch
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 records_app = App(name="records", help="Look at record stores, and after them.")
 
-SPEAKING = TeacherOptions()
+SPEAKING, ENGINE = TeacherOptions(), EngineOptions()
 Flat = Parameter(name="*")
 Speaking = Annotated[TeacherOptions, Flat]
+EngineFlags = Annotated[EngineOptions, Flat]
 
 
 @records_app.command
@@ -232,6 +233,7 @@ def extend(
     device: str = "auto",
     threads: int = 0,
     speaking: Speaking = SPEAKING,
+    engine: EngineFlags = ENGINE,
 ) -> None:
     """Add views to a store, as if they had been asked for from the start.
 
@@ -250,13 +252,15 @@ def extend(
     device:
         auto, cpu, cuda, cuda:1, mps.
     threads:
-        CPU threads; 0 for torch's own choice.
+        CPU threads; 0 for torch's own choice, or on Ray for 1.
     """
     needs_torch()
     from .upkeep import extend as job
 
+    chosen = engine.ready(teacher, data, speaking)
     opened = data.open()
-    longer = job(store, speaking.load(teacher, opened, device, threads), opened, views=views)
+    loaded = speaking.load(teacher, opened, device, engine.threads(threads))
+    longer = job(store, loaded, opened, views=views, engine=chosen)
     print(f"{store} has {longer.views} views, {longer.views * longer.rows:,} records")
 
 

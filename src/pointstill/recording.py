@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from .augment import Clouds, Pipeline, moments, parse
 from .data import Dataset, Split
 from .data.subset import limited
 from .describing import check_frames
+from .engines import Engine
+from .engines.local import one_process
 from .errors import RecordsError, UsageError
 from .features import XYZ, said
 from .folds import check_folds
@@ -43,6 +46,7 @@ def record(
     codec: str = "float16",
     keyed: bool = False,
     part: str | None = None,
+    engine: Engine = one_process,
     quiet: bool = False,
 ) -> Store:
     """Record a teacher's logits over augmented views of the training split.
@@ -64,6 +68,8 @@ def record(
         keyed: draw the parameters again instead of storing them.
         part: record a share of the tiles only, such as `2/3`, the second of three; `merge` joins
             the stores.
+        engine: who computes the tiles after the first: this process, or an
+            `engines.ray.RayEngine`.
         quiet: report nothing.
 
     Returns:
@@ -143,8 +149,30 @@ def record(
             store.note(first, time.monotonic() - started, **measured)
 
         # 4. Record the tiles that are missing.
-        fill(store, wanted(store, share, shares), teacher, split, clouds, quiet)
+        fill(store, wanted(store, share, shares), teacher, split, clouds, quiet, engine)
     return store
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """All that it takes to record any tile of a store; a process loads it once."""
+
+    store: Store
+    teacher: Teacher
+    clouds: Clouds
+    """Of the split, on the teacher's device."""
+    pipeline: Pipeline
+
+    def __call__(self, tile: Tile, track: Track | None = None) -> None:
+        """Compute a tile and commit it, whatever is there."""
+        store, made, started = self.store, self.store.attributes, time.monotonic()
+        points, batch = made["points"], made["batch"]
+        content = record_tile(
+            self.teacher, self.pipeline, self.clouds, store.shapes, tile, points, batch, track
+        )
+        # The probe, written last, commits the tile.
+        store.write(tile, *content)
+        store.note(tile, time.monotonic() - started, **store.coding.measure(content[0]))
 
 
 def fill(
@@ -154,6 +182,7 @@ def fill(
     split: Split,
     clouds: Clouds,
     quiet: bool,
+    engine: Engine = one_process,
 ) -> None:
     """Record some tiles of a store, whatever is in them; hold its lock.
 
@@ -162,18 +191,11 @@ def fill(
     Raises:
         RecordsError: the teacher or the data is not that of the store, or the disk refuses.
     """
-    made, about = store.attributes, check_made(store, teacher, split)
+    recorder = Recorder(store, teacher, clouds, check_made(store, teacher, split))
     total = records_of(store.tiles())
     done = total - records_of(tiles)
     with Track("record", total, "records", done=done, quiet=quiet) as track:
-        for tile in tiles:
-            started = time.monotonic()
-            content = record_tile(
-                teacher, about, clouds, store.shapes, tile, made["points"], made["batch"], track
-            )
-            # The probe, written last, commits the tile.
-            store.write(tile, *content)
-            store.note(tile, time.monotonic() - started, **store.coding.measure(content[0]))
+        engine(recorder, tiles, track)
 
 
 def check_made(store: Store, teacher: Teacher | None, split: Split) -> Pipeline:

@@ -10,6 +10,8 @@ import torch
 from .augment import Clouds
 from .data import Dataset, Split
 from .data.subset import limited
+from .engines import Engine
+from .engines.local import one_process
 from .errors import RecordsError, UsageError
 from .progress import Track
 from .recipe import check_seed
@@ -104,7 +106,13 @@ def repair(
 
 
 def extend(
-    path: str | Path, teacher: Teacher, data: Dataset, *, views: int, quiet: bool = False
+    path: str | Path,
+    teacher: Teacher,
+    data: Dataset,
+    *,
+    views: int,
+    engine: Engine = one_process,
+    quiet: bool = False,
 ) -> Store:
     """Add views to a store; what is recorded stays. Killed at any moment, the same call goes on.
 
@@ -113,6 +121,7 @@ def extend(
         teacher: the one that it was made with.
         data: the data that it was made with.
         views: how many it shall have in all.
+        engine: who computes the tiles, as for `record`.
         quiet: report nothing.
 
     Returns:
@@ -138,7 +147,7 @@ def extend(
         if views > store.views:
             store = store.lengthen(views)
         clouds = _clouds(data.train, teacher.device)
-        fill(store, store.missing(), teacher, data.train, clouds, quiet)
+        fill(store, store.missing(), teacher, data.train, clouds, quiet, engine)
     return store
 
 
