@@ -82,7 +82,8 @@ class Fetched:
         return files
 
     def shapes(self, split: SplitName) -> Iterable[Shape]:
-        """List the shapes of a split; call `files` before."""
+        """List the shapes of a split, whose files are fetched."""
+        self.files(split)
         return self.source.shapes(split)
 
 
