@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,15 +162,27 @@ def fill(
     made, about = store.attributes, check_made(store, teacher, split)
     total = records_of(store.tiles())
     done = total - records_of(tiles)
-    with Track("record", total, "records", done=done, quiet=quiet) as track:
+
+    def commit(tile: Tile, content: TileContent, seconds: float) -> None:
+        store.write(tile, *content)  # the probe, written last, commits the tile
+        store.note(tile, seconds, **store.coding.measure(content[0]))
+
+    # The teacher does not wait for the disk: while a tile is written, the next one is computed.
+    with (
+        Track("record", total, "records", done=done, quiet=quiet) as track,
+        ThreadPoolExecutor(1) as writer,
+    ):
+        written: Future[None] | None = None
         for tile in tiles:
             started = time.monotonic()
             content = record_tile(
                 teacher, about, clouds, store.shapes, tile, made["points"], made["batch"], track
             )
-            # The probe, written last, commits the tile.
-            store.write(tile, *content)
-            store.note(tile, time.monotonic() - started, **store.coding.measure(content[0]))
+            if written:
+                written.result()
+            written = writer.submit(commit, tile, content, time.monotonic() - started)
+        if written:
+            written.result()
 
 
 def check_made(store: Store, teacher: Teacher | None, split: Split) -> Pipeline:
@@ -240,13 +253,15 @@ def record_tile(
     mine = torch.from_numpy(shapes[tile.start : tile.stop])
     parameters = pipeline.sample(tile.view, mine)
     mine, drawn = mine.to(teacher.device), parameters.to(teacher.device)
+    indices = pipeline.indices(clouds, tile.view, mine, count)
     logits, measured = [], []
     for rows in torch.split(torch.arange(len(mine), device=mine.device), batch_size):
-        points = pipeline.replay(clouds, tile.view, mine[rows], drawn[rows], count)
+        points = clouds.take(mine[rows], indices[rows])
+        points = pipeline.apply(points, tile.view, mine[rows], drawn[rows])
         logits.append(teacher.logits(points).float().cpu())
         measured.append(moments(points).cpu())
         if track:
             track.advance(len(rows))
-    proof = pipeline.proof(clouds, tile.view, mine, drawn, count)
+    proof = pipeline.proof(indices, tile.view, mine, drawn)
     sums = sketch(torch.cat(measured).numpy())
     return torch.cat(logits).numpy(), parameters.numpy(), sums, proof

@@ -18,11 +18,12 @@ def key(shapes, view=0) -> Key:
 
 
 def draw(shapes, sizes, count, view=0) -> list[list[int]]:
-    indices = resample.sample(key(shapes, view), torch.tensor(sizes), count)
+    what = key(shapes, view), torch.tensor(sizes), count
+    indices = resample.sample(*what)
     assert indices.shape == (len(shapes), count)
     assert indices.dtype == torch.int64
     # A GPU sorts in its own way, and draws the same.
-    assert torch.equal(resample._all_at_once(key(shapes, view), torch.tensor(sizes), count), indices)
+    assert torch.equal(resample._all_at_once(*what), indices)
     return indices.tolist()
 
 

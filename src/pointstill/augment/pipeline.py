@@ -207,15 +207,14 @@ class Pipeline:
         key = self._key("resample#0", view, shapes)
         return resample.sample(key, clouds.sizes[shapes], count)
 
-    def proof(
-        self, clouds: Clouds, view: int, shapes: Tensor, parameters: Tensor, count: int
-    ) -> bytes:
+    def proof(self, indices: Tensor, view: int, shapes: Tensor, parameters: Tensor) -> bytes:
         """SHA-256 of what a replay must hit exactly on every machine.
 
-        Point indices, the bits of the shape-level parameters, and the integer draws of the
-        point-level operations.
+        Point indices (B, N), from `indices`; the bits of the shape-level parameters; and the
+        integer draws of the point-level operations.
         """
-        digest = hashlib.sha256(_bytes(self.indices(clouds, view, shapes, count).int()))
+        count = indices.shape[1]
+        digest = hashlib.sha256(_bytes(indices.int()))
         digest.update(_bytes(parameters))
         for tag, operation in self._tagged():
             if not operation.columns:

@@ -20,9 +20,9 @@ def replay(
     """Make the views of a tile again and measure them: the proof, and the sketch (9, 4)."""
     shapes = torch.from_numpy(store.shapes[tile.start : tile.stop]).to(clouds.points.device)
     drawn = torch.from_numpy(parameters).to(clouds.points.device)
-    count = store.attributes["points"]
-    points = pipeline.replay(clouds, tile.view, shapes, drawn, count)
-    proof = pipeline.proof(clouds, tile.view, shapes, drawn, count)
+    indices = pipeline.indices(clouds, tile.view, shapes, store.attributes["points"])
+    points = pipeline.apply(clouds.take(shapes, indices), tile.view, shapes, drawn)
+    proof = pipeline.proof(indices, tile.view, shapes, drawn)
     return proof, sketch(moments(points).cpu().numpy())
 
 
