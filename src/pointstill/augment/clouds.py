@@ -35,9 +35,9 @@ class Clouds:
         space-filling curve, so that their order does not matter.
         """
         indices = resample.stride(self.sizes[shapes], count)
-        for row, shape in enumerate(shapes.tolist()):
-            start, size = int(self.starts[shape]), int(self.sizes[shape])
+        for row, size in enumerate(self.sizes[shapes].tolist()):
             if size != count:
-                order = along_curve(self.points[None, start : start + size])[0]
+                every = torch.arange(size, device=shapes.device)[None]
+                order = along_curve(self.take(shapes[row, None], every))[0]
                 indices[row] = order[indices[row]]
         return self.take(shapes, indices)
