@@ -38,7 +38,8 @@ def _cloud_by_cloud(key: Key, sizes: Tensor, count: int) -> Tensor:
     for row, size in zip(drawn, sizes.tolist(), strict=True):
         mine = keys[start : start + size]  # without the rest of the last block
         mine.sort()
-        row[:] = mine[:count] if size >= count else np.resize(mine, count)
+        for begin in range(0, count, size):  # again and again, if the cloud has fewer
+            row[begin : begin + size] = mine[: count - begin]
         start += -(-size // 4) * 4
     drawn &= 0xFFFFFFFF
     return torch.from_numpy(drawn)
