@@ -33,13 +33,13 @@ hand. Both parts of a ratio are measured in turns in the same run.
 
 {ratios}
 
-The student is `{student}` with batches of {batch} views of 1,024 points; the first rows draw them
-from clouds of the built-in data (128 to 1,329 points), and from clouds of 2,048. A step is forward,
-loss, backward and AdamW. An epoch is one of `distill`: reading of records, clipping, metrics and
-saving are in it. A snapshot runs the past student forward as well, so its goal is 1.05 and that
-forward, which was measured beside a step. Recording draws views, asks the teacher, proves the
-replay and waits until all is safe on the disk; the bare forward is the teacher's module on batches
-of the same size.
+The student is `{student}` with batches of {batch} views of 1,024 points, drawn from clouds of the
+built-in data (128 to 1,329 points), or from clouds of 2,048. A step is forward, loss, backward and
+AdamW; a CE step on ready points takes {steps}.
+An epoch is one of `distill`: reading of records, clipping, metrics and saving are in it. A snapshot
+runs the past student forward as well, so its goal is 1.05 and that forward, which was measured
+beside a step. Recording draws views, asks the teacher, proves the replay and waits until all is
+safe on the disk; the bare forward is the teacher's module on batches of the same size.
 
 ## From records, or with the teacher in the loop
 
@@ -69,10 +69,11 @@ epochs on, counted over all students: one of E epochs, or ten of E / 10. With V 
 def ratios(results: dict[str, Any]) -> list[tuple[str, float, float]]:
     """What was measured, as ratios, and the goal of each."""
     step, epoch, record = results["step"], results["epoch"], results["record"]
-    forward = step["primitives"]["forward_over_ce"]
+    forward = step["stillnet-s, primitives"]["forward_over_ce"]
     rows = [
-        (f"step, {data}: {what}", step[data][key], goal)
-        for data in step
+        (f"step, {case.partition(', ')[2]}: {what}", step[case][key], goal)
+        for case in step
+        if case.startswith("stillnet-s")  # the goal is one for this student
         for what, key, goal in (
             ("replay and KD over CE on ready points", "replay_and_kd_over_ce", 1.03),
             ("of which replay", "replay_over_ready", 1.03),
@@ -166,6 +167,9 @@ def markdown(results: dict[str, Any]) -> str:
         student=results["online"]["student"],
         batch=results["online"]["batch"],
         views=VIEWS,
+        steps=", ".join(
+            f"{each['ce_ms']:.2f} ms a shape ({case})" for case, each in results["step"].items()
+        ),
         ratios=table(("", "measured", "goal", ""), measured),
         ways=table(("", "ms a shape", "to records", "MiB", "to records"), ways),
         even=table(("teacher", "R, ms", "on - off, ms", "E, epochs"), even),

@@ -66,29 +66,30 @@ def over(times: dict[str, list[float]], one: str, other: str) -> float:
 
 
 def bench_step() -> dict[str, dict[str, float]]:
-    """A training step of the student: on ready points with labels; with replay; and with KD.
+    """A training step: on ready points with labels; with replay; and with KD.
 
     On the clouds of the built-in data, and on clouds of 2,048 points, as ModelNet40 has them, of
     which a view draws 1,024.
     """
     split = open_dataset("primitives").train
-    whole = np.random.default_rng(0).normal(size=(BATCH * 2048, 3)).astype(np.float32)
+    small = Clouds(split.points, split.offsets), torch.from_numpy(limited(split, BATCH))
+    points = np.random.default_rng(0).normal(size=(BATCH * 2048, 3)).astype(np.float32)
+    large = Clouds(points, np.arange(BATCH + 1) * 2048), torch.arange(BATCH)
     return {
-        "primitives": steps(
-            Clouds(split.points, split.offsets), torch.from_numpy(limited(split, BATCH))
-        ),
-        "2,048 points": steps(Clouds(whole, np.arange(BATCH + 1) * 2048), torch.arange(BATCH)),
+        "stillnet-n, primitives": steps("stillnet-n", *small),
+        "stillnet-s, primitives": steps("stillnet-s", *small),
+        "stillnet-s, 2,048 points": steps("stillnet-s", *large),
     }
 
 
-def steps(clouds: Clouds, shapes: Tensor) -> dict[str, float]:
+def steps(student: str, clouds: Clouds, shapes: Tensor) -> dict[str, float]:
     """The ratios of steps on one batch of clouds."""
     classes = 40
     pipeline = Pipeline(parse(AUGMENT, "z"), seed=0)
     parameters = pipeline.sample(0, shapes)
     ready = pipeline.replay(clouds, 0, shapes, parameters, POINTS)
     torch.manual_seed(0)
-    model = build_model(STUDENT, classes)
+    model = build_model(student, classes)
     optimizer = torch.optim.AdamW(model.parameters())
     targets = Targets(torch.randint(classes, (BATCH,)), torch.randn(BATCH, classes))
 

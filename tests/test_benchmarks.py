@@ -10,14 +10,19 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-STEP = {"replay_over_ready": 1.01, "replay_and_kd_over_ce": 1.0304, "forward_over_ce": 0.3}
+STEP = {
+    "ce_ms": 1.5,
+    "replay_over_ready": 1.01,
+    "replay_and_kd_over_ce": 1.0304,
+    "forward_over_ce": 0.3,
+}
 RESULTS: dict[str, Any] = {
     "date": "2001-02-03",
     "processor": "abacus",
     "threads": 2,
     "torch": "2.9",
     "commit": "abc1234",
-    "step": {"primitives": STEP},
+    "step": {"stillnet-n, primitives": STEP, "stillnet-s, primitives": STEP},
     "epoch": {
         "kd over ce": 1.031,
         "nwsd table over ce": 1.05,
@@ -62,6 +67,7 @@ def test_every_ratio_stands_beside_its_goal(page):
         "| `pointnet` in the loop | 12.00 | 6.00 x | 1,500 | +990 |",
     ):
         assert line in lines
+    assert not any("stillnet-n" in line for line in lines if line.startswith("|"))
 
 
 def test_the_page_says_what_was_measured_where_and_when(page):
