@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from .cli_options import DataOptions, TeacherOptions, Up, needs_torch
+from .cli_options import DataOptions, EngineOptions, TeacherOptions, Up, needs_torch
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 records_app = App(name="records", help="Look at record stores, and after them.")
 
-SPEAKING = TeacherOptions()
+SPEAKING, ENGINE = TeacherOptions(), EngineOptions()
 Flat = Parameter(name="*")
 Speaking = Annotated[TeacherOptions, Flat]
+EngineFlags = Annotated[EngineOptions, Flat]
 
 
 @records_app.command
@@ -49,6 +50,7 @@ def estimate(
     points: int | None = None,
     batch_size: int = 16,
     data: str | None = None,
+    features: str = "xyz",
     teacher: str | None = None,
     device: str = "auto",
     threads: int = 0,
@@ -81,6 +83,8 @@ def estimate(
         Views the teacher sees at once.
     data:
         The data set to be recorded.
+    features:
+        As for record.
     teacher:
         Time this one on a few batches of the data.
     device:
@@ -91,7 +95,7 @@ def estimate(
     needs_torch()
     from .estimating import estimate as job
 
-    opened = DataOptions(data=data).open() if data else None
+    opened = DataOptions(data=data, features=features).open() if data else None
     if teacher and not opened:
         raise UsageError("a teacher is timed on data: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -173,6 +177,7 @@ def repair(
     data: str | None = None,
     fold: int = 0,
     up: Up = None,
+    features: str = "xyz",
     skip_bad: bool = False,
     teacher: str | None = None,
     device: str = "auto",
@@ -196,6 +201,8 @@ def repair(
         As it was for record.
     up:
         As it was for record.
+    features:
+        As it was for record.
     skip_bad:
         As it was for record.
     teacher:
@@ -208,7 +215,7 @@ def repair(
     needs_torch()
     from .upkeep import repair as job
 
-    opened = _opened(data, fold, up, skip_bad)
+    opened = _opened(data, fold, up, features, skip_bad)
     if teacher and not opened:
         raise UsageError("a teacher needs the data that was recorded: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -226,6 +233,7 @@ def extend(
     device: str = "auto",
     threads: int = 0,
     speaking: Speaking = SPEAKING,
+    engine: EngineFlags = ENGINE,
 ) -> None:
     """Add views to a store, as if they had been asked for from the start.
 
@@ -244,13 +252,15 @@ def extend(
     device:
         auto, cpu, cuda, cuda:1, mps.
     threads:
-        CPU threads; 0 for torch's own choice.
+        CPU threads; 0 for torch's own choice, or on Ray for 1.
     """
     needs_torch()
     from .upkeep import extend as job
 
+    chosen = engine.ready(teacher, data, speaking)
     opened = data.open()
-    longer = job(store, speaking.load(teacher, opened, device, threads), opened, views=views)
+    loaded = speaking.load(teacher, opened, device, engine.threads(threads))
+    longer = job(store, loaded, opened, views=views, engine=chosen)
     print(f"{store} has {longer.views} views, {longer.views * longer.rows:,} records")
 
 
@@ -290,6 +300,7 @@ def subset(
     data: str | None = None,
     fold: int = 0,
     up: Up = None,
+    features: str = "xyz",
     skip_bad: bool = False,
 ) -> None:
     """Take some views, or some shapes, of a store into a new one.
@@ -317,13 +328,15 @@ def subset(
         As it was for record.
     up:
         As it was for record.
+    features:
+        As it was for record.
     skip_bad:
         As it was for record.
     """
     needs_torch()
     from .upkeep import subset as job
 
-    opened = _opened(data, fold, up, skip_bad)
+    opened = _opened(data, fold, up, features, skip_bad)
     part = job(store, out, opened, views=views, limit=limit, classes=classes)
     print(f"{out} has {part.views} views of {part.rows:,} shapes")
 
@@ -352,6 +365,7 @@ def export(store: Path, /, *, parquet: Path) -> None:
     print(f"wrote {path} ({size(path.stat().st_size)})")
 
 
-def _opened(data: str | None, fold: int, up: Up, skip_bad: bool) -> "Dataset | None":
+def _opened(data: str | None, fold: int, up: Up, features: str, skip_bad: bool) -> "Dataset | None":
     """The data set of a command that may go without."""
-    return DataOptions(data=data, fold=fold, up=up, skip_bad=skip_bad).open() if data else None
+    options = DataOptions(data=data or "", fold=fold, up=up, features=features, skip_bad=skip_bad)
+    return options.open() if data else None

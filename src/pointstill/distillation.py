@@ -15,6 +15,7 @@ from .augment import Clouds, Pipeline, parse
 from .data import Dataset, Split
 from .data.subset import held_out, limited
 from .errors import RecordsError, TrainingError, UsageError
+from .features import XYZ, said, width
 from .losses import LOSSES
 from .models import build_model
 from .progress import console, size
@@ -51,12 +52,12 @@ def train(
     recipe = replace(recipe, points=points)
     shapes, validation = training_shapes(split, recipe)
     fabric = start_fabric(recipe)
-    network = _seeded(model, len(split.classes), recipe.seed).to(fabric.device)
+    network = _seeded(model, data, recipe.seed).to(fabric.device)
     with at_work(out):
         run = Run.begin(out, {"model": model} | _resolved(model, data, split, recipe))
         if run.finished:
             return run
-        clouds = Clouds(split.points, split.offsets, fabric.device)
+        clouds = Clouds(split.points, split.offsets, fabric.device, split.extra)
         views = _FreshViews(pipeline, torch.from_numpy(shapes), fabric.device)
         material = _material(clouds, pipeline, views, split, shapes, validation, points)
         loss = LossOptions(loss="ce", smoothing=recipe.smoothing)
@@ -116,7 +117,7 @@ def distill(
 
     # 2. The student and its past. What cannot be built leaves no run folder behind.
     fabric = start_fabric(recipe)
-    network = _seeded(student, len(split.classes), recipe.seed).to(fabric.device)
+    network = _seeded(student, data, recipe.seed).to(fabric.device)
     needed = LOSSES[recipe.loss].needs_past
     past = (
         self_teacher(recipe, network, store, rows, past_store, fabric.device)
@@ -139,7 +140,7 @@ def distill(
             return run
 
         # 4. Replay is proven on two tiles before it is relied on.
-        clouds = Clouds(split.points, split.offsets, fabric.device)
+        clouds = Clouds(split.points, split.offsets, fabric.device, split.extra)
         for tile in _some_tiles(store, recipe.seed):
             check_replay(store, tile, pipeline, clouds)
 
@@ -274,6 +275,7 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
         "data": data.name if data.kind == "primitives" else _place(data.name),
         "fold": data.fold,
         "up": data.asked_up,
+        "features": said(data.features) if data.features != XYZ else None,
         "skip_bad": data.skip_bad,
         **asdict(recipe),
         "origin": {
@@ -282,6 +284,7 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
             "classes": list(split.classes),
             "up": split.up,
             "data": split.fingerprint,
+            **({"features": split.extra.fingerprint} if split.extra else {}),
         },
     }
 
@@ -291,9 +294,9 @@ def _place(path: str | Path) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _seeded(model: str, classes: int, seed: int) -> torch.nn.Module:
+def _seeded(model: str, data: Dataset, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_model(model, classes)
+    return build_model(model, len(data.classes), width(data.features))
 
 
 def _check_past(past: Store, store: Store) -> None:

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from .augment import Clouds
-from .data import Dataset
+from .data import Dataset, Split
 from .data.subset import limited
+from .engines import Engine
+from .engines.local import one_process
 from .errors import RecordsError, UsageError
 from .progress import Track
 from .recipe import check_seed
@@ -84,7 +87,7 @@ def repair(
         bad = dict(store.damaged())
         if data is not None:
             pipeline = check_made(store, teacher, data.train)
-            clouds = Clouds(data.train.points, data.train.offsets)
+            clouds = _clouds(data.train)
             for tile in sorted(store.recorded_tiles() - bad.keys()):
                 try:
                     check_replay(store, tile, pipeline, clouds)
@@ -97,13 +100,19 @@ def repair(
                 "them again"
             )
         if bad and teacher and data:
-            clouds = Clouds(data.train.points, data.train.offsets, teacher.device)
+            clouds = _clouds(data.train, teacher.device)
             fill(store, list(bad), teacher, data.train, clouds, quiet)
     return Repaired(mended, list(bad))
 
 
 def extend(
-    path: str | Path, teacher: Teacher, data: Dataset, *, views: int, quiet: bool = False
+    path: str | Path,
+    teacher: Teacher,
+    data: Dataset,
+    *,
+    views: int,
+    engine: Engine = one_process,
+    quiet: bool = False,
 ) -> Store:
     """Add views to a store; what is recorded stays. Killed at any moment, the same call goes on.
 
@@ -112,6 +121,7 @@ def extend(
         teacher: the one that it was made with.
         data: the data that it was made with.
         views: how many it shall have in all.
+        engine: who computes the tiles, as for `record`.
         quiet: report nothing.
 
     Returns:
@@ -136,8 +146,8 @@ def extend(
         check_made(store, teacher, data.train)
         if views > store.views:
             store = store.lengthen(views)
-        clouds = Clouds(data.train.points, data.train.offsets, teacher.device)
-        fill(store, store.missing(), teacher, data.train, clouds, quiet)
+        clouds = _clouds(data.train, teacher.device)
+        fill(store, store.missing(), teacher, data.train, clouds, quiet, engine)
     return store
 
 
@@ -174,8 +184,8 @@ def verify(
         raise RecordsError(f"{store.path} holds no tile yet: run the same `pointstill record`")
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(there))[:tiles]
     chosen = [there[number] for number in sorted(order)]
-    clouds = Clouds(data.train.points, data.train.offsets)
-    mine = Clouds(data.train.points, data.train.offsets, teacher.device) if teacher else clouds
+    clouds = _clouds(data.train)
+    mine = _clouds(data.train, teacher.device) if teacher else clouds
     wrong, sketches, kls, logits = [], [0.0], [0.0], [0.0]
     with Track("verify", records_of(chosen), "records", quiet=quiet) as track:
         for tile in chosen:
@@ -251,8 +261,12 @@ def subset(
             raise UsageError(f"no class {', '.join(sorted(unknown))}: see `pointstill data info`")
         labels = [split.classes.index(name) for name in classes]
         shapes = shapes[np.isin(split.labels[shapes], labels)]
-    clouds = Clouds(split.points, split.offsets)
+    clouds = _clouds(split)
     return joining.subset(store, out, views=views, shapes=shapes, clouds=clouds)
+
+
+def _clouds(split: Split, device: str | torch.device = "cpu") -> Clouds:
+    return Clouds(split.points, split.offsets, device, split.extra)
 
 
 def tiles_of(text: str) -> int | None:

@@ -11,7 +11,7 @@ from ..augment import Clouds, Pipeline
 from ..errors import RecordsError, UsageError
 from . import disk
 from .codec import divergence
-from .fingerprint import DECIDES, check_same
+from .fingerprint import MAY_DECIDE, check_same, deciding
 from .layout import Tile
 from .probe import join
 from .store import Store
@@ -34,7 +34,8 @@ def merge(paths: Sequence[str | Path], out: str | Path) -> Store:
     first = stores[0]
     for other in stores[1:]:
         fix = f"merge only what was recorded as {first.path} was"
-        now = {name: first.attributes[name] for name in DECIDES} | {"codec": first.coding.name}
+        now = dict.fromkeys(MAY_DECIDE) | deciding(first.attributes)
+        now |= {"codec": first.coding.name}
         made = other.attributes | {"codec": other.coding.name}
         check_same(other.path, made, now, fix)
         if not np.array_equal(other.shapes, first.shapes):

@@ -18,9 +18,18 @@ import zarr
 
 from ..augment import Pipeline
 from ..errors import RecordsError
+from ..features import Features
 from . import codec, disk, heads, probe
 from .fingerprint import fingerprint
-from .layout import ABSENT, Tile, check_format, check_range, lay_out, lengthened
+from .layout import (
+    ABSENT,
+    Tile,
+    check_format,
+    check_range,
+    lay_out,
+    lengthened,
+    recorded_features,
+)
 
 SIDECAR = "provenance.jsonl"
 """Who recorded which tile, when and how fast: beside the arrays, outside of any comparison."""
@@ -113,6 +122,11 @@ class Store:
             ) from error
 
     @property
+    def features(self) -> Features:
+        """What a point of a view had for the teacher, `xyz` first."""
+        return recorded_features(self.attributes)
+
+    @property
     def columns(self) -> list[str]:
         """Names of the augmentation parameters."""
         return list(self.attributes["columns"])
@@ -203,7 +217,7 @@ class Store:
             tile: which.
             logits: (rows, classes) float, finite and within float16.
             parameters: (rows, columns) float32; left out by a keyed store.
-            sums: (9, 4) float32, the sketch of the views' moments.
+            sums: (9, 4 + F) float32, the sketch of the views' moments.
             proof: SHA-256 of the exact part of the replay.
 
         Raises:
@@ -300,7 +314,7 @@ class Store:
         self.tile_parameters(tile)
 
     def probe(self, tile: Tile) -> tuple[bytes, np.ndarray]:
-        """The proof of replay of a tile, and the sketch (9, 4) of its moments."""
+        """The proof of replay of a tile, and the sketch (9, 4 + F) of its moments."""
         return probe.split(self._stored("probe", tile))
 
     def bytes_on_disk(self) -> int:
