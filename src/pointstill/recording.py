@@ -167,14 +167,21 @@ class Recorder:
 
     def __call__(self, tile: Tile, track: Track | None = None) -> None:
         """Compute a tile and commit it, whatever is there."""
+        self.commit(tile, *self.compute(tile, track))
+
+    def compute(self, tile: Tile, track: Track | None = None) -> tuple[TileContent, float]:
+        """What a tile holds, and the seconds that it took."""
         store, made, started = self.store, self.store.attributes, time.monotonic()
         points, batch = made["points"], made["batch"]
         content = record_tile(
             self.teacher, self.pipeline, self.clouds, store.shapes, tile, points, batch, track
         )
-        # The probe, written last, commits the tile.
-        store.write(tile, *content)
-        store.note(tile, time.monotonic() - started, **store.coding.measure(content[0]))
+        return content, time.monotonic() - started
+
+    def commit(self, tile: Tile, content: TileContent, seconds: float) -> None:
+        """Write a tile; the probe, written last, commits it."""
+        self.store.write(tile, *content)
+        self.store.note(tile, seconds, **self.store.coding.measure(content[0]))
 
 
 def fill(
@@ -292,13 +299,14 @@ def record_tile(
     mine = torch.from_numpy(shapes[tile.start : tile.stop])
     parameters = pipeline.sample(tile.view, mine)
     mine, drawn = mine.to(teacher.device), parameters.to(teacher.device)
+    indices = pipeline.indices(clouds, tile.view, mine, count)
     logits, measured = [], []
     for rows in torch.split(torch.arange(len(mine), device=mine.device), batch_size):
-        points = pipeline.replay(clouds, tile.view, mine[rows], drawn[rows], count)
+        points = pipeline.replay(clouds, tile.view, mine[rows], drawn[rows], count, indices[rows])
         logits.append(teacher.logits(points).float().cpu())
         measured.append(moments(points).cpu())
         if track:
             track.advance(len(rows))
-    proof = pipeline.proof(clouds, tile.view, mine, drawn, count)
+    proof = pipeline.proof(indices, tile.view, mine, drawn)
     sums = sketch(torch.cat(measured).numpy())
     return torch.cat(logits).numpy(), parameters.numpy(), sums, proof

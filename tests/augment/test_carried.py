@@ -116,7 +116,8 @@ def test_xyz_is_the_same_bit_for_bit(ragged, extra):
     assert torch.equal(one, other[..., :3])
     assert torch.equal(plain.plain(shapes, 32), rich.plain(shapes, 32)[..., :3])
     assert torch.equal(moments(one), moments(other)[:, :4])
-    proofs = [pipeline.proof(each, 1, shapes, parameters, 32) for each in (plain, rich)]
+    indices = [pipeline.indices(each, 1, shapes, 32) for each in (plain, rich)]
+    proofs = [pipeline.proof(each, 1, shapes, parameters) for each in indices]
     assert proofs[0] == proofs[1]
 
 

@@ -182,7 +182,13 @@ class Pipeline:
         return torch.cat(drawn, dim=1)
 
     def replay(
-        self, clouds: Clouds, view: int, shapes: Tensor, parameters: Tensor, count: int
+        self,
+        clouds: Clouds,
+        view: int,
+        shapes: Tensor,
+        parameters: Tensor,
+        count: int,
+        indices: Tensor | None = None,
     ) -> Tensor:
         """Make the points of a view again: (B, count, 3 + F) on the device of the clouds.
 
@@ -192,8 +198,11 @@ class Pipeline:
             shapes: (B,) indices in the whole split, on the clouds' device.
             parameters: (B, columns), from `sample` or from records.
             count: points per view.
+            indices: (B, count), from `indices`, if they are drawn already.
         """
-        points = clouds.take(shapes, self.indices(clouds, view, shapes, count))
+        if indices is None:
+            indices = self.indices(clouds, view, shapes, count)
+        points = clouds.take(shapes, indices)
         return self.apply(points, view, shapes, parameters, clouds.features, clouds.up)
 
     def apply(
@@ -232,15 +241,14 @@ class Pipeline:
         key = self._key("resample#0", view, shapes)
         return resample.sample(key, clouds.sizes[shapes], count)
 
-    def proof(
-        self, clouds: Clouds, view: int, shapes: Tensor, parameters: Tensor, count: int
-    ) -> bytes:
+    def proof(self, indices: Tensor, view: int, shapes: Tensor, parameters: Tensor) -> bytes:
         """SHA-256 of what a replay must hit exactly on every machine.
 
-        Point indices, the bits of the shape-level parameters, and the integer draws of the
-        point-level operations.
+        Point indices (B, N), from `indices`; the bits of the shape-level parameters; and the
+        integer draws of the point-level operations.
         """
-        digest = hashlib.sha256(_bytes(self.indices(clouds, view, shapes, count).int()))
+        count = indices.shape[1]
+        digest = hashlib.sha256(_bytes(indices.int()))
         digest.update(_bytes(parameters))
         for tag, operation in self._tagged():
             if not operation.columns:

@@ -24,10 +24,11 @@ def replay(
     shapes = torch.from_numpy(store.shapes[tile.start : tile.stop]).to(clouds.points.device)
     drawn = torch.from_numpy(parameters).to(clouds.points.device)
     count = store.attributes["points"]
-    points = pipeline.replay(clouds, tile.view, shapes, drawn, count)
+    indices = pipeline.indices(clouds, tile.view, shapes, count)
+    points = pipeline.replay(clouds, tile.view, shapes, drawn, count, indices)
     if clouds.features != store.features:
         points = points[..., :3]
-    proof = pipeline.proof(clouds, tile.view, shapes, drawn, count)
+    proof = pipeline.proof(indices, tile.view, shapes, drawn)
     return proof, sketch(moments(points).cpu().numpy())
 
 
