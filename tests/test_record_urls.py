@@ -329,3 +329,14 @@ def test_commands(s3, cli, solids, teacher_run, records, tmp_path, monkeypatch):
     assert f"records: {url}\n" in (tmp_path / "by-url/recipe.yaml").read_text()
     code, _, err = cli("distill", "--student", "stillnet-n", *asked[:4], "--records", url)
     assert (code, err) == (2, f"error: --out is {url}; it must be a path here\n")
+
+
+@SLOW
+def test_workers_of_ray_write_to_the_same_store(s3, cli, solids, teacher_run):
+    bucket = s3.bucket()
+    asked = ("--teacher", teacher_run, "--data", solids, "--views", 2, "--threads", 1)
+    for name, engine in (("one", ()), ("ray", ("--engine", "ray", "--workers", 2))):
+        code, _, err = cli("record", *asked, "--out", f"{bucket}/{name}.zarr", *engine)
+        assert code == 0, err
+    assert len({note["process"] for note in Store.open(f"{bucket}/ray.zarr").notes()}) == 3
+    assert stored(s3, f"{bucket}/ray.zarr") == stored(s3, f"{bucket}/one.zarr")
