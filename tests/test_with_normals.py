@@ -21,6 +21,7 @@ from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.recording import record
 from pointstill.records import Store, disk
 from pointstill.records import layout as module
+from pointstill.records.joining import merge
 from pointstill.run import WEIGHTS, Run
 from pointstill.teachers import Teacher, load_teacher
 from pointstill.upkeep import extend, repair, subset, verify
@@ -220,6 +221,31 @@ def test_upkeep(store: Store, teacher: Teacher, data: Dataset, tmp_path: Path) -
     assert same_files(longer.path, whole.path)
     part = subset(path, tmp_path / "s.zarr", data, classes=["egg"])
     assert verify(part, data, tiles=None, teacher=teacher, quiet=True).tiles == 3
+
+
+def test_parts_are_merged(
+    store: Store, teacher: Teacher, data: Dataset, shapes: Path, tmp_path: Path
+) -> None:
+    parts = [
+        record(teacher, data, out=tmp_path / f"{i}.zarr", part=f"{i}/2", **OPTIONS).path
+        for i in (1, 2)
+    ]
+    joined = merge(parts, tmp_path / "all.zarr")
+    assert joined.fingerprint == store.fingerprint
+    assert same_files(joined.path, store.path)
+
+    class Same:
+        """A teacher of xyz that passes for the other one."""
+
+        spec, fingerprint, points, device = "same", teacher.fingerprint, None, torch.device("cpu")
+
+        def logits(self, points: torch.Tensor) -> torch.Tensor:
+            return points.mean(1)
+
+    plain = record(Same(), open_dataset(shapes), out=tmp_path / "plain.zarr", **OPTIONS).path
+    for pair in ((plain, store.path), (store.path, plain)):
+        said = refusal(RecordsError, lambda pair=pair: merge(pair, tmp_path / "both.zarr"))
+        assert "was made from something else (features: " in said
 
 
 def refusal(kind: type[PointstillError], job) -> str:

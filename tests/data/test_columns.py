@@ -146,6 +146,7 @@ def test_normals_that_are_not_known_are_zeros():
     [
         (np.uint8([[0, 51, 255]]), [[0, 0.2, 1]]),
         (np.uint16([[0, 13107, 65535]]), [[0, 0.2, 1]]),
+        (np.array([[0, 13107, 100]], ">u2"), [[0, 0.2, 100 / 65535]]),
         (np.float64([[0, 0.2, 1]]), [[0, 0.2, 1]]),
         (np.int64([[0, 51, 255]]), [[0, 0.2, 1]]),
         (np.float32([[0, 51, 2]]), [[0, 0.2, 2 / 255]]),
@@ -246,6 +247,12 @@ def test_data_without_the_feature_says_what_it_has(scans, coloured, tmp_path, tr
     PlyData([PlyElement.describe(vertex, "vertex")]).write(coloured / "cube" / "train" / "1.ply")
     with pytest.raises(DataError, match=r"cube/train/1\.ply: has no normal; it has xyz,height"):
         open_dataset(coloured, features="xyz,normal").train  # noqa: B018
+
+
+def test_what_data_offers_is_told_by_a_file_that_can_be_read(coloured):
+    for split in ("train", "test"):
+        (coloured / "cone" / split / ("0.ply" if split == "train" else "3.ply")).write_text("?")
+        assert open_dataset(coloured).offers(split)[1] == "normal"
 
 
 def test_a_bad_cloud_is_left_out_of_both(coloured):

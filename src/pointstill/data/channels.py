@@ -1,6 +1,7 @@
 """From the columns of a file to the features of a cloud: one unit for each, whatever the file."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
     from .dataset import Dataset, Shape, SplitName
 
 Array = NDArray[Any]
+VERSION = 1
+"""Raised when the same file would give other features, so that caches are read again."""
 
 
 def offered(shapes: Iterable["Shape"]) -> list[str]:
-    """The features that can be asked for, in the usual order, told by the first readable shape."""
-    for shape in shapes:
+    """The features that can be asked for, in the usual order, told by the first readable shape.
+
+    Of ten: where those cannot be read, nothing but xyz is known.
+    """
+    for shape in islice(shapes, 10):
         try:
             return _there(shape.table() if shape.table else {})
         except ForbiddenError:
@@ -37,16 +43,17 @@ def featured(
     Raises:
         DataError: the data has not what was asked for, or a cloud holds what it cannot mean.
     """
-    names, ends, shapes = entry.meta["names"], entry.offsets, data.source.shapes(split)
+    names, ends = entry.meta["names"], entry.offsets
     files = {*data.features} - {"xyz", "height"}
-    there = offered(shapes) if files else ()
+    there = data.offers(split) if files else ()
     if missing := [name for name in files if name not in there]:
         raise DataError(
             f"{data.name}: has no {' and no '.join(sorted(missing))}, but {said(there)}: give "
             "--features of these, or take data whose files name such columns"
         )
     kept = {*names}  # what was bad is left out here too
-    tables = (each.table() if each.table else {} for each in shapes if each.name in kept)
+    shapes = (shape for shape in data.source.shapes(split) if shape.name in kept)
+    tables = (shape.table() if shape.table else {} for shape in shapes)
     for i, table in enumerate(tables if files else [{}] * len(names)):
         points = entry.points[ends[i] : ends[i + 1]]
         yield (
@@ -108,7 +115,7 @@ def _normal(name: str, values: Array) -> Array:
 
 def _colour(name: str, values: Array) -> Array:
     """0 to 1: of 8 and 16 bits by their largest value; else 0 to 1 or 0 to 255, as it looks."""
-    if values.dtype in (np.uint8, np.uint16):
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:  # of either byte order
         return values / np.float64(np.iinfo(values.dtype).max)
     values = values.astype(np.float64)
     if not (values.min() >= 0 and values.max() <= 255):  # NaN compares false

@@ -14,7 +14,7 @@ from ..cloud import MIN_POINTS, are_numbers, unusable
 from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
 from ..features import XYZ, Extra, Features, parse_features, width
 from . import cache as store
-from .channels import featured, offered
+from .channels import VERSION, featured, offered
 
 FAR = 10.0
 """A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
@@ -180,7 +180,7 @@ class Dataset:
         extra = None
         if self.features != XYZ:
             # An entry of its own, so that points and fingerprint are those of xyz alone.
-            more = {"features": self.features}
+            more = {"features": self.features, "channels": VERSION}
             clouds = partial(featured, self, name, entry)
             found = self._entry(name, more, clouds, about | more, width(self.features) - 3)
             extra = Extra(found.points, self.features, source.up, found.meta["fingerprint"])

@@ -93,11 +93,13 @@ class RayEngine:
             _knock(self.address or "")
             ray.init(**options, log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # of many kinds
-            where = f"at {self.address}" if self.address else "on this machine"
-            raise RecordsError(
-                f"no Ray cluster {where} ({_line(error)}): see `ray status`, or leave out "
-                "--ray-address for one of this machine alone"
-            ) from error
+            told = f"no Ray cluster on this machine ({_line(error)}): see the logs of Ray"
+            if self.address:
+                told = (
+                    f"no Ray cluster at {self.address} ({_line(error)}): see `ray status`, or "
+                    "leave out --ray-address for one of this machine alone"
+                )
+            raise RecordsError(f"{told}; what is recorded stays") from error
         try:
             yield
         finally:

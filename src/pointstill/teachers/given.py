@@ -8,7 +8,8 @@ from .teacher import Network, Teacher
 def own_features(spec: str, network: Network, known: Features | None, given: Features) -> Features:
     """What a network takes of the features that it is given.
 
-    As is known of it; else xyz alone where its file declares three numbers a point, or else all.
+    What a run was trained on, or what its description names; else xyz alone where its file declares
+    three numbers a point, or else all.
 
     Raises:
         TeacherError: more than it is given, or others than its file declares.

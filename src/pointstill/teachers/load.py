@@ -65,8 +65,7 @@ def load_teacher(
         layout: of its input, (B, N, 3) or (B, 3, N); `auto` tries.
         output: what it returns; a log-softmax counts as logits; `auto` recognises probabilities.
         up: the data's up axis; a teacher that was made with another gets a warning.
-        features: of the data, `Dataset.features`; a run takes what it was trained on of them, a
-            described teacher what its description says, any other one all.
+        features: those of the data, `Dataset.features`; see `given.own_features`.
         device: where it runs; ONNX stays on the CPU.
         ensemble: whether logits or probabilities of several teachers are averaged.
         ensemble_weights: one for each of several teachers.
