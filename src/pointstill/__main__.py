@@ -12,7 +12,7 @@ from cyclopts import CycloptsError
 from .cli import app
 from .cli_options import read_recipe
 from .errors import PointstillError
-from .torchrun import first, left_alone, tell
+from .torchrun import first, left_alone, tell, world
 
 
 def main() -> None:
@@ -29,8 +29,10 @@ def run(tokens: list[str]) -> int:
     try:
         recipe = _value_of("--recipe", tokens)
         app.config = (read_recipe(Path(recipe), tokens[0]),) if recipe else ()
-        app(tokens, exit_on_error=False, print_error=first(), result_action="return_none")
-    except CycloptsError:
+        app(tokens, exit_on_error=False, print_error=world() == 1, result_action="return_none")
+    except CycloptsError as error:
+        if world() > 1:
+            tell(f"error: {' '.join(str(error).split())}")
         return 2  # Cyclopts has said what is wrong, and what was perhaps meant
     except PointstillError as error:
         tell(f"error: {error}")
