@@ -147,13 +147,18 @@ def lines(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def alike(pair: Path, one: Path, tolerance: float = 1e-5) -> None:
-    """The pair ended as the process of two shards did."""
-    assert distance(pair, one) < tolerance
+def alike(pair: Path, one: Path, other: Path) -> None:
+    """The pair ended as the process of two shards did, and far from the one of whole batches.
+
+    Weights mostly differ by 1e-6. Where rounding lets a maximum be taken elsewhere it is 1e-4, as
+    it is in one process whose first weights are changed by 1e-7.
+    """
+    assert distance(pair, one) < 1e-3
+    assert distance(pair, other) > 2e-2
     for mine, its in zip(lines(pair), lines(one), strict=True):
         # The largest logit is that of a shard, so its mean is below that of whole batches.
         assert mine.pop("max_logit") < its.pop("max_logit")
-        assert mine == pytest.approx(its, rel=0, abs=tolerance)
+        assert mine == pytest.approx(its, rel=0, abs=1e-4)
 
 
 def errors(done: subprocess.CompletedProcess) -> list[str]:
@@ -181,9 +186,7 @@ def test_two_ranks_are_two_shards(solids, records, tmp_path, alone):
         "recipe.yaml",
         WEIGHTS,
     ]
-    alike(out, alone("table", options).folder)
-    # What the tolerance can see: whole batches end somewhere else.
-    assert distance(out, alone("table", options, shards=False).folder) > 1e-2
+    alike(out, alone("table", options).folder, alone("table", options, shards=False).folder)
     # One process would not go on with what two began.
     with pytest.raises(TrainingError, match=r"origin\.ranks: 2 then, None now"):
         distill(
@@ -210,7 +213,9 @@ def pairs(solids: Path, records: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [name for name in CASES if name != "table"])
 def test_every_loss_and_past(case, pairs, alone):
-    alike(pairs / case, alone(case, COMMON | CASES[case]).folder)
+    options = COMMON | CASES[case]
+    one, other = (alone(case, options, shards).folder for shards in (True, False))
+    alike(pairs / case, one, other)
 
 
 def same(first: Path, second: Path) -> bool:
