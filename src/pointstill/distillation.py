@@ -11,20 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import __version__
+from . import __version__, torchrun
 from .augment import Clouds, Pipeline, parse
 from .data import Dataset, Split
 from .data.subset import held_out, limited
 from .errors import RecordsError, TrainingError, UsageError
+from .features import XYZ, said, width
 from .losses import LOSSES
 from .models import build_model
 from .progress import console, size
+from .ranks import one_run
 from .recipe import DistillRecipe, FitOptions, LossOptions, TrainRecipe
 from .records import Store
 from .records.fingerprint import check_same
 from .records.layout import tile_length
 from .records.verify import check_replay
-from .run import Run, at_work
+from .remote import local
+from .run import Run
 from .self_teacher import Present, self_teacher
 from .streaming import Windows
 from .training import Material, View, fit, start_fabric
@@ -48,18 +51,19 @@ def train(
     Raises:
         TrainingError: see `training.fit` and `Run.begin`.
     """
-    split = data.train
+    quiet = quiet or not torchrun.first()
+    with torchrun.in_turn():
+        split = data.train
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
     points = recipe.points or 1024
     recipe = replace(recipe, points=points)
     shapes, validation = training_shapes(split, recipe)
     fabric = start_fabric(recipe)
-    network = _seeded(model, len(split.classes), recipe.seed).to(fabric.device)
-    with at_work(out):
-        run = Run.begin(out, {"model": model} | _resolved(model, data, split, recipe))
+    network = _seeded(model, data, recipe.seed).to(fabric.device)
+    with one_run(out, {"model": model} | _resolved(model, data, split, recipe)) as run:
         if run.finished:
             return run
-        clouds = Clouds(split.points, split.offsets, fabric.device)
+        clouds = Clouds(split.points, split.offsets, fabric.device, split.extra)
         windows = _windows(np.union1d(shapes, validation), shapes, recipe)
         views = _FreshViews(pipeline, torch.from_numpy(shapes), windows, fabric.device)
         material = _material(clouds, pipeline, views, split, shapes, validation, points)
@@ -107,7 +111,9 @@ def distill(
             f"the past records {past_records} would not be used by loss {recipe.loss} with past "
             f"{recipe.past}: leave them out, or choose --loss nwsd --past records"
         )
-    split = data.train
+    quiet = quiet or not torchrun.first()
+    with torchrun.in_turn():
+        split = data.train
     store = Store.open(records)
     shapes, validation = training_shapes(split, recipe)
     rows = check_records(store, split, shapes)
@@ -120,7 +126,7 @@ def distill(
 
     # 2. The student and its past. What cannot be built leaves no run folder behind.
     fabric = start_fabric(recipe)
-    network = _seeded(student, len(split.classes), recipe.seed).to(fabric.device)
+    network = _seeded(student, data, recipe.seed).to(fabric.device)
     windows = Windows(rows // store.attributes["tile"], recipe.window, recipe.seed)
     needed = LOSSES[recipe.loss].needs_past
     past = (
@@ -138,13 +144,12 @@ def distill(
             resolved["origin"][name] = each.attributes["teacher"]
     resolved["origin"]["records"] = store.fingerprint
     resolved["origin"]["augment"] = store.attributes["augment"]
-    with at_work(out):
-        run = Run.begin(out, resolved)
+    with one_run(out, resolved) as run:
         if run.finished:
             return run
 
         # 4. Replay is proven on two tiles before it is relied on.
-        clouds = Clouds(split.points, split.offsets, fabric.device)
+        clouds = Clouds(split.points, split.offsets, fabric.device, split.extra)
         for tile in _some_tiles(store, recipe.seed):
             check_replay(store, tile, pipeline, clouds)
 
@@ -161,15 +166,16 @@ def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.nd
     """Shapes to train on and to validate on, as indices in the split.
 
     Raises:
-        TrainingError: fewer than two to train on.
+        TrainingError: fewer than two to train on, on each rank.
     """
     shapes = limited(split, recipe.limit)
     validation = held_out(split, shapes, recipe.val, recipe.seed)
     rest = np.setdiff1d(shapes, validation)
-    if len(rest) < 2:
+    least = 2 * torchrun.world()
+    if len(rest) < least:
         raise TrainingError(
-            f"there are {len(rest)} shapes to train on, and 2 are needed: choose a smaller --val "
-            "or a larger --limit"
+            f"there are {len(rest)} shapes to train on, and {least} are needed: choose a smaller "
+            "--val or a larger --limit"
         )
     return rest, validation
 
@@ -300,6 +306,7 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
         "data": data.name if data.kind == "primitives" else _place(data.name),
         "fold": data.fold,
         "up": data.asked_up,
+        "features": said(data.features) if data.features != XYZ else None,
         "skip_bad": data.skip_bad,
         **asdict(recipe),
         "origin": {
@@ -308,18 +315,22 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
             "classes": list(split.classes),
             "up": split.up,
             "data": split.fingerprint,
+            **({"features": split.extra.fingerprint} if split.extra else {}),
+            # They decide what BatchNorm sees, and so the result.
+            **({"ranks": torchrun.world()} if torchrun.world() > 1 else {}),
         },
     }
 
 
 def _place(path: str | Path) -> str:
     """A path as it is valid from every folder, for a recipe that is read from another one."""
-    return str(Path(path).expanduser().absolute())
+    here = local(path)
+    return str(here.expanduser().absolute() if here else path)
 
 
-def _seeded(model: str, classes: int, seed: int) -> torch.nn.Module:
+def _seeded(model: str, data: Dataset, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_model(model, classes)
+    return build_model(model, len(data.classes), width(data.features))
 
 
 def _check_past(past: Store, store: Store) -> None:
