@@ -189,11 +189,13 @@ def fit(
             line = {"epoch": epoch, "view": view.number, "learning_rate": rate, **state.means()}
             if len(material.validation):
                 line["val_accuracy"] = accuracy(final, material)
+                if options.keep == "best":
+                    state.compare(line["val_accuracy"], final)
             run.log(line)
             state.note = f"val {line['val_accuracy']:.1%}" if "val_accuracy" in line else ""
             state.end_epoch()
             state.save(epoch + 1, 0)
-    run.finish((average.module if average else model).state_dict())
+    run.finish(state.best or (average.module if average else model).state_dict())
 
 
 def learning_rate(progress: float, options: FitOptions) -> float:
@@ -233,6 +235,8 @@ class _State:
         self.average, self.past, self.device = average, past, device
         self.epoch = self.step = 0
         self.sums: dict[str, Tensor] = {}
+        self.best: dict[str, Tensor] | None = None
+        self.best_accuracy = 0.0
         self.note = ""
         self.resumed = False
         self.saved = time.monotonic()
@@ -264,6 +268,8 @@ class _State:
                 "optimizer": self.optimizer.state_dict(),
                 "average": self.average.state_dict() if self.average else None,
                 "past": self.past.state_dict(),
+                "best": self.best,
+                "best_accuracy": self.best_accuracy,
                 "ranks": ranks.of_each(own),
             }
         )
@@ -281,6 +287,7 @@ class _State:
         if self.average:
             self.average.load_state_dict(state["average"])
         self.past.load_state_dict(state["past"])
+        self.best, self.best_accuracy = state["best"], state["best_accuracy"]
         torch.set_rng_state(own["random"])
         if own["random_cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(own["random_cuda"], self.device)
@@ -296,6 +303,12 @@ class _State:
             torch.manual_seed(seed_of(purpose, seed, epoch))
             self.past.begin_epoch(epoch, self.model)
         self.resumed = False
+
+    def compare(self, accuracy: float, model: nn.Module) -> None:
+        """Keep the weights if none before were as good."""
+        if self.best is None or accuracy > self.best_accuracy:
+            self.best_accuracy = accuracy
+            self.best = {name: each.cpu().clone() for name, each in model.state_dict().items()}
 
     def end_epoch(self) -> None:
         self.step, self.sums = 0, {}
