@@ -33,7 +33,7 @@ from pointstill.recipe import LossOptions
 from ways import AUGMENT, BATCH, POINTS, STUDENT, epochs, finished_store, timed
 
 HERE = Path(__file__).parent
-ROUNDS = 25
+ROUNDS, SHAPES = 25, 960
 TEACHERS = ("stub-1", "stub-4", "stub-16", "pointnet", "gdanet")
 RECORDED = ("stillnet-m", "stub-4", "pointnet", "gdanet")
 RECIPES: dict[str, dict[str, Any]] = {
@@ -130,10 +130,10 @@ def bench_epoch() -> dict[str, float]:
     """Epochs of `distill` on the same records: each loss beside cross-entropy."""
     data = open_dataset("primitives")
     with tempfile.TemporaryDirectory() as folder:
-        records = finished_store(Path(folder) / "records.zarr", data, 960)
+        records = finished_store(Path(folder) / "records.zarr", data, SHAPES)
         times = epochs(data, records, Path(folder), RECIPES, rounds=2)
     ratios = {f"{name} over ce": over(times, name, "ce") for name in RECIPES if name != "ce"}
-    return {"ce_ms": statistics.median(times["ce"]) / 960, **ratios}
+    return {"ce_ms": statistics.median(times["ce"]) / SHAPES, **ratios}
 
 
 def apart(way: str, name: str) -> dict[str, float]:
@@ -154,7 +154,7 @@ def bench_online() -> dict[str, Any]:
     """Distillation from records and with the teacher in the loop: same student, views and loss."""
     with tempfile.TemporaryDirectory() as folder:
         records = str(
-            finished_store(Path(folder) / "records.zarr", open_dataset("primitives"), 960)
+            finished_store(Path(folder) / "records.zarr", open_dataset("primitives"), SHAPES)
         )
         before = apart("offline", records)
         teachers = {name: apart("online", name) for name in TEACHERS}

@@ -324,9 +324,9 @@ def test_weights_that_are_not_finite_finish_no_run(data, tmp_path, monkeypatch, 
     assert (run.folder / WEIGHTS).read_bytes() == (whole.folder / WEIGHTS).read_bytes()
 
 
-def test_one_of_several_ranks_does_not_train(data, tmp_path, monkeypatch):
+def test_several_ranks_are_started_by_torchrun(data, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match=r"WORLD_SIZE is 2.*without torchrun"):
+    with pytest.raises(UsageError, match=r"WORLD_SIZE is 2.*torchrun -m pointstill"):
         train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
     monkeypatch.setenv("WORLD_SIZE", "1")
     train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)

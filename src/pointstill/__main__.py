@@ -12,6 +12,7 @@ from cyclopts import CycloptsError
 from .cli import app
 from .cli_options import read_recipe
 from .errors import PointstillError
+from .torchrun import first, left_alone, tell, world
 
 
 def main() -> None:
@@ -28,35 +29,43 @@ def run(tokens: list[str]) -> int:
     try:
         recipe = _value_of("--recipe", tokens)
         app.config = (read_recipe(Path(recipe), tokens[0]),) if recipe else ()
-        app(tokens, exit_on_error=False, result_action="return_none")
-    except CycloptsError:
+        app(tokens, exit_on_error=False, print_error=world() == 1, result_action="return_none")
+    except CycloptsError as error:
+        if world() > 1:
+            tell(f"error: {' '.join(str(error).split())}")
         return 2  # Cyclopts has said what is wrong, and what was perhaps meant
     except PointstillError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        tell("stopped; the same command goes on from here")
         return 130
     except BrokenPipeError:
         return 0
     except OSError as error:
-        print(f"error: {error}: check the path, its permissions and the space", file=sys.stderr)
+        tell(f"error: {error}: check the path, its permissions and the space")
         return 1
     except Exception as error:
         if os.environ.get("POINTSTILL_DEBUG"):
             raise
-        print(
-            f"error: {type(error).__name__}: {' '.join(str(error).split())} (a fault of "
-            "pointstill: set POINTSTILL_DEBUG=1 for the traceback, and report it)",
-            file=sys.stderr,
-        )
+        if left_alone(error):
+            tell(
+                "error: another rank was killed or cannot be reached: the same command goes on "
+                "from the last save"
+            )
+        else:
+            tell(
+                f"error: {type(error).__name__}: {' '.join(str(error).split())} (a fault of "
+                "pointstill: set POINTSTILL_DEBUG=1 for the traceback, and report it)"
+            )
         return 1
     return 0
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """One line for a warning, without the place in the code."""
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+    if first():
+        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _value_of(flag: str, tokens: list[str]) -> str | None:

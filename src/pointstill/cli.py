@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from . import __version__
+from . import __version__, torchrun
 from .cli_data import data_app
 from .cli_models import models, profile, teacher_app
 from .cli_options import (
@@ -82,8 +82,9 @@ def train(
     needs_torch()
     from .distillation import train as job
 
-    opened = data.open()
-    left_out(opened.train)
+    with torchrun.in_turn():
+        opened = data.open()
+        left_out(opened.train)
     run = job(model, opened, out=out, recipe=options)
     finished(run.folder, data)
 
@@ -222,8 +223,9 @@ def distill(
     needs_torch()
     from .distillation import distill as job
 
-    opened = data.open()
-    left_out(opened.train)
+    with torchrun.in_turn():
+        opened = data.open()
+        left_out(opened.train)
     run = job(
         student,
         opened,

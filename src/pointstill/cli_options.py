@@ -12,6 +12,7 @@ import yaml
 from cyclopts import Token, convert
 from cyclopts.config import Dict
 
+from . import torchrun
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
 
 def left_out(split: "Split", most: int = 3) -> None:
     """Say on standard error what `skip_bad` left out."""
-    if not split.bad:
+    if not split.bad or not torchrun.first():
         return
     print(f"left out {len(split.bad):,} bad clouds of the {split.name} split:", file=sys.stderr)
     for line in split.bad[:most]:
@@ -271,6 +272,8 @@ def left_out(split: "Split", most: int = 3) -> None:
 
 def finished(folder: Path, data: DataOptions) -> None:
     """Say what can be done with a run now."""
+    if not torchrun.first():
+        return
     place = quote(str(folder))
     print(f"finished {folder}")
     print(f"next: pointstill evaluate {place} {data.flags}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import __version__
+from . import __version__, torchrun
 from .augment import Clouds, Pipeline, parse
 from .data import Dataset, Split
 from .data.subset import held_out, limited
@@ -19,12 +19,13 @@ from .features import XYZ, said, width
 from .losses import LOSSES
 from .models import build_model
 from .progress import console, size
+from .ranks import one_run
 from .recipe import DistillRecipe, FitOptions, LossOptions, TrainRecipe
 from .records import Store
 from .records.fingerprint import check_same
 from .records.verify import check_replay
 from .remote import local
-from .run import Run, at_work
+from .run import Run
 from .self_teacher import Present, self_teacher
 from .training import Material, View, fit, start_fabric
 
@@ -47,15 +48,16 @@ def train(
     Raises:
         TrainingError: see `training.fit` and `Run.begin`.
     """
-    split = data.train
+    quiet = quiet or not torchrun.first()
+    with torchrun.in_turn():
+        split = data.train
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
     points = recipe.points or 1024
     recipe = replace(recipe, points=points)
     shapes, validation = training_shapes(split, recipe)
     fabric = start_fabric(recipe)
     network = _seeded(model, data, recipe.seed).to(fabric.device)
-    with at_work(out):
-        run = Run.begin(out, {"model": model} | _resolved(model, data, split, recipe))
+    with one_run(out, {"model": model} | _resolved(model, data, split, recipe)) as run:
         if run.finished:
             return run
         clouds = Clouds(split.points, split.offsets, fabric.device, split.extra)
@@ -105,7 +107,9 @@ def distill(
             f"the past records {past_records} would not be used by loss {recipe.loss} with past "
             f"{recipe.past}: leave them out, or choose --loss nwsd --past records"
         )
-    split = data.train
+    quiet = quiet or not torchrun.first()
+    with torchrun.in_turn():
+        split = data.train
     store = Store.open(records)
     shapes, validation = training_shapes(split, recipe)
     rows = check_records(store, split, shapes)
@@ -135,8 +139,7 @@ def distill(
             resolved["origin"][name] = each.attributes["teacher"]
     resolved["origin"]["records"] = store.fingerprint
     resolved["origin"]["augment"] = store.attributes["augment"]
-    with at_work(out):
-        run = Run.begin(out, resolved)
+    with one_run(out, resolved) as run:
         if run.finished:
             return run
 
@@ -157,15 +160,16 @@ def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.nd
     """Shapes to train on and to validate on, as indices in the split.
 
     Raises:
-        TrainingError: fewer than two to train on.
+        TrainingError: fewer than two to train on, on each rank.
     """
     shapes = limited(split, recipe.limit)
     validation = held_out(split, shapes, recipe.val, recipe.seed)
     rest = np.setdiff1d(shapes, validation)
-    if len(rest) < 2:
+    least = 2 * torchrun.world()
+    if len(rest) < least:
         raise TrainingError(
-            f"there are {len(rest)} shapes to train on, and 2 are needed: choose a smaller --val "
-            "or a larger --limit"
+            f"there are {len(rest)} shapes to train on, and {least} are needed: choose a smaller "
+            "--val or a larger --limit"
         )
     return rest, validation
 
@@ -286,6 +290,8 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
             "up": split.up,
             "data": split.fingerprint,
             **({"features": split.extra.fingerprint} if split.extra else {}),
+            # They decide what BatchNorm sees, and so the result.
+            **({"ranks": torchrun.world()} if torchrun.world() > 1 else {}),
         },
     }
 

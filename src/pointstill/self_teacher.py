@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from . import ranks
 from .errors import RecordsError
 from .recipe import LossOptions
 from .records import Store
@@ -141,8 +142,9 @@ class Table(Present):
         return torch.where(past.isnan(), present.detach().to(past.dtype), past)
 
     def after_step(self, student: nn.Module, present: Tensor, epoch: int, rows: Tensor) -> None:
-        """Keep what the student said."""
-        self.table[epoch % len(self.table), rows] = present.detach().to(self.table.dtype)
+        """Keep what the student said, on every rank: another one may meet the shape next."""
+        said = ranks.gathered(present.detach().to(self.table.dtype))
+        self.table[epoch % len(self.table), ranks.gathered(rows)] = said
 
     def state_dict(self) -> dict[str, Any]:
         """The table."""

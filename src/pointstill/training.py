@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from . import ranks, torchrun
 from .augment import Clouds, Pipeline
 from .device import pick_device, pick_precision, set_threads
 from .errors import TrainingError, UsageError
@@ -57,14 +58,16 @@ def start_fabric(options: FitOptions) -> Fabric:
     """The device and threads of a run.
 
     Raises:
-        UsageError: no such device, or this is one of several ranks.
+        UsageError: no such device, or one of several ranks that torchrun did not start.
     """
+    set_threads(options.threads)
+    if torchrun.world() > 1:
+        return ranks.start(options.device)
     if int(os.environ.get("WORLD_SIZE") or 1) > 1:
         raise UsageError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: a model is trained in one process: start "
-            "`pointstill` without torchrun (for several models, start each by itself)"
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but torchrun did not start this process: "
+            "start several ranks with `torchrun -m pointstill`, or unset WORLD_SIZE to train in one"
         )
-    set_threads(options.threads)
     device = pick_device(options.device)
     fabric = Fabric(
         accelerator=device.type,
@@ -110,8 +113,9 @@ def fit(
     average = averaged(model, options.ema) if options.ema else None
     wrapped, optimizer = fabric.setup(model, optimizer)
     count = len(material.shapes)
-    # Batches of nearly equal size: none is tiny, and none of one shape, which BatchNorm refuses.
-    steps = max(1, min(round(count / options.batch_size), count // 2))
+    # Batches of nearly equal size: none is tiny, and none (nor a rank's share of it) of one shape,
+    # which BatchNorm refuses.
+    steps = max(1, min(round(count / options.batch_size), count // (2 * ranks.world())))
     state = _State(run, model, optimizer, average, past, device)
     state.resume()
 
@@ -125,7 +129,7 @@ def fit(
         for epoch in range(state.epoch, options.epochs):
             view = material.views.view(epoch)
             state.begin_epoch(epoch, options.seed)
-            for step, rows in enumerate(_batches(count, steps, options.seed, epoch, device)):
+            for step, batch in enumerate(_batches(count, steps, options.seed, epoch, device)):
                 progress = (epoch * steps + step) / (options.epochs * steps)
                 rate = learning_rate(progress, options)
                 if step < state.step:  # done before the run was killed
@@ -134,6 +138,7 @@ def fit(
                     group["lr"] = rate
 
                 # 1. Replay: the recorded view of each shape, from its parameters and its key.
+                rows = ranks.shard(batch)
                 shapes = material.shapes[rows]
                 points = material.pipeline.replay(
                     material.clouds, view.number, shapes, view.parameters[rows], material.points
@@ -148,8 +153,9 @@ def fit(
                 teacher = None if view.teacher is None else view.teacher[rows]
                 targets = Targets(material.labels[shapes], teacher, s, scheduled)
                 parts = loss.function(logits, targets, loss_options)
-                # 4. Step, unless that would spoil the weights.
-                fabric.backward(parts["loss"])
+                # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
+                # that of the whole batch once each counts by its share.
+                fabric.backward(parts["loss"] * (len(rows) * ranks.world() / len(batch)))
                 norm = fabric.clip_gradients(
                     wrapped,
                     optimizer,
@@ -166,12 +172,13 @@ def fit(
                     )
                 optimizer.step()
                 optimizer.zero_grad()
+                ranks.same_buffers(model)
                 if average:
                     average.update_parameters(model)
                 past.after_step(model, logits, epoch, rows)
                 state.count(parts, logits, targets.labels)
-                track.advance(len(rows), f"epoch {epoch + 1}/{options.epochs} {state.note}")
-                if state.age > options.save_minutes * 60:
+                track.advance(len(batch), f"epoch {epoch + 1}/{options.epochs} {state.note}")
+                if ranks.decided(state.age > options.save_minutes * 60, device):
                     state.save(epoch, step + 1)
 
             final = average.module if average else model
@@ -197,11 +204,13 @@ def learning_rate(progress: float, options: FitOptions) -> float:
 def accuracy(model: nn.Module, material: Material, batch_size: int = 64) -> float:
     """Overall accuracy on the validation shapes, without augmentation."""
     model.eval()
-    right = 0
-    for shapes in torch.split(material.validation, batch_size):
+    mine = ranks.shard(material.validation)
+    right = torch.zeros((), dtype=torch.int64, device=mine.device)
+    for start in range(0, len(mine), batch_size):
+        shapes = mine[start : start + batch_size]
         logits = model(material.clouds.plain(shapes, material.points))
-        right += int((logits.argmax(1) == material.labels[shapes]).sum())
-    return right / len(material.validation)
+        right += (logits.argmax(1) == material.labels[shapes]).sum()
+    return int(ranks.total(right)) / len(material.validation)
 
 
 class _State:
@@ -238,35 +247,39 @@ class _State:
                     "with a lower --learning-rate"
                 )
         cuda = self.device.type == "cuda"
+        own = {
+            "sums": {name: value.cpu() for name, value in self.sums.items()},
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self.device) if cuda else None,
+        }
         self.run.save_state(
             {
                 "epoch": epoch,
                 "step": step,
-                "sums": {name: value.cpu() for name, value in self.sums.items()},
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "average": self.average.state_dict() if self.average else None,
                 "past": self.past.state_dict(),
-                "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state(self.device) if cuda else None,
+                "ranks": ranks.of_each(own),
             }
         )
         self.saved = time.monotonic()
 
     def resume(self) -> None:
-        state = self.run.load_state()
+        state = ranks.from_first(self.run.load_state())
         if state is None:
             return
         self.epoch, self.step = state["epoch"], state["step"]
-        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        own = state["ranks"][ranks.rank()]
+        self.sums = {name: value.to(self.device) for name, value in own["sums"].items()}
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average:
             self.average.load_state_dict(state["average"])
         self.past.load_state_dict(state["past"])
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+        torch.set_rng_state(own["random"])
+        if own["random_cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(own["random_cuda"], self.device)
         self.resumed = self.step > 0
 
     def begin_epoch(self, epoch: int, seed: int) -> None:
@@ -274,7 +287,9 @@ class _State:
         if self.resumed:
             self.past.resume_epoch(epoch)
         else:
-            torch.manual_seed(_seed("epoch", seed, epoch))
+            # Dropout is drawn apart on every rank.
+            purpose = f"epoch@{ranks.rank()}" if ranks.rank() else "epoch"
+            torch.manual_seed(_seed(purpose, seed, epoch))
             self.past.begin_epoch(epoch, self.model)
         self.resumed = False
 
@@ -293,11 +308,10 @@ class _State:
             self.sums[name] = self.sums[name] + more if name in self.sums else more
 
     def means(self) -> dict[str, float]:
-        """Means over the epoch."""
-        shapes = float(self.sums["shapes"])
-        return {
-            name: float(total) / shapes for name, total in self.sums.items() if name != "shapes"
-        }
+        """Means over the epoch, of all ranks."""
+        sums = dict(zip(self.sums, ranks.total(torch.stack([*self.sums.values()])), strict=True))
+        shapes = float(sums.pop("shapes"))
+        return {name: float(total) / shapes for name, total in sums.items()}
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
