@@ -91,7 +91,7 @@ def attempt(
     asked = replace(teacher, axes=None if axes == SAME else axes)
     labels = torch.from_numpy(np.asarray(split.labels, np.int64)[shapes])
     logits = []
-    for some in torch.split(torch.from_numpy(shapes).to(clouds.points.device), batch_size):
+    for some in torch.split(torch.from_numpy(shapes).to(clouds.device), batch_size):
         logits.append(asked.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
         if track:
             track.advance(len(some), frame_text(axes))

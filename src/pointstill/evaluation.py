@@ -184,7 +184,7 @@ def predict_all(
 ) -> torch.Tensor:
     """Logits (R, C) of shapes, without augmentation."""
     logits = []
-    for some in torch.split(shapes.to(clouds.points.device), batch_size):
+    for some in torch.split(shapes.to(clouds.device), batch_size):
         logits.append(teacher.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
         track.advance(len(some), teacher.spec)
     return torch.cat(logits)

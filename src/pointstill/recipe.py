@@ -106,6 +106,8 @@ class FitOptions:
     """Points per view that the model sees, 32 or more; as recorded, or 1,024 without records."""
     batch_size: int = 32
     """Shapes per step, about; 2 or more, as BatchNorm compares them."""
+    window: int = 65_536
+    """Shapes that are shuffled, and whose records are in memory, at once: all, if no more."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     weight_decay: float = 0.05
@@ -136,7 +138,7 @@ class FitOptions:
     def __post_init__(self) -> None:
         _check_numbers(self)
         check_seed(self.seed)
-        least = {"epochs": 1, "points": 32, "batch_size": 2, "limit": 1}
+        least = {"epochs": 1, "points": 32, "batch_size": 2, "window": 1, "limit": 1}
         least |= dict.fromkeys(("weight_decay", "clip", "threads", "save_minutes"), 0)
         for field, bound in least.items():
             value = getattr(self, field)

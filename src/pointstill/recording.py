@@ -251,8 +251,8 @@ def wanted(store: Store, share: int, shares: int) -> list[Tile]:
     >>> parse_part("2/3"), parse_part(None)
     ((1, 3), (0, 1))
     """
-    order = {tile: number for number, tile in enumerate(store.tiles())}
-    return [tile for tile in store.missing() if order[tile] % shares == share]
+    each = len(store.tiles_of(0))
+    return [tile for tile in store.missing() if (tile.view * each + tile.number) % shares == share]
 
 
 def parse_part(text: str | None) -> tuple[int, int]:

@@ -140,14 +140,16 @@ class Store:
 
     def tiles(self) -> Iterator[Tile]:
         """All tiles, view by view."""
-        length = self.attributes["tile"]
         for view in range(self.views):
-            for number, start in enumerate(range(0, self.rows, length)):
-                yield Tile(view, number, start, min(start + length, self.rows))
+            yield from self.tiles_of(view)
 
     def tiles_of(self, view: int) -> list[Tile]:
         """The tiles of one view."""
-        return [tile for tile in self.tiles() if tile.view == view]
+        length = self.attributes["tile"]
+        return [
+            Tile(view, number, start, min(start + length, self.rows))
+            for number, start in enumerate(range(0, self.rows, length))
+        ]
 
     def recorded_tiles(self) -> set[Tile]:
         """The tiles that are recorded, those with an unreadable probe among them."""
@@ -166,8 +168,9 @@ class Store:
 
     def committed(self) -> np.ndarray:
         """(views, tiles) bool: which tiles are recorded."""
-        done: np.ndarray = np.any(self._read("probe", ...) != ABSENT, axis=2)
-        return done
+        # View by view: all probes at once would be 184 bytes a tile, and a task of Zarr's for each.
+        done = [np.any(self._read("probe", view) != ABSENT, axis=1) for view in range(self.views)]
+        return np.array(done)
 
     def missing(self) -> list[Tile]:
         """The tiles still to record, in order."""
@@ -265,17 +268,17 @@ class Store:
                     lines.append(note)
         return lines
 
-    def logits(self, view: int) -> np.ndarray:
-        """(rows, classes) float32: the teacher's logits for one view."""
-        return self._view("logits", view, self.coding.decode, self.tile_logits)
+    def logits(self, view: int, rows: np.ndarray | None = None) -> np.ndarray:
+        """(rows, classes) float32: the teacher's logits for one view, or some sorted rows of it."""
+        return self._view("logits", view, rows, self.coding.decode, self.tile_logits)
 
     def tile_logits(self, tile: Tile) -> np.ndarray:
         """(tile's rows, classes) float32: the teacher's logits for one tile."""
         return self._whole("logits", tile, self.coding.decode(self._stored("logits", tile)))
 
-    def parameters(self, view: int) -> np.ndarray:
-        """(rows, columns) float32: the augmentation parameters of one view."""
-        return self._view("augment", view, np.asarray, self.tile_parameters)
+    def parameters(self, view: int, rows: np.ndarray | None = None) -> np.ndarray:
+        """(rows, columns) float32: the augmentation of one view, or of some sorted rows of it."""
+        return self._view("augment", view, rows, np.asarray, self.tile_parameters)
 
     def tile_parameters(self, tile: Tile) -> np.ndarray:
         """(tile's rows, columns) float32: the augmentation parameters of one tile."""
@@ -318,16 +321,25 @@ class Store:
         self,
         name: str,
         view: int,
+        rows: np.ndarray | None,
         decode: Callable[[np.ndarray], np.ndarray],
         read: Callable[[Tile], np.ndarray],
     ) -> np.ndarray:
         if name in self._arrays:
             with suppress(OSError, RuntimeError, ValueError):
-                values = decode(np.asarray(self._arrays[name][view]))
+                array = self._arrays[name]
+                stored = array[view] if rows is None else array.oindex[view, rows]
+                values = decode(np.asarray(stored))
                 if np.isfinite(values).all():
                     return values
         # Tile by tile, which names the one that is wrong.
-        return np.concatenate([read(tile) for tile in self.tiles_of(view)])
+        rows = np.arange(self.rows) if rows is None else rows
+        found = []
+        for tile in self.tiles_of(view):
+            first, last = np.searchsorted(rows, (tile.start, tile.stop))
+            if first < last:
+                found.append(read(tile)[rows[first:last] - tile.start])
+        return np.concatenate(found)
 
     def _stored(self, name: str, tile: Tile) -> np.ndarray:
         where = (tile.view, tile.number) if name == "probe" else tile.rows

@@ -21,8 +21,8 @@ def replay(
 
     Clouds of other features than the teacher saw, as a student may have, are measured on xyz alone.
     """
-    shapes = torch.from_numpy(store.shapes[tile.start : tile.stop]).to(clouds.points.device)
-    drawn = torch.from_numpy(parameters).to(clouds.points.device)
+    shapes = torch.from_numpy(store.shapes[tile.start : tile.stop]).to(clouds.device)
+    drawn = torch.from_numpy(parameters).to(clouds.device)
     count = store.attributes["points"]
     indices = pipeline.indices(clouds, tile.view, shapes, count)
     points = pipeline.replay(clouds, tile.view, shapes, drawn, count, indices)
