@@ -272,9 +272,8 @@ def open_dataset(
     """Recognise a data set; nothing of it is read before `.train` or `.test` is asked for.
 
     Args:
-        source: a folder, or its URL in an object store (see `mirror.py`), or `primitives`, or
-            `primitives-clean`. A folder that holds several variants takes one as the last part of
-            its path, such as `ScanObjectNN/pb_t50_rs`.
+        source: a folder or its URL, or `primitives`, or `primitives-clean`. A folder that holds
+            several variants takes one as the last part of its path: `ScanObjectNN/pb_t50_rs`.
         fold: which of five stratified parts is the test split (0 to 4), for a folder without a
             split of its own.
         up: which axis of a folder of class folders points up: x, y or z; z if nothing is said.
@@ -295,16 +294,12 @@ def open_dataset(
         raise UsageError(f"fold is {fold}; choose 0 to {FOLDS - 1}")
     if up not in (None, "x", "y", "z"):
         raise UsageError(f"up is {up!r}; choose x, y or z")
-    root = cache or store.default_root()
-    if local(source) is None:
-        from .mirror import find_remote
+    from .mirror import find_anywhere  # built on this file, as the layouts are
 
-        found = find_remote(str(source), fold, up, root, quiet=progress is None)
-    else:
-        found = find_source(source, fold, up)
+    root = cache or store.default_root()
     return Dataset(
         name=str(source),
-        source=found,
+        source=find_anywhere(source, fold, up, root, quiet=progress is None),
         fold=fold,
         asked_up=up,
         features=parse_features(features),

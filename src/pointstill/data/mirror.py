@@ -18,8 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, RemoteError, UnreachableError, UsageError
 from ..locking import write_whole
-from ..progress import Track
-from ..remote import PARALLEL, Found, Remote
+from ..remote import PARALLEL, Found, Remote, local
 from .dataset import Shape, Source, SplitName, find_source
 from .modelnet import ModelNetText
 from .scanobjectnn import VARIANTS
@@ -28,13 +27,18 @@ STALE = 3600.0
 """Seconds after which a half-fetched file is taken for that of a killed process."""
 
 
-def find_remote(url: str, fold: int, up: str | None, cache: Path, quiet: bool) -> Source:
-    """Recognise what is below a URL; of its files, only the lists are fetched.
+def find_anywhere(
+    source: str | Path, fold: int, up: str | None, cache: Path, quiet: bool
+) -> Source:
+    """Recognise what is at a path or below a URL; of its files there, only the lists are fetched.
 
     Raises:
         DataError: nothing, or nothing known, is there.
         RemoteError: it cannot be listed, and never was.
     """
+    if local(source):
+        return find_source(source, fold, up)
+    url = str(source)
     mirror, part = Mirror(url, cache, quiet), ""
     if not mirror.refresh():
         above, _, part = url.rstrip("/").rpartition("/")
@@ -165,6 +169,8 @@ class Mirror:
                 wanted.append(found)
         if not wanted:
             return
+        from ..progress import Track  # brings rich, which most starts do without
+
         try:
             with (
                 (self.folder / "have.jsonl").open("a", encoding="utf-8") as notes,
