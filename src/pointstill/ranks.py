@@ -63,6 +63,7 @@ def start(device: str) -> Fabric:
         num_nodes=world // here,
         strategy=DDPStrategy(broadcast_buffers=False),  # `same_buffers` does it, after the step
     )
+    torchrun.watch()
     fabric.launch()
     return fabric
 
