@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any
 
 _turns = count()
+_ending = threading.Event()
 
 
 def world() -> int:
@@ -48,6 +49,7 @@ def in_turn() -> Iterator[None]:
 def tell(line: str) -> None:
     """Say on standard error how the job ended; of several ranks, the first to come says it."""
     store = None
+    _ending.set()
     if world() > 1:
         # A store that is not to be had went with its machine: better said twice than not at all.
         with suppress(Exception):
@@ -68,13 +70,15 @@ def watch() -> None:
     On one machine torchrun would; but one on another machine may be waited for to no end.
     """
 
-    def wait() -> None:
+    def look() -> None:
         with suppress(Exception):  # the store is gone: the job is over, or collectives fail
-            _connect().wait(["told"], timedelta(days=30))
-            time.sleep(2)  # this rank may be about to fail by itself, in better order
-            os._exit(1)
+            store = _connect()  # asked, not waited at: a thread inside it disturbs the exit
+            while not _ending.wait(1.0):
+                if store.check(["told"]):
+                    time.sleep(2)  # this rank may be about to fail by itself, in better order
+                    os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=look, daemon=True).start()
 
 
 def left_alone(error: Exception) -> bool:
