@@ -1,20 +1,28 @@
 """`make bench`: what recording and distilling cost beside what they cannot do without.
 
-Every figure is a ratio against something measured in the same run. Results go to
-benchmarks/results/<date>.json; a copy of the table is printed.
+    python benchmarks/run.py               everything, about seven minutes on two quiet cores
+    python benchmarks/run.py --only step   one part, printed and not kept
+
+Every figure is a ratio against something measured in the same run, or stands beside it. Results go
+to benchmarks/results/<date>.json, and `page.py` makes docs/benchmarks.md and its picture from them.
 """
 
+import argparse
 import json
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+import page
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.data import open_dataset
 from pointstill.data.subset import limited
@@ -22,127 +30,173 @@ from pointstill.losses import LOSSES, Targets
 from pointstill.models import build_model
 from pointstill.profiling import processor
 from pointstill.recipe import LossOptions
+from ways import AUGMENT, BATCH, POINTS, STUDENT, epochs, finished_store, timed
 
-POINTS, BATCH, ROUNDS = 1024, 64, 15
+HERE = Path(__file__).parent
+ROUNDS, SHAPES = 25, 960
+TEACHERS = ("stub-1", "stub-4", "stub-16", "pointnet", "gdanet")
+RECORDED = ("stillnet-m", "stub-4", "pointnet", "gdanet")
+RECIPES: dict[str, dict[str, Any]] = {
+    "ce": {"loss": "ce"},
+    "kd": {"loss": "kd"},
+    "nwsd table": {"loss": "nwsd", "past": "table"},
+    "nwsd records": {"loss": "nwsd", "past": "records"},
+    "nwsd snapshot": {"loss": "nwsd", "past": "snapshot"},
+}
 
 
-def median_ms(*works: Callable[[], object]) -> list[float]:
-    """Median milliseconds of each, measured in turns so that all see the same machine."""
-    times: list[list[float]] = [[] for _ in works]
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def in_turns(works: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Milliseconds of each work in every round, so that all see the same machine."""
+    times: dict[str, list[float]] = {name: [] for name in works}
     for round_ in range(ROUNDS + 2):
-        for mine, work in zip(times, works, strict=True):
-            started = time.perf_counter()
-            work()
+        for name, work in works.items():
+            ms = timed(work)
             if round_ >= 2:  # warm-up
-                mine.append(time.perf_counter() - started)
-    return [1e3 * statistics.median(mine) for mine in times]
+                times[name].append(ms)
+    return times
 
 
-def bench_step(model_name: str) -> dict[str, float]:
-    """A training step: on ready points with labels; with replay; and with each loss."""
+def over(times: dict[str, list[float]], one: str, other: str) -> float:
+    """Median over the rounds of the ratio of two works."""
+    return float(np.median(np.divide(times[one], times[other])))
+
+
+def bench_step() -> dict[str, dict[str, float]]:
+    """A training step: on ready points with labels; with replay; and with KD.
+
+    On the clouds of the built-in data, and on clouds of 2,048 points, as ModelNet40 has them, of
+    which a view draws 1,024.
+    """
     split = open_dataset("primitives").train
-    clouds = Clouds(split.points, split.offsets)
-    pipeline = Pipeline(parse("scale,shift", split.up), seed=0)
-    shapes = torch.from_numpy(limited(split, BATCH))
-    labels = torch.from_numpy(np.array(split.labels))[shapes]
+    small = Clouds(split.points, split.offsets), torch.from_numpy(limited(split, BATCH))
+    points = np.random.default_rng(0).normal(size=(BATCH * 2048, 3)).astype(np.float32)
+    large = Clouds(points, np.arange(BATCH + 1) * 2048), torch.arange(BATCH)
+    return {
+        "stillnet-n, primitives": steps("stillnet-n", *small),
+        "stillnet-s, primitives": steps("stillnet-s", *small),
+        "stillnet-s, 2,048 points": steps("stillnet-s", *large),
+    }
+
+
+def steps(student: str, clouds: Clouds, shapes: Tensor) -> dict[str, float]:
+    """The ratios of steps on one batch of clouds."""
+    classes = 40
+    pipeline = Pipeline(parse(AUGMENT, "z"), seed=0)
     parameters = pipeline.sample(0, shapes)
     ready = pipeline.replay(clouds, 0, shapes, parameters, POINTS)
     torch.manual_seed(0)
-    model = build_model(model_name, len(split.classes))
+    model = build_model(student, classes)
     optimizer = torch.optim.AdamW(model.parameters())
-    teacher, table = torch.randn(2, BATCH, len(split.classes))
-    frozen = build_model(model_name, len(split.classes)).eval()
+    targets = Targets(torch.randint(classes, (BATCH,)), torch.randn(BATCH, classes))
 
-    def step(loss: str, replay: bool, past: str | None = None) -> None:
+    def step(loss: str, replay: bool) -> None:
         points = ready
         if replay:
             points = pipeline.replay(clouds, 0, shapes, parameters, POINTS)
         model.train()
-        logits = model(points)
-        said = table
-        if past == "snapshot":
-            with torch.no_grad():
-                said = frozen(points)
-        targets = Targets(labels, teacher, said)
-        LOSSES[loss].function(logits, targets, LossOptions(loss="nwsd"))["loss"].backward()
+        parts = LOSSES[loss].function(model(points), targets, LossOptions(loss="kd"))
+        parts["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    bare, ce, kd, from_table, snapshot = median_ms(
-        lambda: step("ce", replay=False),
-        lambda: step("ce", replay=True),
-        lambda: step("kd", replay=True),
-        lambda: step("nwsd", replay=True, past="table"),
-        lambda: step("nwsd", replay=True, past="snapshot"),
+    def forward() -> None:
+        model.eval()
+        with torch.no_grad():
+            model(ready)
+
+    times = in_turns(
+        {
+            "ce": lambda: step("ce", replay=False),
+            "ce, replay": lambda: step("ce", replay=True),
+            "kd": lambda: step("kd", replay=False),
+            "kd, replay": lambda: step("kd", replay=True),
+            "forward": forward,
+        }
     )
     return {
-        "ce_ms_a_shape": ce / BATCH,
-        "ce_with_replay_over_ready_points": ce / bare,
-        "kd_over_ce": kd / ce,
-        "kd_with_replay_over_ce_on_ready_points": kd / bare,
-        "nwsd_table_over_ce": from_table / ce,
-        "nwsd_snapshot_over_ce": snapshot / ce,
+        "ce_ms": statistics.median(times["ce"]) / BATCH,
+        "replay_over_ready": over(times, "ce, replay", "ce"),
+        "kd_over_ce": over(times, "kd", "ce"),
+        "replay_and_kd_over_ce": over(times, "kd, replay", "ce"),
+        "forward_over_ce": over(times, "forward", "ce"),
     }
 
 
-def bench_record(model_name: str) -> dict[str, float]:
-    """Recording a tile, beside the bare forward on the same batches."""
-    from pointstill.recording import record_tile
-    from pointstill.records.store import Store, Tile
-    from pointstill.teachers import Teacher, load_teacher
-
+def bench_epoch() -> dict[str, float]:
+    """Epochs of `distill` on the same records: each loss beside cross-entropy."""
     data = open_dataset("primitives")
-    split = data.train
-    clouds = Clouds(split.points, split.offsets)
-    pipeline = Pipeline(parse("scale,shift", split.up), seed=0)
-    shapes, tile, batch = limited(split, 64), Tile(0, 0, 0, 64), 16
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "weights.pt"
-        torch.save(build_model(model_name, len(data.classes)).state_dict(), weights)
-        teacher: Teacher = load_teacher(model_name, weights=weights, classes=data.classes)
-        indices = torch.from_numpy(shapes)
-        points = pipeline.replay(clouds, 0, indices, pipeline.sample(0, indices), POINTS)
-        about = {
-            "classes": list(data.classes),
-            "columns": list(pipeline.columns),
-            "batch": batch,
-            "points": POINTS,
-            "keyed": False,
-            "codec": {"name": "float16"},
-        }
-        store = Store.create(Path(folder) / "r.zarr", about, 1, shapes, split.labels[shapes])
+        records = finished_store(Path(folder) / "records.zarr", data, SHAPES)
+        times = epochs(data, records, Path(folder), RECIPES, rounds=2)
+    ratios = {f"{name} over ce": over(times, name, "ce") for name in RECIPES if name != "ce"}
+    return {"ce_ms": statistics.median(times["ce"]) / SHAPES, **ratios}
 
-        def bare() -> None:
-            with torch.inference_mode():
-                for some in torch.split(points, batch):
-                    teacher.logits(some)
 
-        def recorded() -> None:
-            content = record_tile(teacher, pipeline, clouds, shapes, tile, POINTS, batch)
-            store.write(tile, *content)
+def apart(way: str, name: str) -> dict[str, float]:
+    """A way of distilling in a process of its own."""
+    say(f"{way} {name if way != 'offline' else ''}")
+    command = [sys.executable, str(HERE / "ways.py"), way, name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
-        forward, whole = median_ms(bare, recorded)
-    return {"forward_ms_a_view": forward / 64, "record_over_forward": whole / forward}
+
+def bench_record() -> dict[str, dict[str, float]]:
+    """Recording, beside the bare forward on batches of the same size."""
+    return {name: apart("record", name) for name in RECORDED}
+
+
+def bench_online() -> dict[str, Any]:
+    """Distillation from records and with the teacher in the loop: same student, views and loss."""
+    with tempfile.TemporaryDirectory() as folder:
+        records = str(
+            finished_store(Path(folder) / "records.zarr", open_dataset("primitives"), SHAPES)
+        )
+        before = apart("offline", records)
+        teachers = {name: apart("online", name) for name in TEACHERS}
+        after = apart("offline", records)
+    both = {key: [before[key], after[key]] for key in before}
+    return {"student": STUDENT, "batch": BATCH, "from_records": both, "in_the_loop": teachers}
+
+
+PARTS: dict[str, Callable[[], Any]] = {
+    "step": bench_step,
+    "epoch": bench_epoch,
+    "record": bench_record,
+    "online": bench_online,
+}
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=PARTS)
+    options = parser.parse_args()
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    results = {
+    results: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "processor": processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "commit": commit,
-        "step": {name: bench_step(name) for name in ("stillnet-n", "stillnet-s")},
-        "record": {name: bench_record(name) for name in ("stillnet-m", "pointnet")},
     }
+    for name, part in PARTS.items():
+        if options.only in (None, name):
+            say(f"part {name}")
+            results[name] = part()
     text = json.dumps(results, indent=2)
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{results['date']}.json").write_text(text + "\n", "utf-8")
     print(text)
+    if options.only is None:
+        page.RESULTS.mkdir(exist_ok=True)
+        file = page.RESULTS / f"{results['date']}.json"
+        file.write_text(text + "\n", "utf-8")
+        page.write(file)
+        say(f"wrote {file}, {page.PAGE} and {page.PICTURE}")
 
 
 if __name__ == "__main__":

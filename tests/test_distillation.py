@@ -169,7 +169,7 @@ def test_views_that_do_not_replay(go, copied):
 def test_points_that_are_not_those_of_the_fingerprint(go, monkeypatch):
     """As a damaged cache would give them: replay finds out."""
 
-    def damaged(points, offsets, device) -> Clouds:
+    def damaged(points, offsets, device, extra) -> Clouds:
         return Clouds(np.roll(points, 7, axis=0), offsets, device)
 
     monkeypatch.setattr("pointstill.distillation.Clouds", damaged)

@@ -27,7 +27,8 @@ from pointstill.errors import TrainingError, UsageError
 from pointstill.models import MODELS
 from pointstill.recipe import DistillRecipe, FitOptions
 from pointstill.run import STATE, WEIGHTS, Run
-from pointstill.training import _seed, _State
+from pointstill.streaming import seed_of
+from pointstill.training import _State
 
 TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node 2"
 DISTILL = "-m pointstill distill --student stillnet-n"
@@ -121,7 +122,7 @@ def alone(solids: Path, records: Path, tmp_path: Path, monkeypatch) -> Callable[
 
     def begun(self: _State, epoch: int, seed: int) -> None:
         begin_epoch(self, epoch, seed)
-        Stream.state = torch.Generator().manual_seed(_seed("epoch@1", seed, epoch)).get_state()
+        Stream.state = torch.Generator().manual_seed(seed_of("epoch@1", seed, epoch)).get_state()
 
     def alone(name: str, options: dict, shards: bool = True) -> Run:
         build = (lambda classes: two_shards(original(classes))) if shards else original

@@ -20,6 +20,7 @@ from pointstill.self_teacher import (
     averaged,
     self_teacher,
 )
+from pointstill.streaming import Windows
 
 CPU = torch.device("cpu")
 POINTS = torch.ones(2, 1, 1)
@@ -171,14 +172,14 @@ def test_present_keeps_nothing():
 
 def test_records_tell_what_was_recorded(records):
     store = Store.open(records)
-    rows = np.array([7, 3, 40])
-    past = RecordedPast(store, rows, CPU)
+    rows = np.array([3, 7, 40])
+    past = RecordedPast(store, rows, Windows(rows, 100, 0), CPU)
     for epoch in range(5):
         past.begin_epoch(epoch, nn.Identity())
         expected = store.logits(epoch % 3)[rows]
         found = past.logits(POINTS, torch.zeros(2, 3), epoch, torch.tensor([2, 0]))
         np.testing.assert_array_equal(found.numpy(), expected[[2, 0]])
-    resumed = RecordedPast(store, rows, CPU)
+    resumed = RecordedPast(store, rows, Windows(rows, 100, 0), CPU)
     resumed.load_state_dict(past.state_dict())
     resumed.resume_epoch(4)
     assert torch.equal(resumed.view, past.view)
@@ -190,7 +191,7 @@ def test_the_source_is_chosen_by_name(records):
 
     def source(name: str, past_store: Store | None = None):
         options = LossOptions(past=name, snapshot_age=2)
-        return self_teacher(options, Weight(), store, rows, past_store, CPU)
+        return self_teacher(options, Weight(), store, rows, Windows(rows, 100, 0), past_store, CPU)
 
     assert isinstance(source("snapshot"), Snapshot)
     assert source("snapshot").kept.maxlen == 3

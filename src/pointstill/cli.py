@@ -1,5 +1,6 @@
 """The command line: one function a verb, no logic; heavy imports inside."""
 
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
@@ -9,7 +10,15 @@ from cyclopts import App, Parameter
 from . import __version__, torchrun
 from .cli_data import data_app
 from .cli_models import models, profile, teacher_app
-from .cli_options import DataOptions, TeacherOptions, converted, finished, left_out, needs_torch
+from .cli_options import (
+    DataOptions,
+    EngineOptions,
+    TeacherOptions,
+    converted,
+    finished,
+    left_out,
+    needs_torch,
+)
 from .cli_records import records_app
 from .recipe import DistillRecipe, TrainRecipe
 
@@ -37,6 +46,7 @@ app.command(models)
 app.command(profile)
 
 TRAIN, DISTILL, SPEAKING = TrainRecipe(), DistillRecipe(), TeacherOptions()
+ENGINE = EngineOptions()
 Flat = Parameter(name="*")
 RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
 
@@ -56,6 +66,8 @@ def train(
 
         pointstill train --model stillnet-s --data primitives --epochs 30 --out runs/baseline
         pointstill train --model pointnet --data my_scans/ --augment scale,rotate --out runs/teacher
+        pointstill train --model pointnet2-ssg --data modelnet40_normal_resampled/
+            --features xyz,normal --out runs/normals
         pointstill train --recipe runs/baseline/recipe.yaml --seed 1 --out runs/baseline-1
 
     Parameters
@@ -82,7 +94,7 @@ def record(
     *,
     teacher: list[str],
     data: Annotated[DataOptions, Flat],
-    out: Path,
+    out: str,
     views: int = 20,
     augment: str = "scale,shift",
     points: int | None = None,
@@ -95,6 +107,7 @@ def record(
     device: str = "auto",
     threads: int = 0,
     speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
+    engine: Annotated[EngineOptions, Flat] = ENGINE,
     recipe: RecipeFile = None,
 ) -> None:
     """Run a teacher once over many augmented views of each training shape; keep what it says.
@@ -106,7 +119,10 @@ def record(
         pointstill record --teacher runs/teacher --data primitives --views 10 --out records.zarr
         pointstill record --teacher gdanet --weights gdanet.t7 --data modelnet40/ --out records.zarr
         pointstill record --teacher my_package.nets:build --weights w.pth --data scans/ --out r.zarr
+        pointstill record --teacher runs/normals --data modelnet40_normal_resampled/
+            --features xyz,normal --points 2048 --out records.zarr
         pointstill record --teacher a.onnx --teacher b.pt2 --votes 10 --data scans/ --out r.zarr
+        pointstill record --teacher runs/teacher --data scans/ --out r.zarr --engine ray --workers 4
 
     Parameters
     ----------
@@ -115,7 +131,7 @@ def record(
         TorchScript, .pt2 or .onnx file, or a description of one (.yaml). Given more than once,
         the teachers are an ensemble.
     out:
-        Folder of the record store.
+        Folder of the record store, or its URL, such as s3://bucket/records.zarr.
     views:
         Augmentation draws of each shape.
     augment:
@@ -137,15 +153,16 @@ def record(
     device:
         auto, cpu, cuda, cuda:1, mps.
     threads:
-        CPU threads; 0 for torch's own choice.
+        CPU threads; 0 for torch's own choice, or on Ray for 1.
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
     needs_torch()
     from .recording import record as job
 
+    chosen = engine.ready(teacher, data, speaking)
     opened = data.open()
-    loaded = speaking.load(teacher, opened, device, threads)
+    loaded = speaking.load(teacher, opened, device, engine.threads(threads))
     left_out(opened.train)
     store = job(
         loaded,
@@ -160,12 +177,13 @@ def record(
         codec=codec,
         keyed=keyed,
         part=part,
+        engine=chosen,
     )
     limited = f" --limit {limit}" if limit else ""
     print(f"recorded {store.views * store.rows:,} records in {out}")
     print(
-        f"next: pointstill distill --student stillnet-n {data.flags} "
-        f"--records {quote(str(out))}{limited} --out runs/student"
+        f"next: pointstill distill --student stillnet-n {replace(data, features='xyz').flags} "
+        f"--records {quote(out)}{limited} --out runs/student"
     )
 
 
@@ -174,9 +192,9 @@ def distill(
     *,
     student: str,
     data: Annotated[DataOptions, Flat],
-    records: Path,
+    records: str,
     out: Path,
-    past_records: Path | None = None,
+    past_records: str | None = None,
     recipe: RecipeFile = None,
     options: Annotated[DistillRecipe, Flat] = DISTILL,
 ) -> None:
@@ -194,7 +212,7 @@ def distill(
     student:
         Name of a model, such as stillnet-n, stillnet-s or stillnet-m.
     records:
-        The record store that `pointstill record` made of the same data.
+        The record store that `pointstill record` made of the same data: its folder or URL.
     out:
         Run folder to write; an unfinished run of the same recipe is gone on with.
     past_records:
@@ -227,7 +245,7 @@ def evaluate(
     data: Annotated[DataOptions, Flat],
     split: Literal["train", "test"] = "test",
     limit: int | None = None,
-    records: Path | None = None,
+    records: str | None = None,
     batch_size: int = 16,
     device: str = "auto",
     threads: int = 0,

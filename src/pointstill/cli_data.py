@@ -9,9 +9,16 @@ data_app = App(name="data", help="Look at data sets.")
 
 @data_app.command(name="info")
 def data_info(
-    source: str, /, *, fold: int = 0, up: Up = None, skip_bad: bool = False, verify: bool = False
+    source: str,
+    /,
+    *,
+    fold: int = 0,
+    up: Up = None,
+    features: str = "xyz",
+    skip_bad: bool = False,
+    verify: bool = False,
 ) -> None:
-    """Count the shapes, classes and points of a data set.
+    """Count the shapes, classes and points of a data set, and say what its points have.
 
     **Examples**
 
@@ -27,6 +34,8 @@ def data_info(
         Which of five parts is the test split, for a folder without a split of its own.
     up:
         Axis that points up, for class folders of your own; z if nothing is said.
+    features:
+        Read these too, such as xyz,normal, and give their ranges.
     skip_bad:
         Leave out clouds that cannot be used, and list them.
     verify:
@@ -34,5 +43,7 @@ def data_info(
     """
     from .show import describe_dataset
 
-    options = DataOptions(data=source, fold=fold, up=up, skip_bad=skip_bad, verify=verify)
+    options = DataOptions(
+        data=source, fold=fold, up=up, features=features, skip_bad=skip_bad, verify=verify
+    )
     describe_dataset(options.open())

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from .errors import UsageError
 
 if TYPE_CHECKING:
     from .data import Dataset, Split
+    from .engines import Engine
     from .teachers import Teacher
 
 Up = Literal["x", "y", "z"] | None
@@ -26,11 +28,13 @@ class DataOptions:
     """Where labelled clouds come from."""
 
     data: str
-    """Folder of a data set (its kind is recognised), or primitives, or primitives-clean."""
+    """Folder of a data set (its kind is recognised) or its URL, or primitives, primitives-clean."""
     fold: int = 0
     """Which of five parts is the test split (0 to 4), for a folder without a split of its own."""
     up: Up = None
     """Axis that points up, for class folders of your own; z if nothing is said."""
+    features: str = "xyz"
+    """What a point has: xyz, then any of normal, colour, intensity and height."""
     skip_bad: bool = False
     """Leave out clouds that cannot be used, and list them."""
     verify: bool = False
@@ -45,6 +49,7 @@ class DataOptions:
             self.data,
             fold=self.fold,
             up=self.up,
+            features=self.features,
             skip_bad=self.skip_bad,
             verify=self.verify,
             progress=Reading(self.data),
@@ -57,7 +62,8 @@ class DataOptions:
         >>> DataOptions(data="my scans", fold=2, up="y", skip_bad=True).flags
         "--data 'my scans' --fold 2 --up y --skip-bad"
         """
-        said = {"fold": self.fold, "up": self.up}
+        features = self.features if self.features != "xyz" else None
+        said = {"fold": self.fold, "up": self.up, "features": features}
         flags = [f"--{name} {value}" for name, value in said.items() if value]
         return " ".join([f"--data {quote(self.data)}", *flags, *["--skip-bad"] * self.skip_bad])
 
@@ -107,6 +113,7 @@ class NetworkOptions:
             "layout": self.layout,
             "output": self.output,
             "up": data.up,
+            "features": data.features,
             "device": device,
         }
 
@@ -169,6 +176,51 @@ class TeacherOptions(NetworkOptions):
             ) from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Who computes the tiles."""
+
+    engine: Literal["local", "ray"] = "local"
+    """This process, or workers on a Ray cluster (pip install 'pointstill[ray]')."""
+    ray_address: str | None = None
+    """Of a running cluster: auto, host:port or ray://host:port; else one of this machine alone."""
+    workers: int | None = None
+    """Workers on Ray, each with --threads CPU threads; as many as it has CPUs (or GPUs) for."""
+
+    def __post_init__(self) -> None:
+        if self.engine != "ray" and (self.ray_address or self.workers is not None):
+            raise UsageError("--ray-address and --workers are for --engine ray: give that as well")
+
+    def ready(
+        self, specs: str | Sequence[str], data: DataOptions, speaking: TeacherOptions
+    ) -> "Engine":
+        """The engine, whose workers load the same teacher and data; before either is read.
+
+        Raises:
+            UsageError: it is not installed, or would have no workers.
+        """
+        if self.engine == "local":
+            from .engines.local import one_process
+
+            return one_process
+        from .engines.ray import RayEngine
+
+        load = partial(load_both, specs, replace(data, verify=False), speaking)
+        return RayEngine(load, self.ray_address, self.workers)
+
+    def threads(self, asked: int) -> int:
+        """CPU threads of torch: 1 on Ray if nothing is said, as workers are many."""
+        return asked or int(self.engine == "ray")
+
+
+def load_both(
+    specs: str | Sequence[str], data: DataOptions, speaking: TeacherOptions, device: str
+) -> "tuple[Teacher, Dataset]":
+    """Teacher and data, as a worker loads them; the number of threads is left alone."""
+    opened = data.open()
+    return speaking.load(specs, opened, device, 0), opened
+
+
 def read_recipe(path: Path, command: str) -> Dict:
     """A YAML file as defaults of a command's flags; what a run noted of its origin is passed over.
 
@@ -191,8 +243,11 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
     """What was typed, as Cyclopts reads it, but for 2.5 where a whole number is meant.
 
     Raises:
-        UsageError: such a number, which Cyclopts would round.
+        UsageError: such a number, which Cyclopts would round; or a URL where a path is meant.
     """
+    for token in tokens if kind in (Path, Path | None) else ():
+        if "://" in token.value:
+            raise UsageError(f"{token.keyword or 'this'} is {token.value}; it must be a path here")
     for token in tokens if kind in (int, int | None) else ():
         try:
             whole = float(token.value).is_integer()
@@ -222,7 +277,8 @@ def finished(folder: Path, data: DataOptions) -> None:
     place = quote(str(folder))
     print(f"finished {folder}")
     print(f"next: pointstill evaluate {place} {data.flags}")
-    print(f"      pointstill export {place} --out student.onnx")
+    if data.features == "xyz":  # which alone can be exported
+        print(f"      pointstill export {place} --out student.onnx")
 
 
 def needs_torch() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from .cli_options import DataOptions, TeacherOptions, Up, needs_torch
+from .cli_options import DataOptions, EngineOptions, TeacherOptions, Up, needs_torch
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 records_app = App(name="records", help="Look at record stores, and after them.")
 
-SPEAKING = TeacherOptions()
+SPEAKING, ENGINE = TeacherOptions(), EngineOptions()
 Flat = Parameter(name="*")
 Speaking = Annotated[TeacherOptions, Flat]
+EngineFlags = Annotated[EngineOptions, Flat]
 
 
 @records_app.command
-def info(store: Path, /) -> None:
+def info(store: str, /) -> None:
     """Say what a record store holds, how far it is, what it was made from, and what it tells.
 
     **Examples**
@@ -29,7 +30,7 @@ def info(store: Path, /) -> None:
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     """
     needs_torch()
     from .show import describe_store
@@ -49,6 +50,7 @@ def estimate(
     points: int | None = None,
     batch_size: int = 16,
     data: str | None = None,
+    features: str = "xyz",
     teacher: str | None = None,
     device: str = "auto",
     threads: int = 0,
@@ -81,6 +83,8 @@ def estimate(
         Views the teacher sees at once.
     data:
         The data set to be recorded.
+    features:
+        As for record.
     teacher:
         Time this one on a few batches of the data.
     device:
@@ -91,7 +95,7 @@ def estimate(
     needs_torch()
     from .estimating import estimate as job
 
-    opened = DataOptions(data=data).open() if data else None
+    opened = DataOptions(data=data, features=features).open() if data else None
     if teacher and not opened:
         raise UsageError("a teacher is timed on data: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -112,7 +116,7 @@ def estimate(
 
 @records_app.command
 def verify(
-    store: Path,
+    store: str,
     /,
     *,
     data: Annotated[DataOptions, Flat],
@@ -134,7 +138,7 @@ def verify(
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     tiles:
         How many tiles to look at, at random; all for all.
     teacher:
@@ -167,12 +171,13 @@ def verify(
 
 @records_app.command
 def repair(
-    store: Path,
+    store: str,
     /,
     *,
     data: str | None = None,
     fold: int = 0,
     up: Up = None,
+    features: str = "xyz",
     skip_bad: bool = False,
     teacher: str | None = None,
     device: str = "auto",
@@ -189,12 +194,14 @@ def repair(
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     data:
         The data that was recorded; tiles that do not replay are then damaged too.
     fold:
         As it was for record.
     up:
+        As it was for record.
+    features:
         As it was for record.
     skip_bad:
         As it was for record.
@@ -208,7 +215,7 @@ def repair(
     needs_torch()
     from .upkeep import repair as job
 
-    opened = _opened(data, fold, up, skip_bad)
+    opened = _opened(data, fold, up, features, skip_bad)
     if teacher and not opened:
         raise UsageError("a teacher needs the data that was recorded: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -217,7 +224,7 @@ def repair(
 
 @records_app.command
 def extend(
-    store: Path,
+    store: str,
     /,
     *,
     views: int,
@@ -226,6 +233,7 @@ def extend(
     device: str = "auto",
     threads: int = 0,
     speaking: Speaking = SPEAKING,
+    engine: EngineFlags = ENGINE,
 ) -> None:
     """Add views to a store, as if they had been asked for from the start.
 
@@ -236,7 +244,7 @@ def extend(
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     views:
         How many views it shall have in all.
     teacher:
@@ -244,18 +252,20 @@ def extend(
     device:
         auto, cpu, cuda, cuda:1, mps.
     threads:
-        CPU threads; 0 for torch's own choice.
+        CPU threads; 0 for torch's own choice, or on Ray for 1.
     """
     needs_torch()
     from .upkeep import extend as job
 
+    chosen = engine.ready(teacher, data, speaking)
     opened = data.open()
-    longer = job(store, speaking.load(teacher, opened, device, threads), opened, views=views)
+    loaded = speaking.load(teacher, opened, device, engine.threads(threads))
+    longer = job(store, loaded, opened, views=views, engine=chosen)
     print(f"{store} has {longer.views} views, {longer.views * longer.rows:,} records")
 
 
 @records_app.command
-def merge(stores: list[Path], /, *, out: Path) -> None:
+def merge(stores: list[str], /, *, out: str) -> None:
     """Join stores that were recorded apart from the same teacher and data into a new one.
 
     **Examples**
@@ -265,9 +275,9 @@ def merge(stores: list[Path], /, *, out: Path) -> None:
     Parameters
     ----------
     stores:
-        Folders of the stores; they stay as they are.
+        Folders or URLs of the stores; they stay as they are.
     out:
-        Folder of the new store.
+        Folder or URL of the new store.
     """
     needs_torch()
     from .records.joining import merge as job
@@ -280,16 +290,17 @@ def merge(stores: list[Path], /, *, out: Path) -> None:
 
 @records_app.command
 def subset(
-    store: Path,
+    store: str,
     /,
     *,
-    out: Path,
+    out: str,
     views: int | None = None,
     limit: int | None = None,
     classes: list[str] | None = None,
     data: str | None = None,
     fold: int = 0,
     up: Up = None,
+    features: str = "xyz",
     skip_bad: bool = False,
 ) -> None:
     """Take some views, or some shapes, of a store into a new one.
@@ -302,9 +313,9 @@ def subset(
     Parameters
     ----------
     store:
-        Folder of the record store; it stays as it is.
+        Folder or URL of the record store; it stays as it is.
     out:
-        Folder of the new store.
+        Folder or URL of the new store.
     views:
         Take so many views, the first ones.
     limit:
@@ -317,19 +328,21 @@ def subset(
         As it was for record.
     up:
         As it was for record.
+    features:
+        As it was for record.
     skip_bad:
         As it was for record.
     """
     needs_torch()
     from .upkeep import subset as job
 
-    opened = _opened(data, fold, up, skip_bad)
+    opened = _opened(data, fold, up, features, skip_bad)
     part = job(store, out, opened, views=views, limit=limit, classes=classes)
     print(f"{out} has {part.views} views of {part.rows:,} shapes")
 
 
 @records_app.command
-def export(store: Path, /, *, parquet: Path) -> None:
+def export(store: str, /, *, parquet: Path) -> None:
     """Write a store as one Parquet file, a row a record, for pandas, DuckDB and the like.
 
     **Examples**
@@ -339,7 +352,7 @@ def export(store: Path, /, *, parquet: Path) -> None:
     Parameters
     ----------
     store:
-        Folder of the record store.
+        Folder or URL of the record store.
     parquet:
         The file to write.
     """
@@ -352,6 +365,7 @@ def export(store: Path, /, *, parquet: Path) -> None:
     print(f"wrote {path} ({size(path.stat().st_size)})")
 
 
-def _opened(data: str | None, fold: int, up: Up, skip_bad: bool) -> "Dataset | None":
+def _opened(data: str | None, fold: int, up: Up, features: str, skip_bad: bool) -> "Dataset | None":
     """The data set of a command that may go without."""
-    return DataOptions(data=data, fold=fold, up=up, skip_bad=skip_bad).open() if data else None
+    options = DataOptions(data=data or "", fold=fold, up=up, features=features, skip_bad=skip_bad)
+    return options.open() if data else None

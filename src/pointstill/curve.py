@@ -4,7 +4,11 @@ import torch
 from torch import Tensor
 
 BITS = 10
-"""Binary digits of a coordinate: 1,024 cells along the longest side of a cloud."""
+"""Binary digits of a coordinate."""
+SIDE = 4.0
+"""Of the cube that the curve fills, about the origin: a cloud in the unit sphere, also one that was
+scaled and shifted, has room in it. As it is fixed, a part of a cloud is in the order of the whole.
+"""
 SPREAD = [sum((i >> b & 1) << 3 * b for b in range(BITS)) for i in range(1 << BITS)]
 """Each number below 1,024 with two zeros put before every digit."""
 
@@ -14,11 +18,10 @@ def along_curve(points: Tensor) -> Tensor:
 
     Neighbours on the curve are near in space, so equal strides along it run all over a shape.
     (Morton 1966: the digits of the three coordinates, interleaved.) Only points in the same cell
-    keep the order in which they came. Plain tensor operations, for export; no gradient flows.
+    keep the order in which they came; those outside the cube count as on its faces. Plain tensor
+    operations, for export; no gradient flows.
     """
-    low = points.amin(1, keepdim=True)
-    side = (points.amax(1, keepdim=True) - low).amax(2, keepdim=True).clamp_min(1e-12)
-    cells = ((points - low) * ((2**BITS - 1) / side)).to(torch.int64)
+    cells = ((points / SIDE + 0.5) * 2**BITS).clamp(0, 2**BITS - 1).to(torch.int64)
     spread = torch.tensor(SPREAD, device=points.device)[cells]
     places = 4 * spread[..., 0] + 2 * spread[..., 1] + spread[..., 2]
     # A stable sort, which ONNX has not: the index is the last digits.

@@ -91,7 +91,7 @@ def attempt(
     asked = replace(teacher, axes=None if axes == SAME else axes)
     labels = torch.from_numpy(np.asarray(split.labels, np.int64)[shapes])
     logits = []
-    for some in torch.split(torch.from_numpy(shapes).to(clouds.points.device), batch_size):
+    for some in torch.split(torch.from_numpy(shapes).to(clouds.device), batch_size):
         logits.append(asked.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
         if track:
             track.advance(len(some), frame_text(axes))
@@ -109,7 +109,7 @@ def search(
         Trials of the best `CLOSER` frames on all shapes, the best first.
     """
     split = data.train
-    clouds = Clouds(split.points, split.offsets, teacher.device)
+    clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
     few = limited(split, min(LOOK, shapes))
     rest = np.setdiff1d(limited(split, shapes), few)
     total = (len(frames(split.up)) + 6) * len(few) + CLOSER * len(rest)
@@ -176,7 +176,8 @@ def describe_teacher(
         raise UsageError(f"teacher {spec} has no file beside which to write: give --out FILE.yaml")
     if frame:
         split = data.train
-        clouds, some = Clouds(split.points, split.offsets, teacher.device), limited(split, shapes)
+        clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
+        some = limited(split, shapes)
         axes = parse_frame(frame) or SAME
         trials = [attempt(teacher, axes, split, clouds, some, batch_size)]
     else:
@@ -192,6 +193,7 @@ def describe_teacher(
         frame=frame_text(best.axes),
         up=data.train.up,  # type: ignore[arg-type]
         points=teacher.points or described.points,
+        features=list(teacher.features),
         layout=teacher.layout,
         output=teacher.output,
         checked={

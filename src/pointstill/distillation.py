@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from . import __version__, torchrun
 from .augment import Clouds, Pipeline, parse
 from .data import Dataset, Split
 from .data.subset import held_out, limited
 from .errors import RecordsError, TrainingError, UsageError
+from .features import XYZ, said, width
 from .losses import LOSSES
 from .models import build_model
 from .progress import console, size
@@ -22,9 +24,12 @@ from .ranks import one_run
 from .recipe import DistillRecipe, FitOptions, LossOptions, TrainRecipe
 from .records import Store
 from .records.fingerprint import check_same
+from .records.layout import tile_length
 from .records.verify import check_replay
+from .remote import local
 from .run import Run
 from .self_teacher import Present, self_teacher
+from .streaming import Windows
 from .training import Material, View, fit, start_fabric
 
 
@@ -54,12 +59,13 @@ def train(
     recipe = replace(recipe, points=points)
     shapes, validation = training_shapes(split, recipe)
     fabric = start_fabric(recipe)
-    network = _seeded(model, len(split.classes), recipe.seed).to(fabric.device)
+    network = _seeded(model, data, recipe.seed).to(fabric.device)
     with one_run(out, {"model": model} | _resolved(model, data, split, recipe)) as run:
         if run.finished:
             return run
-        clouds = Clouds(split.points, split.offsets, fabric.device)
-        views = _FreshViews(pipeline, torch.from_numpy(shapes), fabric.device)
+        clouds = Clouds(split.points, split.offsets, fabric.device, split.extra)
+        windows = _windows(np.union1d(shapes, validation), shapes, recipe)
+        views = _FreshViews(pipeline, torch.from_numpy(shapes), windows, fabric.device)
         material = _material(clouds, pipeline, views, split, shapes, validation, points)
         loss = LossOptions(loss="ce", smoothing=recipe.smoothing)
         _announce(run, material, recipe, network, quiet)
@@ -120,10 +126,11 @@ def distill(
 
     # 2. The student and its past. What cannot be built leaves no run folder behind.
     fabric = start_fabric(recipe)
-    network = _seeded(student, len(split.classes), recipe.seed).to(fabric.device)
+    network = _seeded(student, data, recipe.seed).to(fabric.device)
+    windows = Windows(rows // store.attributes["tile"], recipe.window, recipe.seed)
     needed = LOSSES[recipe.loss].needs_past
     past = (
-        self_teacher(recipe, network, store, rows, past_store, fabric.device)
+        self_teacher(recipe, network, store, rows, windows, past_store, fabric.device)
         if needed
         else Present()
     )
@@ -142,12 +149,13 @@ def distill(
             return run
 
         # 4. Replay is proven on two tiles before it is relied on.
-        clouds = Clouds(split.points, split.offsets, fabric.device)
+        clouds = Clouds(split.points, split.offsets, fabric.device, split.extra)
         for tile in _some_tiles(store, recipe.seed):
             check_replay(store, tile, pipeline, clouds)
 
         # 5. Train.
-        views = _RecordedViews(store, rows, fabric.device, LOSSES[recipe.loss].needs_teacher)
+        teacher = LOSSES[recipe.loss].needs_teacher
+        views = _RecordedViews(store, rows, windows, fabric.device, teacher)
         material = _material(clouds, pipeline, views, split, shapes, validation, points)
         _announce(run, material, recipe, network, quiet)
         fit(fabric, run, network, material, past, recipe, recipe, quiet)
@@ -195,10 +203,10 @@ def check_records(store: Store, split: Split, shapes: np.ndarray) -> np.ndarray:
             f"{len(absent):,} of those to train on are not among them: pass --limit "
             f"{store.rows}, or record all shapes into another store"
         )
-    missing = len(store.missing())
+    missing, tiles = len(store.missing()), store.views * len(store.tiles_of(0))
     if missing:
         raise RecordsError(
-            f"{store.path} is unfinished: {missing} of {len(list(store.tiles()))} tiles are "
+            f"{store.path} is unfinished: {missing} of {tiles} tiles are "
             "missing; run the same `pointstill record` again to finish it"
         )
     rows: np.ndarray = np.searchsorted(store.shapes, shapes)
@@ -227,29 +235,49 @@ def _by_name(augment: dict[str, Any]) -> dict[str, Any]:
 class _FreshViews:
     """Views drawn afresh: epoch e is view e."""
 
-    def __init__(self, pipeline: Pipeline, shapes: torch.Tensor, device: torch.device):
-        self.pipeline, self.shapes, self.device = pipeline, shapes, device
+    def __init__(self, pipeline: Pipeline, shapes: Tensor, windows: Windows, device: torch.device):
+        self.pipeline, self.shapes, self.windows, self.device = pipeline, shapes, windows, device
 
     def view(self, epoch: int) -> View:
-        parameters = self.pipeline.sample(epoch, self.shapes)
-        return View(epoch, parameters.to(self.device), None)
+        def parameters(rows: np.ndarray) -> Tensor:
+            return self.pipeline.sample(epoch, self.shapes[rows]).to(self.device)
+
+        order = self.windows.epoch(epoch)
+        return View(epoch, order, order.table(parameters), None)
 
 
 class _RecordedViews:
     """Views as they were recorded: epoch e is view e mod V."""
 
-    def __init__(self, store: Store, rows: np.ndarray, device: torch.device, teacher: bool):
-        self.store, self.rows, self.device, self.teacher = store, rows, device, teacher
+    def __init__(
+        self,
+        store: Store,
+        rows: np.ndarray,
+        windows: Windows,
+        device: torch.device,
+        teacher: bool,
+    ):
+        self.store, self.rows, self.windows = store, rows, windows
+        self.device, self.teacher = device, teacher
 
     def view(self, epoch: int) -> View:
         number = epoch % self.store.views
-        parameters = torch.from_numpy(self.store.parameters(number)[self.rows])
-        logits = torch.from_numpy(self.store.logits(number)[self.rows]) if self.teacher else None
-        return View(
-            number,
-            parameters.to(self.device),
-            logits.to(self.device) if logits is not None else None,
-        )
+
+        def parameters(rows: np.ndarray) -> Tensor:
+            return torch.from_numpy(self.store.parameters(number, self.rows[rows])).to(self.device)
+
+        def logits(rows: np.ndarray) -> Tensor:
+            return torch.from_numpy(self.store.logits(number, self.rows[rows])).to(self.device)
+
+        order = self.windows.epoch(epoch)
+        teacher = order.table(logits) if self.teacher else None
+        return View(number, order, order.table(parameters), teacher)
+
+
+def _windows(recorded: np.ndarray, shapes: np.ndarray, recipe: FitOptions) -> Windows:
+    """Windows of the tiles that a recording of these shapes has: `train` and `distill` agree."""
+    tiles = np.searchsorted(recorded, shapes) // tile_length(len(recorded))
+    return Windows(tiles, recipe.window, recipe.seed)
 
 
 def _material(
@@ -261,7 +289,7 @@ def _material(
     validation: np.ndarray,
     points: int,
 ) -> Material:
-    device = clouds.points.device
+    device = clouds.device
     return Material(
         clouds=clouds,
         pipeline=pipeline,
@@ -278,6 +306,7 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
         "data": data.name if data.kind == "primitives" else _place(data.name),
         "fold": data.fold,
         "up": data.asked_up,
+        "features": said(data.features) if data.features != XYZ else None,
         "skip_bad": data.skip_bad,
         **asdict(recipe),
         "origin": {
@@ -286,6 +315,7 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
             "classes": list(split.classes),
             "up": split.up,
             "data": split.fingerprint,
+            **({"features": split.extra.fingerprint} if split.extra else {}),
             # They decide what BatchNorm sees, and so the result.
             **({"ranks": torchrun.world()} if torchrun.world() > 1 else {}),
         },
@@ -294,12 +324,13 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
 
 def _place(path: str | Path) -> str:
     """A path as it is valid from every folder, for a recipe that is read from another one."""
-    return str(Path(path).expanduser().absolute())
+    here = local(path)
+    return str(here.expanduser().absolute() if here else path)
 
 
-def _seeded(model: str, classes: int, seed: int) -> torch.nn.Module:
+def _seeded(model: str, data: Dataset, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_model(model, classes)
+    return build_model(model, len(data.classes), width(data.features))
 
 
 def _check_past(past: Store, store: Store) -> None:
@@ -315,9 +346,9 @@ def _check_past(past: Store, store: Store) -> None:
 
 
 def _some_tiles(store: Store, seed: int, count: int = 2) -> list[Any]:
-    tiles = list(store.tiles())
-    chosen = np.random.Generator(np.random.Philox(seed)).permutation(len(tiles))[:count]
-    return [tiles[number] for number in chosen]
+    each = len(store.tiles_of(0))
+    order = np.random.Generator(np.random.Philox(seed)).permutation(store.views * each)
+    return [store.tiles_of(number // each)[number % each] for number in order[:count].tolist()]
 
 
 def _announce(
@@ -330,5 +361,12 @@ def _announce(
         f"training {run.model_name} ({parameters:,} parameters) on {len(material.shapes):,} shapes "
         f"of {len(run.classes)} classes ({len(material.validation):,} held out), "
         f"{recipe.epochs} epochs, {material.points} points a view, "
-        f"{size(material.clouds.points.nbytes)} of clouds in memory"
+        f"{size(material.clouds.points.nbytes)} of clouds{_shuffled(material.views.windows)}"
     )
+
+
+def _shuffled(windows: Windows) -> str:
+    if windows.count == 1:
+        return ""
+    most = -(-windows.rows // windows.count)
+    return f", shuffled in {windows.count} windows of about {most:,} shapes"

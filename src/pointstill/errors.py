@@ -39,3 +39,11 @@ class RecordsError(PointstillError):
 
 class TrainingError(PointstillError):
     """A training run cannot start, resume or go on."""
+
+
+class RemoteError(PointstillError):
+    """An object store, or the way to it, fails: nothing says that what is there is damaged."""
+
+
+class UnreachableError(RemoteError):
+    """The way to an object store fails."""

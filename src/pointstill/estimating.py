@@ -9,6 +9,7 @@ import torch
 from .augment import Clouds, Pipeline, parse
 from .data import Dataset
 from .errors import UsageError
+from .features import width
 from .progress import clock, size
 from .recording import record_tile
 from .records import Tile
@@ -55,7 +56,8 @@ def estimate(
         raise UsageError("give --shapes and --classes, or --data to count them; 1 or more of each")
     pipeline = Pipeline(parse(augment, data.up if data else "z"), 0)
     columns = len(pipeline.columns)
-    lines = sizes(shapes, views, classes, codec, columns, keyed).lines()
+    features = width(data.features) - 3 if data else 0
+    lines = sizes(shapes, views, classes, codec, columns, keyed, features).lines()
     if not (teacher and data):
         return lines
     count = points or teacher.points or 1024
@@ -76,7 +78,7 @@ def _records_a_second(
 ) -> float:
     """Time a teacher on batches of the first shapes, after one to warm up."""
     split = data.train
-    clouds = Clouds(split.points, split.offsets, teacher.device)
+    clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
     rows = min(batch_size, len(split))
     shapes, tile = np.arange(rows), Tile(0, 0, 0, rows)
     record_tile(teacher, pipeline, clouds, shapes, tile, count, batch_size)

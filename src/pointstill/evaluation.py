@@ -24,6 +24,7 @@ from .data.dataset import SplitName
 from .data.subset import limited
 from .distillation import check_records, recorded_pipeline
 from .errors import UsageError
+from .features import width
 from .folds import check_folds
 from .profiling import latency, operations, processor
 from .progress import Track
@@ -31,6 +32,7 @@ from .records import Store
 from .records.disk import replace_file
 from .run import Run
 from .teachers import Teacher, load_teacher
+from .teachers.given import check_given
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def evaluate(
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
         check_folds(teacher, data)
+        check_given(teacher, data.features)
     store = Store.open(records) if records else None
     recorded = _recorded_rows(store, data) if store else None
     chosen = data.split(split)
@@ -146,12 +149,13 @@ def evaluate(
     scores = []
     with Track("evaluate", total, "clouds", quiet=quiet) as track:
         for teacher in teachers:
-            clouds = Clouds(chosen.points, chosen.offsets, teacher.device)
+            clouds = Clouds(chosen.points, chosen.offsets, teacher.device, chosen.extra)
             logits = predict_all(teacher, clouds, shapes, batch_size, track)
             agreed = None
             if store and recorded is not None:
                 agreed = _agreement(teacher, data, store, recorded, batch_size=16)
-            scores.append(score(teacher, logits, labels, list(data.classes), agreed))
+            channels = width(data.features)
+            scores.append(score(teacher, logits, labels, list(data.classes), agreed, channels))
     return Evaluation(
         about={
             "date": time.strftime("%Y-%m-%d"),
@@ -180,7 +184,7 @@ def predict_all(
 ) -> torch.Tensor:
     """Logits (R, C) of shapes, without augmentation."""
     logits = []
-    for some in torch.split(shapes.to(clouds.points.device), batch_size):
+    for some in torch.split(shapes.to(clouds.device), batch_size):
         logits.append(teacher.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
         track.advance(len(some), teacher.spec)
     return torch.cat(logits)
@@ -192,8 +196,9 @@ def score(
     labels: torch.Tensor,
     classes: list[str],
     agreement: dict[str, float] | None,
+    channels: int = 3,
 ) -> Score:
-    """Measure logits (R, C) against labels (R,)."""
+    """Measure logits (R, C) against labels (R,); the teacher takes `channels` numbers a point."""
     predictions = logits.argmax(1)
     confusion = multiclass_confusion_matrix(predictions, labels, num_classes=len(classes))
     counts = confusion.sum(1)
@@ -215,9 +220,11 @@ def score(
         confusion=confusion.tolist(),
         predictions=predictions.tolist(),
         parameters=teacher.parameters,
-        flops=operations(teacher.logits, points, teacher.device) if teacher.counted else None,
+        flops=operations(teacher.logits, points, teacher.device, channels)
+        if teacher.counted
+        else None,
         bytes=teacher.nbytes,
-        latency_ms=latency(teacher.logits, points, teacher.device),
+        latency_ms=latency(teacher.logits, points, teacher.device, channels=channels),
         points=points,
         agreement=agreement,
     )
@@ -248,7 +255,9 @@ def _as_teacher(model: Run | Teacher | str | Path, data: Dataset, device: str) -
     if isinstance(model, Run):
         model = model.folder
     if isinstance(model, str | Path):
-        return load_teacher(model, classes=data.classes, up=data.up, device=device)
+        return load_teacher(
+            model, classes=data.classes, up=data.up, features=data.features, device=device
+        )
     return model
 
 
@@ -269,7 +278,7 @@ def _agreement(
     split = data.train
     pipeline, clouds = (
         recorded_pipeline(store, split),
-        Clouds(split.points, split.offsets, teacher.device),
+        Clouds(split.points, split.offsets, teacher.device, split.extra),
     )
     shapes = torch.from_numpy(store.shapes[rows]).to(teacher.device)
     parameters = torch.from_numpy(store.parameters(0)[rows]).to(teacher.device)

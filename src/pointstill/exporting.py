@@ -18,6 +18,7 @@ from . import __version__
 from .augment import normalize, resample
 from .curve import along_curve
 from .errors import TrainingError
+from .features import XYZ, said
 from .models.neighbours import gather
 from .run import Run
 from .runtime import Classifier
@@ -38,7 +39,10 @@ class Deployed(nn.Module):
         points = normalize.whole(points)
         count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
         strides = resample.stride(count[None], self.points)[0]  # (N,)
-        logits: Tensor = self.student(gather(points, along_curve(points)[:, strides]))
+        drawn = gather(points, along_curve(points)[:, strides])
+        # A student that sorts along the curve itself need not do it again.
+        classify = getattr(self.student, "in_order", self.student)
+        logits: Tensor = classify(drawn)
         return logits
 
 
@@ -57,6 +61,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
             cannot be written, or ONNX Runtime does not agree with torch.
     """
     run = run if isinstance(run, Run) else Run(run)
+    _xyz_alone(run)
     path = Path(out)
     points = run.recipe["points"]
     model = Deployed(run.model(), points).eval()
@@ -84,6 +89,19 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
     return path
+
+
+def _xyz_alone(run: Run) -> None:
+    """Refuse a run that takes more than xyz.
+
+    Raises:
+        TrainingError: names what it takes, and what to do.
+    """
+    if run.features != XYZ:
+        raise TrainingError(
+            f"{run.folder} takes {said(run.features)} of each point, and clouds are classified by "
+            "xyz alone: record it as a teacher, and distil a student without --features"
+        )
 
 
 def onnx_session(model: Deployed, points: int) -> onnxruntime.InferenceSession:
@@ -153,6 +171,7 @@ class RunClassifier(Classifier):
 
     def __init__(self, folder: str | Path):
         run = Run(folder)
+        _xyz_alone(run)
         self.classes, self.about = run.classes, {"up": run.recipe["origin"]["up"]}
         self._model = Deployed(run.model(), run.recipe["points"]).eval()
 

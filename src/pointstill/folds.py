@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from .data import Dataset, open_dataset
-from .errors import PointstillError, UsageError
+from .errors import PointstillError, RemoteError, UsageError
+from .remote import local
 from .run import Run
 from .teachers import Teacher
 from .teachers.load import networks
@@ -42,14 +43,20 @@ def check_fold(run: Run, data: Dataset) -> None:
 
 
 def _same_source(run: Run, data: Dataset, fold: int) -> bool:
-    here = Path(data.name).expanduser().resolve()
-    if Path(run.recipe["data"]).expanduser().resolve() == here:
+    if _place(data.name) == _place(run.recipe["data"]):
         return True
     bad = run.recipe.get("skip_bad", False)
     try:
         then = open_dataset(
             data.name, fold=fold, up=data.asked_up, skip_bad=bad, cache=data.cache
         ).train
+    except RemoteError:  # nobody knows
+        raise
     except PointstillError:  # no such fold, or a bad cloud: not what the run was trained on
         return False
     return bool(then.fingerprint == run.recipe["origin"]["data"])
+
+
+def _place(name: str) -> Path | str:
+    path = local(name)
+    return path.expanduser().resolve() if path else name.rstrip("/")

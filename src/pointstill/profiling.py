@@ -104,7 +104,7 @@ def in_turns(
     return {name: 1e3 * statistics.median(mine) for name, mine in times.items()}
 
 
-def operations(classify: Classify, points: int, device: torch.device) -> int:
+def operations(classify: Classify, points: int, device: torch.device, channels: int = 3) -> int:
     """Floating-point operations of matrix products for one cloud, 2 per multiply-add."""
     counter = FlopCounterMode(
         display=False,
@@ -116,7 +116,7 @@ def operations(classify: Classify, points: int, device: torch.device) -> int:
         },
     )
     with torch.inference_mode(), counter:
-        classify(sample_cloud(points, device))
+        classify(sample_cloud(points, device, channels))
     return int(counter.get_total_flops())
 
 
@@ -126,9 +126,10 @@ def latency(
     device: torch.device,
     seconds: float = 1.0,
     most: int = 50,
+    channels: int = 3,
 ) -> float:
     """Median milliseconds for one cloud on one CPU thread (on the device, for a GPU)."""
-    cloud = sample_cloud(points, device)
+    cloud = sample_cloud(points, device, channels)
     times: list[float] = []
     with one_thread(), torch.inference_mode():
         classify(cloud)
@@ -160,11 +161,12 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def sample_cloud(points: int, device: torch.device) -> Tensor:
-    """Points all over an ellipsoid in the unit sphere, always the same: (1, points, 3)."""
+def sample_cloud(points: int, device: torch.device, channels: int = 3) -> Tensor:
+    """Points all over an ellipsoid in the unit sphere, always the same: (1, points, channels)."""
     generator = torch.Generator().manual_seed(0)
     cloud = torch.randn(1, points, 3, generator=generator)
     cloud /= torch.linalg.vector_norm(cloud, dim=2, keepdim=True)
     # As flat as things are: models with ball queries have as much work with this ellipsoid as with
     # clouds of ModelNet40 (within 5 %), and less than half of it with a sphere.
-    return (cloud * torch.tensor([1, 0.5, 0.25])).to(device)
+    features = cloud[..., torch.arange(channels - 3) % 3]
+    return torch.cat((cloud * torch.tensor([1, 0.5, 0.25]), features), 2).to(device)

@@ -14,6 +14,7 @@ Precision = Literal["auto", "32-true", "bf16-mixed"]
 LossName = Literal["ce", "kd", "nwsd"]
 Form = Literal["raw", "guard", "floor", "js", "reverse", "hinge"]
 Past = Literal["snapshot", "ema", "table", "records"]
+Keep = Literal["last", "best"]
 
 
 def _require(ok: bool, message: str) -> None:
@@ -105,6 +106,8 @@ class FitOptions:
     """Points per view that the model sees, 32 or more; as recorded, or 1,024 without records."""
     batch_size: int = 32
     """Shapes per step, about; 2 or more, as BatchNorm compares them."""
+    window: int = 65_536
+    """Shapes that are shuffled, and whose records are in memory, at once: all, if no more."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     weight_decay: float = 0.05
@@ -117,6 +120,8 @@ class FitOptions:
     """Decay per step of the averaged weights that are saved in the end; 0 for none."""
     val: float = 0.1
     """Part of the training shapes held out for validation (stratified, seeded); 0 for none."""
+    keep: Keep = "last"
+    """The weights that end the run: of the last epoch, or of the best by validation accuracy."""
     limit: int | None = None
     """Train on this many shapes only (stratified, seeded)."""
     seed: int = 0
@@ -133,17 +138,22 @@ class FitOptions:
     def __post_init__(self) -> None:
         _check_numbers(self)
         check_seed(self.seed)
-        least = {"epochs": 1, "points": 32, "batch_size": 2, "limit": 1}
+        least = {"epochs": 1, "points": 32, "batch_size": 2, "window": 1, "limit": 1}
         least |= dict.fromkeys(("weight_decay", "clip", "threads", "save_minutes"), 0)
         for field, bound in least.items():
             value = getattr(self, field)
             _require(value is None or value >= bound, f"{field} is {value}; choose {bound} or more")
         _one_of(Precision, "precision", self.precision)
+        _one_of(Keep, "keep", self.keep)
         _require(
             self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0"
         )
         _require(0 <= self.warmup < 1, f"warmup is {self.warmup}; choose 0 to below 1")
         _require(0 <= self.val < 1, f"val is {self.val}; choose 0 to below 1")
+        _require(
+            self.keep == "last" or self.val > 0,
+            "keep is best, which validation tells, and val is 0; choose a val above 0",
+        )
         _require(0 <= self.ema < 1, f"ema is {self.ema}; choose 0 to below 1")
 
 

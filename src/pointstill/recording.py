@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,21 @@ from .augment import Clouds, Pipeline, moments, parse
 from .data import Dataset, Split
 from .data.subset import limited
 from .describing import check_frames
-from .errors import UsageError
+from .engines import Engine
+from .engines.local import one_process
+from .errors import RecordsError, UsageError
+from .features import XYZ, said
 from .folds import check_folds
 from .progress import Track, console, size
 from .recipe import check_seed
-from .records import Store, Tile, disk
+from .records import Store, Tile
 from .records import codec as codecs
 from .records.fingerprint import check_same
 from .records.layout import check_range
+from .records.place import place_of
 from .records.probe import sketch
 from .teachers import Teacher
+from .teachers.given import check_given
 
 TileContent = tuple[np.ndarray, np.ndarray, np.ndarray, bytes]
 """Logits, parameters, sketch of the moments and proof of a tile."""
@@ -41,6 +47,7 @@ def record(
     codec: str = "float16",
     keyed: bool = False,
     part: str | None = None,
+    engine: Engine = one_process,
     quiet: bool = False,
 ) -> Store:
     """Record a teacher's logits over augmented views of the training split.
@@ -62,6 +69,8 @@ def record(
         keyed: draw the parameters again instead of storing them.
         part: record a share of the tiles only, such as `2/3`, the second of three; `merge` joins
             the stores.
+        engine: who computes the tiles after the first: this process, or an
+            `engines.ray.RayEngine`.
         quiet: report nothing.
 
     Returns:
@@ -81,6 +90,7 @@ def record(
         raise UsageError("views, points, limit and batch size must be 1 or more")
     check_seed(seed)
     check_folds(teacher, data)
+    check_given(teacher, data.features)
     split = data.train
     pipeline = Pipeline(parse(augment, split.up), seed)
     shapes = limited(split, limit)
@@ -95,24 +105,26 @@ def record(
         "columns": list(pipeline.columns),
         "points": count,
         "keyed": keyed,
-    }
-    path = Path(out)
+    } | _features(split)
+    place = place_of(out)
+    path = place.path
 
     # 2. Go on with the store that is there, if it was made from the same.
     def opened() -> Store:
         store = Store.open(path)
         fix = "choose another --out, or give the options it was made with"
+        check_features(store, split)
         check_same(path, store.attributes, attributes, fix)
         extent = {"views": store.views, "shapes": store.rows, "codec": store.coding.name}
         now = {"views": views, "shapes": len(shapes), "codec": coding.name}
         check_same(path, extent, now, fix)
         return store
 
-    if path.exists() and not wanted(there := opened(), share, shares):
+    if place.taken() and not wanted(there := opened(), share, shares):
         return there
-    with disk.lock(path):
-        disk.sweep(path)
-        store = opened() if path.exists() else None
+    with place.lock():
+        place.sweep()
+        store = opened() if place.taken() else None
         if not quiet:
             each = coding.record_bytes + (0 if keyed else 4 * len(pipeline.columns))
             done = store.rows * views - records_of(store.missing()) if store else 0
@@ -122,7 +134,7 @@ def record(
             )
 
         # 3. A new store is made around its first tile, which tells what the codec costs.
-        clouds = Clouds(split.points, split.offsets, teacher.device)
+        clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
         if store is None:
             check_frames(teacher, split, clouds, batch_size, quiet)
             first, started = Tile.first(len(shapes)), time.monotonic()
@@ -139,8 +151,37 @@ def record(
             store.note(first, time.monotonic() - started, **measured)
 
         # 4. Record the tiles that are missing.
-        fill(store, wanted(store, share, shares), teacher, split, clouds, quiet)
+        fill(store, wanted(store, share, shares), teacher, split, clouds, quiet, engine)
     return store
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """All that it takes to record any tile of a store; a process loads it once."""
+
+    store: Store
+    teacher: Teacher
+    clouds: Clouds
+    """Of the split, on the teacher's device."""
+    pipeline: Pipeline
+
+    def __call__(self, tile: Tile, track: Track | None = None) -> None:
+        """Compute a tile and commit it, whatever is there."""
+        self.commit(tile, *self.compute(tile, track))
+
+    def compute(self, tile: Tile, track: Track | None = None) -> tuple[TileContent, float]:
+        """What a tile holds, and the seconds that it took."""
+        store, made, started = self.store, self.store.attributes, time.monotonic()
+        points, batch = made["points"], made["batch"]
+        content = record_tile(
+            self.teacher, self.pipeline, self.clouds, store.shapes, tile, points, batch, track
+        )
+        return content, time.monotonic() - started
+
+    def commit(self, tile: Tile, content: TileContent, seconds: float) -> None:
+        """Write a tile; the probe, written last, commits it."""
+        self.store.write(tile, *content)
+        self.store.note(tile, seconds, **self.store.coding.measure(content[0]))
 
 
 def fill(
@@ -150,6 +191,7 @@ def fill(
     split: Split,
     clouds: Clouds,
     quiet: bool,
+    engine: Engine = one_process,
 ) -> None:
     """Record some tiles of a store, whatever is in them; hold its lock.
 
@@ -158,18 +200,11 @@ def fill(
     Raises:
         RecordsError: the teacher or the data is not that of the store, or the disk refuses.
     """
-    made, about = store.attributes, check_made(store, teacher, split)
+    recorder = Recorder(store, teacher, clouds, check_made(store, teacher, split))
     total = records_of(store.tiles())
     done = total - records_of(tiles)
     with Track("record", total, "records", done=done, quiet=quiet) as track:
-        for tile in tiles:
-            started = time.monotonic()
-            content = record_tile(
-                teacher, about, clouds, store.shapes, tile, made["points"], made["batch"], track
-            )
-            # The probe, written last, commits the tile.
-            store.write(tile, *content)
-            store.note(tile, time.monotonic() - started, **store.coding.measure(content[0]))
+        engine(recorder, tiles, track)
 
 
 def check_made(store: Store, teacher: Teacher | None, split: Split) -> Pipeline:
@@ -186,12 +221,28 @@ def check_made(store: Store, teacher: Teacher | None, split: Split) -> Pipeline:
         "classes": list(split.classes),
         "data": _data(split),
         "augment": pipeline.describe(),
-    }
+    } | _features(split)
     if teacher:
+        check_given(teacher, split.extra.names if split.extra else XYZ)
         now["teacher"] = {"fingerprint": teacher.fingerprint}
     fix = "give the teacher and the data that it was made with"
+    check_features(store, split)
     check_same(store.path, store.attributes, now, fix)
     return pipeline
+
+
+def check_features(store: Store, split: Split) -> None:
+    """Refuse data that was opened with other features than those that were recorded with it.
+
+    Raises:
+        RecordsError: names both, and the fix.
+    """
+    now = split.extra.names if split.extra else XYZ
+    if now != store.features:
+        raise RecordsError(
+            f"{store.path} was recorded with features {said(store.features)}, and the data was "
+            f"opened with {said(now)}: give --features {said(store.features)}, or another store"
+        )
 
 
 def wanted(store: Store, share: int, shares: int) -> list[Tile]:
@@ -200,8 +251,8 @@ def wanted(store: Store, share: int, shares: int) -> list[Tile]:
     >>> parse_part("2/3"), parse_part(None)
     ((1, 3), (0, 1))
     """
-    order = {tile: number for number, tile in enumerate(store.tiles())}
-    return [tile for tile in store.missing() if order[tile] % shares == share]
+    each = len(store.tiles_of(0))
+    return [tile for tile in store.missing() if (tile.view * each + tile.number) % shares == share]
 
 
 def parse_part(text: str | None) -> tuple[int, int]:
@@ -219,6 +270,14 @@ def parse_part(text: str | None) -> tuple[int, int]:
 def records_of(tiles: Iterable[Tile]) -> int:
     """How many records some tiles have."""
     return sum(tile.stop - tile.start for tile in tiles)
+
+
+def _features(split: Split) -> dict[str, Any]:
+    """The attribute that a store has where the teacher sees more than xyz."""
+    extra = split.extra
+    if extra is None:
+        return {}
+    return {"features": {"names": list(extra.names), "fingerprint": extra.fingerprint}}
 
 
 def _data(split: Split) -> dict[str, Any]:
@@ -240,13 +299,14 @@ def record_tile(
     mine = torch.from_numpy(shapes[tile.start : tile.stop])
     parameters = pipeline.sample(tile.view, mine)
     mine, drawn = mine.to(teacher.device), parameters.to(teacher.device)
+    indices = pipeline.indices(clouds, tile.view, mine, count)
     logits, measured = [], []
     for rows in torch.split(torch.arange(len(mine), device=mine.device), batch_size):
-        points = pipeline.replay(clouds, tile.view, mine[rows], drawn[rows], count)
+        points = pipeline.replay(clouds, tile.view, mine[rows], drawn[rows], count, indices[rows])
         logits.append(teacher.logits(points).float().cpu())
         measured.append(moments(points).cpu())
         if track:
             track.advance(len(rows))
-    proof = pipeline.proof(clouds, tile.view, mine, drawn, count)
+    proof = pipeline.proof(indices, tile.view, mine, drawn)
     sums = sketch(torch.cat(measured).numpy())
     return torch.cat(logits).numpy(), parameters.numpy(), sums, proof

@@ -20,6 +20,7 @@ import yaml
 from safetensors.torch import load_file, save
 
 from .errors import TrainingError
+from .features import Features, parse_features, width
 from .locking import lock, write_whole
 from .models import build_model
 
@@ -116,6 +117,11 @@ class Run:
             raise _unwritable(self.folder, error) from error
 
     @property
+    def features(self) -> Features:
+        """What the model takes of each point, `xyz` first."""
+        return parse_features(self.recipe.get("features") or "xyz")
+
+    @property
     def finished(self) -> bool:
         """Whether the weights are there."""
         return (self.folder / WEIGHTS).exists()
@@ -185,7 +191,7 @@ class Run:
                 f"{self.folder} is not finished (no {WEIGHTS} in it): "
                 "run the same command again to go on with it"
             )
-        model = build_model(self.model_name, len(self.classes))
+        model = build_model(self.model_name, len(self.classes), width(self.features))
         try:
             # Opened here first, as safetensors does not say why it cannot.
             (self.folder / WEIGHTS).open("rb").close()

@@ -18,6 +18,7 @@ from . import ranks
 from .errors import RecordsError
 from .recipe import LossOptions
 from .records import Store
+from .streaming import Windows
 
 
 class SelfTeacher(Protocol):
@@ -158,8 +159,8 @@ class Table(Present):
 class RecordedPast(Present):
     """A finished student of an earlier generation, itself recorded; no more forward."""
 
-    def __init__(self, store: Store, rows: np.ndarray, device: torch.device):
-        self.store, self.rows, self.device = store, rows, device
+    def __init__(self, store: Store, rows: np.ndarray, windows: Windows, device: torch.device):
+        self.store, self.rows, self.windows, self.device = store, rows, windows, device
 
     def begin_epoch(self, epoch: int, student: nn.Module) -> None:
         """Read the epoch's view."""
@@ -167,8 +168,13 @@ class RecordedPast(Present):
 
     def resume_epoch(self, epoch: int) -> None:
         """Read the epoch's view."""
-        logits = self.store.logits(epoch % self.store.views)[self.rows]
-        self.view = torch.from_numpy(logits).to(self.device)
+        number = epoch % self.store.views
+
+        def logits(rows: np.ndarray) -> Tensor:
+            said = self.store.logits(number, self.rows[rows])
+            return torch.from_numpy(said).to(self.device)
+
+        self.view = self.windows.epoch(epoch).table(logits)
 
     def logits(self, points: Tensor, present: Tensor, epoch: int, rows: Tensor) -> Tensor:
         """The recorded logits."""
@@ -186,6 +192,7 @@ def self_teacher(
     student: nn.Module,
     records: Store,
     rows: np.ndarray,
+    windows: Windows,
     past_records: Store | None,
     device: torch.device,
 ) -> SelfTeacher:
@@ -196,6 +203,7 @@ def self_teacher(
         student: the model that is trained.
         records: the teacher's records.
         rows: (R,) rows of the store that are trained on.
+        windows: of these rows.
         past_records: records of an earlier student, for past=records.
         device: where logits are wanted.
 
@@ -213,4 +221,4 @@ def self_teacher(
             "past=records needs --past-records STORE: record a finished student with "
             "`pointstill record --teacher RUN` and the same data, views, augmentation and seed"
         )
-    return RecordedPast(past_records, rows, device)
+    return RecordedPast(past_records, rows, windows, device)

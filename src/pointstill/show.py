@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
-from .data import Dataset
+from .data import Dataset, Split
 from .data.dataset import SplitName
 from .errors import DataError, EmptySplitError
+from .features import XYZ, columns, said
 from .progress import size
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ def describe_dataset(data: Dataset) -> None:
     print(f"points   {sizes.min():,} least, {int(np.median(sizes)):,} median, {sizes.max():,} most")
     for split in splits:
         print(f"{split.name:<8} fingerprint {split.fingerprint[:16]}")
+    print(f"features {said(data.offers(splits[0].name))}")
+    for split in splits:
+        _describe_features(split)
     from rich.console import Console
 
     table = Table("class", *(split.name for split in splits))
@@ -42,6 +46,15 @@ def describe_dataset(data: Dataset) -> None:
     for split in splits:
         for line in split.bad:
             print(f"left out ({split.name}): {line}")
+
+
+def _describe_features(split: Split) -> None:
+    """Print the range of each feature beside xyz."""
+    extra = split.extra
+    for name, place in columns(extra.names).items() if extra else ():
+        if extra and name != "xyz":
+            values = extra.values[:, place.start - 3 : place.stop - 3]
+            print(f"{split.name:<8} {name} {values.min():.3g} to {values.max():.3g}")
 
 
 def describe_models() -> None:
@@ -74,7 +87,7 @@ def describe_models() -> None:
     Console(markup=False).print(table)
 
 
-def describe_store(path: Path) -> None:
+def describe_store(path: str) -> None:
     """Print what a record store holds."""
     from .records import Store
 
@@ -92,6 +105,8 @@ def describe_store(path: Path) -> None:
     operations = ", ".join(f"{op['name']}@{op['version']}" for op in about["augment"]["operations"])
     keyed = ", keyed" if store.keyed else ""
     print(f"augment  {operations or 'none'}; seed {about['augment']['seed']}{keyed}")
+    if store.features != XYZ:
+        print(f"features {said(store.features)}")
     print(f"classes  {len(about['classes'])}")
     print(f"data     {about['data']['fingerprint'][:16]}")
     print(f"records  {store.fingerprint[:16]}")

@@ -1,6 +1,5 @@
 """The loop that `train` and `distill` share: batch, replay, forward, loss, step."""
 
-import hashlib
 import math
 import os
 import time
@@ -23,6 +22,7 @@ from .progress import Track
 from .recipe import FitOptions, LossOptions
 from .run import Run, spoilt
 from .self_teacher import SelfTeacher, averaged
+from .streaming import Order, Windowed, Windows, seed_of
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,16 @@ class View:
     """What is known of one view of all training shapes, on the device that trains."""
 
     number: int
-    parameters: Tensor  # (R, columns) float32
-    teacher: Tensor | None  # (R, C) logits
+    order: Order  # of the R training shapes in this epoch
+    parameters: Tensor | Windowed  # (R, columns) float32
+    teacher: Tensor | Windowed | None  # (R, C) logits
 
 
 class Views(Protocol):
     """Where views come from: drawn afresh, or recorded."""
+
+    windows: Windows
+    """What of a view is in memory at once."""
 
     def view(self, epoch: int) -> View:
         """The view of an epoch."""
@@ -129,7 +133,7 @@ def fit(
         for epoch in range(state.epoch, options.epochs):
             view = material.views.view(epoch)
             state.begin_epoch(epoch, options.seed)
-            for step, batch in enumerate(_batches(count, steps, options.seed, epoch, device)):
+            for step, batch in enumerate(_batches(view.order.rows, steps, device)):
                 progress = (epoch * steps + step) / (options.epochs * steps)
                 rate = learning_rate(progress, options)
                 if step < state.step:  # done before the run was killed
@@ -185,11 +189,13 @@ def fit(
             line = {"epoch": epoch, "view": view.number, "learning_rate": rate, **state.means()}
             if len(material.validation):
                 line["val_accuracy"] = accuracy(final, material)
+                if options.keep == "best":
+                    state.compare(line["val_accuracy"], final)
             run.log(line)
             state.note = f"val {line['val_accuracy']:.1%}" if "val_accuracy" in line else ""
             state.end_epoch()
             state.save(epoch + 1, 0)
-    run.finish((average.module if average else model).state_dict())
+    run.finish(state.best or (average.module if average else model).state_dict())
 
 
 def learning_rate(progress: float, options: FitOptions) -> float:
@@ -229,6 +235,8 @@ class _State:
         self.average, self.past, self.device = average, past, device
         self.epoch = self.step = 0
         self.sums: dict[str, Tensor] = {}
+        self.best: dict[str, Tensor] | None = None
+        self.best_accuracy = 0.0
         self.note = ""
         self.resumed = False
         self.saved = time.monotonic()
@@ -260,6 +268,8 @@ class _State:
                 "optimizer": self.optimizer.state_dict(),
                 "average": self.average.state_dict() if self.average else None,
                 "past": self.past.state_dict(),
+                "best": self.best,
+                "best_accuracy": self.best_accuracy,
                 "ranks": ranks.of_each(own),
             }
         )
@@ -277,6 +287,7 @@ class _State:
         if self.average:
             self.average.load_state_dict(state["average"])
         self.past.load_state_dict(state["past"])
+        self.best, self.best_accuracy = state["best"], state["best_accuracy"]
         torch.set_rng_state(own["random"])
         if own["random_cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(own["random_cuda"], self.device)
@@ -289,9 +300,15 @@ class _State:
         else:
             # Dropout is drawn apart on every rank.
             purpose = f"epoch@{ranks.rank()}" if ranks.rank() else "epoch"
-            torch.manual_seed(_seed(purpose, seed, epoch))
+            torch.manual_seed(seed_of(purpose, seed, epoch))
             self.past.begin_epoch(epoch, self.model)
         self.resumed = False
+
+    def compare(self, accuracy: float, model: nn.Module) -> None:
+        """Keep the weights if none before were as good."""
+        if self.best is None or accuracy > self.best_accuracy:
+            self.best_accuracy = accuracy
+            self.best = {name: each.cpu().clone() for name, each in model.state_dict().items()}
 
     def end_epoch(self) -> None:
         self.step, self.sums = 0, {}
@@ -323,11 +340,8 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def _batches(
-    count: int, steps: int, seed: int, epoch: int, device: torch.device
-) -> Iterator[Tensor]:
-    """The rows of each batch of an epoch: a function of seed and epoch alone."""
-    order = np.random.Generator(np.random.Philox(_seed("order", seed, epoch))).permutation(count)
+def _batches(order: np.ndarray, steps: int, device: torch.device) -> Iterator[Tensor]:
+    """The rows of each batch of an epoch, from its order (R,)."""
     yield from torch.from_numpy(order).to(device).tensor_split(steps)
 
 
@@ -338,8 +352,3 @@ def _shapes_before(step: int, count: int, steps: int) -> int:
     [0, 3, 6, 8, 10]
     """
     return step * (count // steps) + min(step, count % steps)
-
-
-def _seed(purpose: str, seed: int, epoch: int) -> int:
-    digest = hashlib.sha256(f"{purpose}/{seed}/{epoch}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1

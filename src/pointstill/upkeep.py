@@ -5,16 +5,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from .augment import Clouds
-from .data import Dataset
+from .data import Dataset, Split
 from .data.subset import limited
+from .engines import Engine
+from .engines.local import one_process
 from .errors import RecordsError, UsageError
 from .progress import Track
 from .recipe import check_seed
 from .recording import check_made, fill, record_tile, records_of
-from .records import Store, Tile, disk, heads, joining
+from .records import Store, Tile, heads, joining
 from .records.codec import divergence
+from .records.place import place_of
 from .records.verify import check_replay, replay
 from .teachers import Teacher
 
@@ -74,17 +78,17 @@ def repair(
     Raises:
         RecordsError: a damaged tile and no teacher, or another teacher or data than the store's.
     """
-    path = Path(path)
-    if not path.is_dir():
+    place = place_of(path)
+    if not place.holds():
         raise RecordsError(f"{path} is no record store: give the path of one")
-    with disk.lock(path):
-        disk.sweep(path)
-        mended = heads.restore(path)
+    with place.lock():
+        place.sweep()
+        mended = heads.restore(place)
         store = Store.open(path)
         bad = dict(store.damaged())
         if data is not None:
             pipeline = check_made(store, teacher, data.train)
-            clouds = Clouds(data.train.points, data.train.offsets)
+            clouds = _clouds(data.train)
             for tile in sorted(store.recorded_tiles() - bad.keys()):
                 try:
                     check_replay(store, tile, pipeline, clouds)
@@ -97,13 +101,19 @@ def repair(
                 "them again"
             )
         if bad and teacher and data:
-            clouds = Clouds(data.train.points, data.train.offsets, teacher.device)
+            clouds = _clouds(data.train, teacher.device)
             fill(store, list(bad), teacher, data.train, clouds, quiet)
     return Repaired(mended, list(bad))
 
 
 def extend(
-    path: str | Path, teacher: Teacher, data: Dataset, *, views: int, quiet: bool = False
+    path: str | Path,
+    teacher: Teacher,
+    data: Dataset,
+    *,
+    views: int,
+    engine: Engine = one_process,
+    quiet: bool = False,
 ) -> Store:
     """Add views to a store; what is recorded stays. Killed at any moment, the same call goes on.
 
@@ -112,6 +122,7 @@ def extend(
         teacher: the one that it was made with.
         data: the data that it was made with.
         views: how many it shall have in all.
+        engine: who computes the tiles, as for `record`.
         quiet: report nothing.
 
     Returns:
@@ -121,12 +132,12 @@ def extend(
         RecordsError: another teacher or data than the store's, or a disk that refuses.
         UsageError: the store has more views.
     """
-    path = Path(path)
-    if not path.is_dir():
+    place = place_of(path)
+    if not place.holds():
         raise RecordsError(f"{path} is no record store: give the path of one")
-    with disk.lock(path):
-        disk.sweep(path)
-        heads.restore(path)  # ends an extension that was killed
+    with place.lock():
+        place.sweep()
+        heads.restore(place)  # ends an extension that was killed
         store = Store.open(path)
         if views < store.views:
             raise UsageError(
@@ -136,8 +147,8 @@ def extend(
         check_made(store, teacher, data.train)
         if views > store.views:
             store = store.lengthen(views)
-        clouds = Clouds(data.train.points, data.train.offsets, teacher.device)
-        fill(store, store.missing(), teacher, data.train, clouds, quiet)
+        clouds = _clouds(data.train, teacher.device)
+        fill(store, store.missing(), teacher, data.train, clouds, quiet, engine)
     return store
 
 
@@ -174,8 +185,8 @@ def verify(
         raise RecordsError(f"{store.path} holds no tile yet: run the same `pointstill record`")
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(there))[:tiles]
     chosen = [there[number] for number in sorted(order)]
-    clouds = Clouds(data.train.points, data.train.offsets)
-    mine = Clouds(data.train.points, data.train.offsets, teacher.device) if teacher else clouds
+    clouds = _clouds(data.train)
+    mine = _clouds(data.train, teacher.device) if teacher else clouds
     wrong, sketches, kls, logits = [], [0.0], [0.0], [0.0]
     with Track("verify", records_of(chosen), "records", quiet=quiet) as track:
         for tile in chosen:
@@ -251,8 +262,12 @@ def subset(
             raise UsageError(f"no class {', '.join(sorted(unknown))}: see `pointstill data info`")
         labels = [split.classes.index(name) for name in classes]
         shapes = shapes[np.isin(split.labels[shapes], labels)]
-    clouds = Clouds(split.points, split.offsets)
+    clouds = _clouds(split)
     return joining.subset(store, out, views=views, shapes=shapes, clouds=clouds)
+
+
+def _clouds(split: Split, device: str | torch.device = "cpu") -> Clouds:
+    return Clouds(split.points, split.offsets, device, split.extra)
 
 
 def tiles_of(text: str) -> int | None:

@@ -1,12 +1,15 @@
 """Clouds on a device: the points that were asked for, normalised by the full cloud."""
 
+import warnings
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from pointstill.augment import Clouds, normalize
+from pointstill.augment.clouds import _fits
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def test_take_equals_the_loop(clouds, frames):
 
 
 def z_order(cloud: np.ndarray) -> list[int]:
-    cells = ((cloud - cloud.min(0)) * (1023 / np.ptp(cloud, axis=0).max())).astype(int)
+    cells = ((cloud / 4 + 0.5) * 1024).astype(int)
     words = [
         "".join(map("".join, zip(*(f"{c:010b}" for c in cell), strict=True))) for cell in cells
     ]
@@ -39,10 +42,10 @@ def z_order(cloud: np.ndarray) -> list[int]:
 
 
 def test_plain_strides_along_the_curve(ragged, clouds, frames):
-    points, offsets = ragged()
+    _, offsets = ragged()
     result = clouds.plain(torch.arange(7), 64)
     for number, (start, stop) in enumerate(pairwise(offsets)):
-        n, order = stop - start, z_order(points[start:stop])
+        n, order = stop - start, z_order(frames[number])
         if n == 64:
             order = list(range(64))  # taken as it is
         expected = frames[number][[order[i * n // 64] for i in range(64)]]
@@ -62,12 +65,45 @@ def test_sizes_and_length(clouds):
     assert clouds.starts.tolist() == [0, 40, 48, 381, 438, 502, 511]
 
 
-def test_memory_mapped_points_are_copied(ragged, tmp_path, clouds):
+def test_memory_mapped_points_are_not_copied(ragged, tmp_path, clouds):
     points, offsets = ragged()
     np.save(tmp_path / "points.npy", points)
     mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
     shapes, indices = torch.tensor([1, 4]), torch.tensor([[0, 7], [1, 63]])
-    there = Clouds(mapped, offsets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        there = Clouds(mapped, offsets)
+    assert there.points.data_ptr() == mapped.ctypes.data
     assert torch.equal(there.take(shapes, indices), clouds.take(shapes, indices))
-    there.points.zero_()
-    np.testing.assert_array_equal(mapped, points)
+    assert torch.equal(there.plain(torch.arange(7), 50), clouds.plain(torch.arange(7), 50))
+
+
+def test_points_that_a_gpu_has_no_room_for_stay_where_they_are(monkeypatch):
+    """Asked of what CUDA would say, as there may be no GPU here."""
+    gpu, free = torch.device("cuda"), {"cuda": 2000}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.type], 10**9))
+    assert _fits(1000, gpu)
+    free["cuda"] -= 1
+    assert not _fits(1000, gpu)
+    assert _fits(1000, torch.device("cpu"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux")
+def test_what_is_read_of_a_file_is_no_memory_of_ours(tmp_path):
+    """Every point of 60 MB is read, and anonymous memory grows by far less."""
+
+    def anonymous() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
+
+    shapes, size = 10_000, 500
+    file = np.lib.format.open_memmap(tmp_path / "p.npy", "w+", np.float32, (shapes * size, 3))
+    file[:] = np.random.default_rng(0).random(3, np.float32)
+    file[::size] += 1
+    del file
+    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
+    before = anonymous()
+    clouds = Clouds(mapped, np.arange(shapes + 1) * size)
+    for some in torch.arange(shapes).split(100):
+        clouds.take(some, torch.arange(size).expand(100, -1))
+    assert anonymous() - before < mapped.nbytes / 4

@@ -77,14 +77,14 @@ def test_fewer_lanes_are_the_first_of_more():
 
 
 @settings(max_examples=30, deadline=None)
-@given(lanes=st.lists(st.integers(1, 14), min_size=1, max_size=6), data=st.data())
-def test_ragged_bits_are_bits_row_by_row(lanes, data):
-    shapes = data.draw(st.lists(st.integers(0, 99), min_size=len(lanes), max_size=len(lanes)))
-    words, place, lane = key(shapes).ragged_bits(torch.tensor(lanes))
-    expected = [key([shape]).bits(count)[0] for shape, count in zip(shapes, lanes, strict=True)]
-    assert words.tolist() == torch.cat(expected).tolist()
-    assert place.tolist() == [row for row, count in enumerate(lanes) for _ in range(count)]
-    assert lane.tolist() == [i for count in lanes for i in range(count)]
+@given(counts=st.lists(st.integers(1, 4), min_size=1, max_size=6), data=st.data())
+def test_blocks_are_bits_row_by_row(counts, data):
+    shapes = data.draw(st.lists(st.integers(0, 99), min_size=len(counts), max_size=len(counts)))
+    words, block, place = key(shapes).blocks(torch.tensor(counts))
+    expected = [key([shape]).bits(4 * n)[0] for shape, n in zip(shapes, counts, strict=True)]
+    assert words.flatten().tolist() == torch.cat(expected).tolist()
+    assert place.tolist() == [row for row, n in enumerate(counts) for _ in range(n)]
+    assert block.tolist() == [i for n in counts for i in range(n)]
 
 
 @settings(max_examples=60, deadline=None)

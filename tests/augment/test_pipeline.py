@@ -43,7 +43,7 @@ def proof(
     parameters: Tensor | None = None,
 ) -> bytes:
     drawn = pipe.sample(number, shapes) if parameters is None else parameters
-    return pipe.proof(clouds, number, shapes, drawn, count)
+    return pipe.proof(pipe.indices(clouds, number, shapes, count), number, shapes, drawn)
 
 
 # What a string means.

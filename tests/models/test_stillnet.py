@@ -3,7 +3,7 @@ import torch
 
 from pointstill.curve import along_curve
 from pointstill.models import build_model
-from pointstill.models.stillnet import Block, pick_centroids
+from pointstill.models.stillnet import Block, loose_strides, pick_centroids, strides
 
 
 @pytest.mark.parametrize(
@@ -31,19 +31,41 @@ def farthest_in_a_loop(points: torch.Tensor, m: int) -> list[int]:
     return picks
 
 
-def test_centroids_are_farthest_points_among_candidates_on_the_curve() -> None:
+def test_centroids_are_farthest_points_among_candidates() -> None:
     torch.manual_seed(0)
     clouds = torch.rand(2, 90, 3, dtype=torch.float64)
-    picked = pick_centroids(clouds, 8, 30)
-    for cloud, centroids in zip(clouds, picked, strict=True):
-        candidates = cloud[along_curve(cloud[None])[0]][::3]
-        assert torch.equal(centroids, candidates[farthest_in_a_loop(candidates, 8)])
+    for cloud, centroids in zip(clouds, pick_centroids(clouds, 8), strict=True):
+        assert torch.equal(centroids, cloud[farthest_in_a_loop(cloud, 8)])
+
+
+def test_candidates_come_at_equal_strides_along_the_curve() -> None:
+    torch.manual_seed(0)
+    model = build_model("stillnet-n", 6).eval()
+    cloud = torch.rand(1, 768, 3)
+    ordered = cloud[:, along_curve(cloud)[0]]
+    with torch.inference_mode():
+        wanted = model.classify(cloud, ordered[:, ::3])
+        assert torch.equal(model(cloud), wanted)
+        torch.testing.assert_close(model.in_order(ordered), wanted)
+
+
+def test_candidates_change_in_training_within_their_stretch() -> None:
+    torch.manual_seed(0)
+    cloud = torch.rand(3, 700, 3)
+    places = loose_strides(cloud, 256)
+    fixed = strides(cloud, 256)
+    behind = torch.cat([fixed[1:], torch.tensor([700])])
+    assert bool(((places >= fixed) & (places <= behind)).all())
+    assert not torch.equal(places[0], places[1])
+    assert torch.equal(
+        loose_strides(cloud[:, :100], 256), strides(cloud[:, :100], 256).repeat(3, 1)
+    )
 
 
 def test_with_fewer_points_than_centroids_all_are_taken_equally_often() -> None:
     torch.manual_seed(0)
     cloud = torch.rand(1, 32, 3)
-    found, counts = pick_centroids(cloud, 64, 256)[0].unique(dim=0, return_counts=True)
+    found, counts = pick_centroids(cloud.repeat(1, 8, 1), 64)[0].unique(dim=0, return_counts=True)
     assert torch.equal(found, cloud[0].unique(dim=0))
     assert counts.tolist() == [2] * 32
 
@@ -85,8 +107,8 @@ def test_a_block_is_the_maximum_over_edges() -> None:
                 for j in index[b, i]
             ]
             message = torch.stack(edges).amax(0)
-            update = block.mix(torch.relu(block.norm(message[None])))[0]
-            torch.testing.assert_close(out[b, i], torch.relu(clouds[b, i] + update))
+            told = clouds[b, i] + block.norm(message[None])[0]
+            torch.testing.assert_close(out[b, i], told + block.mix(told[None])[0])
 
 
 def test_learns_two_shapes() -> None:

@@ -15,6 +15,7 @@ from test_store import check_content, files
 
 from pointstill.errors import RecordsError
 from pointstill.records import Store, Tile, disk, heads
+from pointstill.records.place import place_of
 
 
 def refused(error: RecordsError, path: Path) -> str:
@@ -98,7 +99,7 @@ def test_older_and_newer_formats_are_refused(full, found, fix, spare):
     (full.path / "zarr.json").write_text(json.dumps(head))
     (full.path / heads.SPARE).unlink()  # format 1 had none
     if spare:
-        heads.restore(full.path)
+        heads.restore(place_of(full.path))
     with pytest.raises(RecordsError) as caught:
         Store.open(full.path)
     message = refused(caught.value, full.path)

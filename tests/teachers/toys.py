@@ -25,6 +25,22 @@ def sized(classes: int) -> Moments:
     return Moments(classes)
 
 
+class Wide(nn.Module):
+    """The same from six numbers a point: (B, N, 6) -> (B, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(12, 4)
+
+    def forward(self, points: Tensor) -> Tensor:
+        return self.linear(torch.cat([points.mean(1), points.square().mean(1)], 1))
+
+
+def wide() -> Wide:
+    torch.manual_seed(0)
+    return Wide()
+
+
 class Wrapped(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -1,43 +1,105 @@
-"""The clouds of a split on the device that trains."""
+"""The clouds of a split for the device that trains."""
+
+import warnings
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..curve import along_curve
+from ..features import XYZ, Extra, Features, columns
 from . import normalize, resample
 
 
 class Clouds:
-    """All clouds of a split on one device, with their centres and radii."""
+    """All clouds of a split, with their centres and radii.
 
-    def __init__(self, points: np.ndarray, offsets: np.ndarray, device: str | torch.device = "cpu"):
-        """Take (total, 3) float32 points, which may be memory-mapped, and (S + 1,) offsets."""
+    On a CPU, and on a GPU that they would fill, the points stay where they are: of a memory-mapped
+    file a batch reads its own points only, and what is read can leave memory again.
+    """
+
+    features: Features = XYZ
+    """What the numbers of a point are."""
+    up: str = "z"
+    """The axis along which height is measured."""
+
+    def __init__(
+        self,
+        points: np.ndarray,
+        offsets: np.ndarray,
+        device: str | torch.device = "cpu",
+        extra: Extra | None = None,
+    ):
+        """Take (total, 3) float32 points, which may be memory-mapped, and (S + 1,) offsets.
+
+        Features beside them go with each point, height in radii of its cloud.
+        """
         frame = normalize.sample(points, offsets)
-        self.points = torch.from_numpy(np.asarray(points, np.float32).copy()).to(device)
+        self.points = _as_they_are(np.asarray(points, np.float32))
+        if _fits(points.nbytes + (extra.values.nbytes if extra else 0), torch.device(device)):
+            self.points = self.points.to(device)
         self.starts = torch.from_numpy(np.asarray(offsets[:-1], np.int64).copy()).to(device)
         self.sizes = torch.from_numpy(np.diff(offsets).astype(np.int64)).to(device)
         self.frame = torch.from_numpy(frame).to(device)
+        self.extra: Tensor | None = None
+        self.height: int | None = None  # its place among the extra numbers
+        if extra:
+            self.features, self.up = extra.names, extra.up
+            if place := columns(self.features).get("height"):
+                self.height = place.start - 3
+            self.extra = _as_they_are(np.asarray(extra.values, np.float32)).to(self.points.device)
 
     def __len__(self) -> int:
         return len(self.sizes)
 
+    @property
+    def device(self) -> torch.device:
+        """Where views are made; the points themselves may be elsewhere."""
+        return self.frame.device
+
     def take(self, shapes: Tensor, indices: Tensor) -> Tensor:
-        """Points `indices` (B, N) of clouds `shapes` (B,), normalised by the full cloud."""
+        """Points `indices` (B, N) of clouds `shapes` (B,), normalised by the full cloud.
+
+        Returns:
+            (B, N, 3 + F), with the features of each point.
+        """
         rows = self.starts[shapes][:, None] + indices
+        rows = rows.to(self.points.device)
         points = self.points.index_select(0, rows.reshape(-1)).reshape(*rows.shape, 3)
-        return normalize.apply(points, self.frame[shapes])
+        points = normalize.apply(points.to(self.device), self.frame[shapes])
+        if self.extra is None:
+            return points
+        extra = self.extra.index_select(0, rows.reshape(-1)).reshape(*rows.shape, -1)
+        extra = extra.to(self.device)
+        if self.height is not None:
+            extra[..., self.height] /= self.frame[shapes, 3:]
+        return torch.cat((points, extra), dim=2)
 
     def plain(self, shapes: Tensor, count: int) -> Tensor:
-        """The view of evaluation, (B, count, 3): no augmentation.
+        """The view of evaluation, (B, count, 3 + F): no augmentation.
 
         A cloud of `count` points is taken as it is; of others, points at equal strides along a
         space-filling curve, so that their order does not matter.
         """
         indices = resample.stride(self.sizes[shapes], count)
-        for row, shape in enumerate(shapes.tolist()):
-            start, size = int(self.starts[shape]), int(self.sizes[shape])
+        for row, size in enumerate(self.sizes[shapes].tolist()):
             if size != count:
-                order = along_curve(self.points[None, start : start + size])[0]
+                every = torch.arange(size, device=shapes.device)[None]
+                order = along_curve(self.take(shapes[row, None], every))[0]
                 indices[row] = order[indices[row]]
         return self.take(shapes, indices)
+
+
+def _as_they_are(points: np.ndarray) -> Tensor:
+    """A tensor of the very memory of an array, or of its file."""
+    with warnings.catch_warnings():
+        # The file is open for reading alone; nothing here writes to points.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(points)
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether a device has room for so many bytes, and as many again."""
+    if device.type != "cuda":
+        return True
+    return size <= torch.cuda.mem_get_info(device)[0] / 2

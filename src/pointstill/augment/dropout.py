@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from .carried import Carried
 from .key import uniform
 
 
@@ -41,3 +42,7 @@ class Dropout:
     def apply(self, points: Tensor, parameters: Tensor) -> Tensor:
         """Replace the lost of (B, N, 3) points."""
         return torch.where(parameters[..., None], points[:, :1], points)
+
+    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+        """Copies of a point have its features."""
+        return {name: self.apply(values, parameters) for name, values in features.items()}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from .carried import Carried
 from .key import uniform
 
 
@@ -44,3 +45,7 @@ class Jitter:
     def apply(self, points: Tensor, parameters: Tensor) -> Tensor:
         """Shake (B, N, 3) points."""
         return points + parameters
+
+    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+        """Leave the features as they are."""
+        return features

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from .carried import Carried, with_normal
+
 
 @dataclass(frozen=True)
 class Mirror:
@@ -30,3 +32,7 @@ class Mirror:
     def apply(self, points: Tensor, parameters: Tensor) -> Tensor:
         """Mirror (B, N, 3) points."""
         return points * parameters[:, None, :]
+
+    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+        """Mirror the normals too: what pointed outwards still does."""
+        return with_normal(features, lambda normals: self.apply(normals, parameters))

@@ -7,7 +7,7 @@ from torch import Tensor
 VERSION = 1
 
 
-def sample(points: np.ndarray, offsets: np.ndarray, chunk: int = 1 << 20) -> np.ndarray:
+def sample(points: np.ndarray, offsets: np.ndarray, chunk: int = 1 << 18) -> np.ndarray:
     """Centre and radius of each cloud.
 
     Args:

@@ -5,7 +5,7 @@ device. Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC'11. Num
 the 4x64 variant and gives other numbers.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 Words = TypeVar("Words")  # int64 array or tensor that holds uint32 values
 
@@ -30,12 +30,13 @@ def philox4x32(
     The 64-bit product of two 32-bit words may overflow int64; its bits are right all the same, and
     a shift followed by a mask recovers the high word.
     """
-    c0, c1, c2, c3 = (word + 0 for word in counter)  # type: ignore[operator]
+    c0, c1, c2, c3 = cast(Any, counter)
     k0, k1 = key
     for _ in range(rounds):
         left = c0 * _MULTIPLIERS[0]
         right = c2 * _MULTIPLIERS[1]
-        c0, c2 = ((right >> 32) & _MASK) ^ c1 ^ k0, ((left >> 32) & _MASK) ^ c3 ^ k1
-        c1, c3 = right & _MASK, left & _MASK
+        # c1 and c3 keep the high words of their products: one mask takes those off with the rest.
+        c0, c2 = ((right >> 32) ^ c1 ^ k0) & _MASK, ((left >> 32) ^ c3 ^ k1) & _MASK
+        c1, c3 = right, left
         k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
-    return c0, c1, c2, c3  # type: ignore[return-value]
+    return c0, c1 & _MASK, c2, c3 & _MASK

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from ..errors import RecordsError, UsageError
+from ..features import XYZ, Features
 from . import normalize, resample
+from .carried import Carried, apart, joined
 from .clouds import Clouds
 from .dropout import Dropout
 from .jitter import Jitter
@@ -39,6 +41,9 @@ class Operation(Protocol):
 
     def apply(self, points: Tensor, parameters: Tensor) -> Tensor:
         """Points (B, N, 3) and parameters -> points (B, N, 3). Draws nothing."""
+
+    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+        """What becomes of normals (B, N, 3) and the like; `up` is the axis of height, 0 to 2."""
 
 
 OPERATIONS: dict[str, type[Any]] = {
@@ -177,9 +182,15 @@ class Pipeline:
         return torch.cat(drawn, dim=1)
 
     def replay(
-        self, clouds: Clouds, view: int, shapes: Tensor, parameters: Tensor, count: int
+        self,
+        clouds: Clouds,
+        view: int,
+        shapes: Tensor,
+        parameters: Tensor,
+        count: int,
+        indices: Tensor | None = None,
     ) -> Tensor:
-        """Make the points of a view again: (B, count, 3) on the device of the clouds.
+        """Make the points of a view again: (B, count, 3 + F) on the device of the clouds.
 
         Args:
             clouds: the split's clouds.
@@ -187,35 +198,57 @@ class Pipeline:
             shapes: (B,) indices in the whole split, on the clouds' device.
             parameters: (B, columns), from `sample` or from records.
             count: points per view.
+            indices: (B, count), from `indices`, if they are drawn already.
         """
-        points = clouds.take(shapes, self.indices(clouds, view, shapes, count))
-        return self.apply(points, view, shapes, parameters)
+        if indices is None:
+            indices = self.indices(clouds, view, shapes, count)
+        points = clouds.take(shapes, indices)
+        return self.apply(points, view, shapes, parameters, clouds.features, clouds.up)
 
-    def apply(self, points: Tensor, view: int, shapes: Tensor, parameters: Tensor) -> Tensor:
-        """The operations of a view on points (B, N, 3) that are drawn and normalised already."""
+    def apply(
+        self,
+        points: Tensor,
+        view: int,
+        shapes: Tensor,
+        parameters: Tensor,
+        features: Features = XYZ,
+        up: str = "z",
+    ) -> Tensor:
+        """The operations of a view on points that are drawn and normalised already.
+
+        Args:
+            points: (B, N, 3 + F).
+            view: number of the view.
+            shapes: (B,) indices in the whole split.
+            parameters: (B, columns).
+            features: what the numbers of a point are; xyz does not depend on the others.
+            up: the axis along which height is measured.
+        """
         count = points.shape[1]
+        points, carried = apart(points, features)
         for tag, operation in self._tagged():
             if width := len(operation.columns):
                 mine, parameters = parameters[:, :width], parameters[:, width:]
             else:
                 mine = operation.sample(self._key(tag, view, shapes).bits(operation.lanes(count)))
             points = operation.apply(points, mine)
-        return points
+            if carried:
+                carried = operation.carry(carried, mine, "xyz".index(up))
+        return joined(points, carried)
 
     def indices(self, clouds: Clouds, view: int, shapes: Tensor, count: int) -> Tensor:
         """Which points of each cloud the view shows: (B, count)."""
         key = self._key("resample#0", view, shapes)
         return resample.sample(key, clouds.sizes[shapes], count)
 
-    def proof(
-        self, clouds: Clouds, view: int, shapes: Tensor, parameters: Tensor, count: int
-    ) -> bytes:
+    def proof(self, indices: Tensor, view: int, shapes: Tensor, parameters: Tensor) -> bytes:
         """SHA-256 of what a replay must hit exactly on every machine.
 
-        Point indices, the bits of the shape-level parameters, and the integer draws of the
-        point-level operations.
+        Point indices (B, N), from `indices`; the bits of the shape-level parameters; and the
+        integer draws of the point-level operations.
         """
-        digest = hashlib.sha256(_bytes(self.indices(clouds, view, shapes, count).int()))
+        count = indices.shape[1]
+        digest = hashlib.sha256(_bytes(indices.int()))
         digest.update(_bytes(parameters))
         for tag, operation in self._tagged():
             if not operation.columns:
@@ -236,9 +269,15 @@ class Pipeline:
 
 
 def moments(points: Tensor) -> Tensor:
-    """Mean point and mean distance from the origin of (B, N, 3) points: (B, 4) float32."""
-    norms = torch.linalg.vector_norm(points, dim=2)
-    return torch.cat((points.mean(dim=1), norms.mean(dim=1, keepdim=True)), dim=1)
+    """Mean point, mean distance from the origin and mean features of points (B, N, 3 + F).
+
+    Returns:
+        (B, 4 + F) float32.
+    """
+    xyz = points[..., :3].contiguous()
+    norms = torch.linalg.vector_norm(xyz, dim=2)
+    means = (xyz.mean(dim=1), norms.mean(dim=1, keepdim=True), points[..., 3:].mean(dim=1))
+    return torch.cat(means, dim=1)
 
 
 def _bytes(values: Tensor) -> bytes:

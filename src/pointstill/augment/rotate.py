@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from .carried import Carried, with_normal
 from .key import uniform
 
 
@@ -44,6 +45,10 @@ class Rotate:
         """Rotate (B, N, 3) points."""
         matrix = self.matrix(parameters)  # (B, 3, 3)
         return torch.einsum("bij,bnj->bni", matrix, points)
+
+    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+        """Turn the normals too; height stays that of the thing as it stood."""
+        return with_normal(features, lambda normals: self.apply(normals, parameters))
 
     def matrix(self, parameters: Tensor) -> Tensor:
         """(B, 3) numbers in [0, 1) -> (B, 3, 3) rotation matrices."""

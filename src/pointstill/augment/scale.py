@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
+from .carried import Carried, with_normal
 from .key import uniform
 
 
@@ -40,3 +42,14 @@ class Scale:
     def apply(self, points: Tensor, parameters: Tensor) -> Tensor:
         """Stretch (B, N, 3) points."""
         return points * parameters[:, None, :]
+
+    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+        """Normals go by the inverse factors, to unit length again; height by the factor of up.
+
+        A normal is perpendicular to its surface, n . t = 0, and stays so: (n / s) . (s t) = n . t.
+        """
+        factors = parameters[:, None, :]
+        features = with_normal(features, lambda normals: F.normalize(normals / factors, dim=2))
+        if "height" in features:
+            features = features | {"height": features["height"] * factors[..., up : up + 1]}
+        return features

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..errors import UsageError
+from .carried import Carried
 from .key import uniform
 
 
@@ -36,3 +37,7 @@ class Shift:
     def apply(self, points: Tensor, parameters: Tensor) -> Tensor:
         """Move (B, N, 3) points."""
         return points + parameters[:, None, :]
+
+    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+        """Leave the features as they are."""
+        return features

@@ -33,7 +33,10 @@ GRACE = 60.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One cached split: points (total, 3) memory-mapped, offsets (S + 1,), labels (S,)."""
+    """One cached split: points (total, 3) memory-mapped, offsets (S + 1,), labels (S,).
+
+    Features are an entry of their own, with (total, F) in place of the points.
+    """
 
     points: NDArray[np.float32]
     offsets: NDArray[np.int64]
@@ -83,6 +86,7 @@ def write(
     clouds: Iterable[tuple[str, int, NDArray[np.float32]]],
     about: dict[str, Any],
     *,
+    width: int = 3,
     replace: bool = False,
 ) -> Entry:
     """Stream clouds into a new entry and open it; memory holds one cloud at a time.
@@ -93,6 +97,7 @@ def write(
         clouds: (name, label, points (n, 3)) in order.
         about: `classes`, `name` (the split), `up`, and whatever else belongs in `meta.json`; it is
             read after the last cloud, so the iterator may still add to it.
+        width: numbers a point.
         replace: take the place of a whole entry; otherwise the first writer wins.
 
     Raises:
@@ -108,7 +113,7 @@ def write(
                 # Held until the entry is in place, or its writer dead: how a sweep tells which.
                 with suppress(OSError):  # some network file systems have no locks: never swept
                     fcntl.flock(handle, fcntl.LOCK_EX)
-                meta, offsets, labels = _stream(handle, clouds, about)
+                meta, offsets, labels = _stream(handle, clouds, about, width)
                 np.save(folder / "offsets.npy", offsets)
                 np.save(folder / "labels.npy", labels)
                 (folder / "meta.json").write_text(json.dumps(meta), "utf-8")
@@ -122,7 +127,10 @@ def write(
 
 
 def _stream(
-    handle: BinaryIO, clouds: Iterable[tuple[str, int, NDArray[np.float32]]], about: dict[str, Any]
+    handle: BinaryIO,
+    clouds: Iterable[tuple[str, int, NDArray[np.float32]]],
+    about: dict[str, Any],
+    width: int,
 ) -> tuple[dict[str, Any], NDArray[np.int64], NDArray[np.int64]]:
     """Write the points as they come, and return meta, offsets and labels.
 
@@ -133,7 +141,7 @@ def _stream(
     names: list[str] = []
     labels: list[int] = []
     ends = [0]
-    _header(handle, 0)
+    _header(handle, 0, width)
     start = handle.tell()
     for name, label, cloud in clouds:
         block = np.ascontiguousarray(cloud, dtype="<f4").tobytes()
@@ -144,7 +152,7 @@ def _stream(
         ends.append(ends[-1] + len(cloud))
     # NumPy pads the header for a first axis that grows, so it is rewritten in place.
     handle.seek(0)
-    _header(handle, ends[-1])
+    _header(handle, ends[-1], width)
     assert handle.tell() == start
     handle.flush()
     os.fsync(handle.fileno())
@@ -157,8 +165,8 @@ def _stream(
     return meta, offset_array, label_array
 
 
-def _header(handle: BinaryIO, points: int) -> None:
-    shape = {"descr": "<f4", "fortran_order": False, "shape": (points, 3)}
+def _header(handle: BinaryIO, points: int, width: int) -> None:
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (points, width)}
     np.lib.format.write_array_header_1_0(handle, shape)
 
 

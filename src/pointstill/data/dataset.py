@@ -1,7 +1,8 @@
 """Labelled clouds of any size: what a source of them offers, and how they are opened."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import length_hint
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 
 from ..cloud import MIN_POINTS, are_numbers, unusable
 from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
+from ..features import XYZ, Extra, Features, parse_features, width
+from ..remote import local
 from . import cache as store
+from .channels import VERSION, featured, offered
 
 FAR = 10.0
 """A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
@@ -30,6 +34,9 @@ class Shape:
     name: str
     label: int
     load: Callable[[], NDArray[Any]]
+    table: Callable[[], Mapping[str, NDArray[Any]]] | None = None
+    """Reads all that its file has: feature -> numbers, as they are in it; `xyz` among them, the
+    same points as `load` reads. None: points alone."""
 
 
 class Source(Protocol):
@@ -86,6 +93,8 @@ class Split:
     """SHA-256 (hex) over points, offsets, labels, class names, split name and frame."""
     bad: tuple[str, ...] = ()
     """What was left out by `skip_bad`: one line each, naming the cloud and what is wrong."""
+    extra: Extra | None = None
+    """Features beside the points, where the data set was opened with some."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -112,6 +121,8 @@ class Dataset:
     fold: int = 0
     asked_up: str | None = None
     """The up axis that was asked for, where the layout does not fix it."""
+    features: Features = XYZ
+    """What a point of a view has, `xyz` first; see `features.WIDTHS`."""
     skip_bad: bool = False
     verify: bool = False
     cache: Path = field(default_factory=store.default_root)
@@ -143,6 +154,10 @@ class Dataset:
         """The test split: for evaluation alone."""
         return self.split("test")
 
+    def offers(self, split: SplitName = "train") -> list[str]:
+        """The features that can be asked for, told by the first file of a split."""
+        return offered(self.source.shapes(split))
+
     def split(self, name: SplitName) -> Split:
         """Open one split, from the cache if it is there; files of the other are not touched.
 
@@ -161,27 +176,15 @@ class Dataset:
         source = self.source
         bad: list[str] = []
         about = {"classes": source.classes, "name": name, "up": source.up, "bad": bad}
-        key = store.entry_key(
-            source.files(name),
-            kind=source.kind,
-            key=source.key,
-            classes=source.classes,
-            up=source.up,
-            split=name,
-            skip_bad=self.skip_bad,
-        )
-        entry = store.read(self.cache / key)
-        if entry is None or self.verify:
-            before = entry and entry.meta["fingerprint"]
-            clouds = self._checked(name, bad)
-            entry = store.write(self.cache, key, clouds, about, replace=self.verify)
-            if before and before != entry.meta["fingerprint"]:
-                raise DataError(
-                    f"{self.name}: the {name} clouds are not those read before, though sizes and "
-                    "times of the files are; the cache now holds what is there: run again, and "
-                    "record again whatever was made from it"
-                )
+        entry = self._entry(name, {}, lambda: self._checked(name, bad), about)
         meta = entry.meta
+        extra = None
+        if self.features != XYZ:
+            # An entry of its own, so that points and fingerprint are those of xyz alone.
+            more = {"features": self.features, "channels": VERSION}
+            clouds = partial(featured, self, name, entry)
+            found = self._entry(name, more, clouds, about | more, width(self.features) - 3)
+            extra = Extra(found.points, self.features, source.up, found.meta["fingerprint"])
         return Split(
             points=entry.points,
             offsets=entry.offsets,
@@ -192,7 +195,40 @@ class Dataset:
             name=name,
             fingerprint=meta["fingerprint"],
             bad=tuple(meta["bad"]),
+            extra=extra,
         )
+
+    def _entry(
+        self,
+        name: SplitName,
+        more: dict[str, Any],
+        clouds: Callable[[], Iterator[tuple[str, int, NDArray[np.float32]]]],
+        about: dict[str, Any],
+        width: int = 3,
+    ) -> store.Entry:
+        """An entry of the cache, made of `clouds` if it is not there; `more` is part of its key."""
+        source = self.source
+        key = store.entry_key(
+            source.files(name),
+            kind=source.kind,
+            key=source.key,
+            classes=source.classes,
+            up=source.up,
+            split=name,
+            skip_bad=self.skip_bad,
+            **more,
+        )
+        entry = store.read(self.cache / key)
+        if entry is None or self.verify:
+            before = entry and entry.meta["fingerprint"]
+            entry = store.write(self.cache, key, clouds(), about, width=width, replace=self.verify)
+            if before and before != entry.meta["fingerprint"]:
+                raise DataError(
+                    f"{self.name}: the {name} clouds are not those read before, though sizes and "
+                    "times of the files are; the cache now holds what is there: run again, and "
+                    "record again whatever was made from it"
+                )
+        return entry
 
     def _checked(
         self, name: SplitName, bad: list[str]
@@ -227,6 +263,7 @@ def open_dataset(
     *,
     fold: int = 0,
     up: str | None = None,
+    features: str | Iterable[str] = XYZ,
     skip_bad: bool = False,
     verify: bool = False,
     cache: Path | None = None,
@@ -235,11 +272,13 @@ def open_dataset(
     """Recognise a data set; nothing of it is read before `.train` or `.test` is asked for.
 
     Args:
-        source: a folder, or `primitives`, or `primitives-clean`. A folder that holds several
-            variants takes one as the last part of its path, such as `ScanObjectNN/pb_t50_rs`.
+        source: a folder or its URL, or `primitives`, or `primitives-clean`. A folder that holds
+            several variants takes one as the last part of its path: `ScanObjectNN/pb_t50_rs`.
         fold: which of five stratified parts is the test split (0 to 4), for a folder without a
             split of its own.
         up: which axis of a folder of class folders points up: x, y or z; z if nothing is said.
+        features: what a point of a view has: `xyz`, then any of `normal`, `colour`, `intensity` and
+            `height`, such as `("xyz", "normal")`.
         skip_bad: leave out clouds that cannot be used, and list them in `Split.bad`.
         verify: read the source again and compare it with the cache.
         cache: folder of parsed splits; `$POINTSTILL_CACHE` or `~/.cache/pointstill` by default.
@@ -247,26 +286,32 @@ def open_dataset(
 
     Raises:
         DataError: nothing known is at `source`; the message lists what was looked for.
-        UsageError: a fold that does not exist, or an up axis that is none or is fixed.
+        RemoteError: an object store cannot be listed.
+        UsageError: a fold that does not exist, an up axis that is none or is fixed, or a feature
+            that is none.
     """
     if not 0 <= fold < FOLDS:
         raise UsageError(f"fold is {fold}; choose 0 to {FOLDS - 1}")
     if up not in (None, "x", "y", "z"):
         raise UsageError(f"up is {up!r}; choose x, y or z")
+    from .mirror import find_anywhere  # built on this file, as the layouts are
+
+    root = cache or store.default_root()
     return Dataset(
         name=str(source),
-        source=find_source(source, fold, up),
+        source=find_anywhere(source, fold, up, root, quiet=progress is None),
         fold=fold,
         asked_up=up,
+        features=parse_features(features),
         skip_bad=skip_bad,
         verify=verify,
-        cache=cache or store.default_root(),
+        cache=root,
         progress=progress,
     )
 
 
 def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Source:
-    """Recognise what is at `source`; see `open_dataset`."""
+    """Recognise what is at `source`, on this machine; see `open_dataset`."""
     # Here, not above: the layouts are built on this file, and most runs need one of them.
     if str(source) in ("primitives", "primitives-clean"):
         from .primitives import Primitives
@@ -285,7 +330,7 @@ def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Sou
         ScanObjectNN,
         ClassFolders,
     )
-    path = Path(source).expanduser()
+    path = (local(source) or Path(source)).expanduser()
     try:
         for layout in layouts:
             if found := layout.find(path, fold):

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ MESH_POINTS = 2048
 """Points drawn from a mesh, uniformly by area and keyed by the file's name."""
 
 Array = NDArray[Any]
+Found = TypeVar("Found")
 
 
 def read_cloud(path: str | Path, up: str | None = None) -> Array:
@@ -36,11 +38,17 @@ def read_cloud(path: str | Path, up: str | None = None) -> Array:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: cannot read {path.suffix or 'no suffix'}; known are {SUFFIXES}")
+    points = guarded(path, reader)
+    return _turned(points, up) if up and path.suffix.lower() == ".glb" else points
+
+
+def guarded(path: Path, reader: Callable[[Path], Found]) -> Found:
+    """Read a file, with one line that names it for whatever goes wrong; see `read_cloud`."""
     try:
         if not path.is_file():
             raise DataError("no such file; check the path")
         path.open("rb").close()  # as not every library says why it cannot
-        points = reader(path)
+        return reader(path)
     except PermissionError as error:
         raise ForbiddenError(
             f"{path}: cannot be read ({error.strerror}); mend its permissions"
@@ -50,7 +58,6 @@ def read_cloud(path: str | Path, up: str | None = None) -> Array:
     except Exception as error:  # whatever the libraries raise on a damaged file
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(f"{path}: damaged, or not a {path.suffix} file ({reason})") from error
-    return _turned(points, up) if up and path.suffix.lower() == ".glb" else points
 
 
 def _turned(points: Array, up: str) -> Array:
@@ -124,21 +131,31 @@ def _key(path: Path) -> str:
     return f"mesh:{path.name}"
 
 
-def _read_pcd(path: Path) -> Array:
+def pcd(path: Path) -> Any:
+    """A whole PCD file, as its library gives it."""
     from pypcd4.pypcd4 import PointCloud
 
     cloud = PointCloud.from_path(path)
-    points = cloud.numpy(("x", "y", "z"))
-    _whole("points", cloud.metadata.points, len(points))
+    _whole("points", cloud.metadata.points, len(cloud.pc_data))
+    return cloud
+
+
+def _read_pcd(path: Path) -> Array:
+    points: Array = pcd(path).numpy(("x", "y", "z"))
     return points
 
 
-def _read_las(path: Path) -> Array:
+def las(path: Path) -> Any:
+    """A whole LAS or LAZ file, as its library gives it."""
     import laspy
 
-    las = laspy.read(path)
-    _whole("points", las.header.point_count, len(las.points))
-    return np.asarray(las.xyz)  # float64: scaled and offset, often UTM
+    found = laspy.read(path)
+    _whole("points", found.header.point_count, len(found.points))
+    return found
+
+
+def _read_las(path: Path) -> Array:
+    return np.asarray(las(path).xyz)  # float64: scaled and offset, often UTM
 
 
 def _read_npy(path: Path) -> Array:
@@ -162,7 +179,15 @@ def _read_text(path: Path) -> Array:
     names, which then says where x, y and z are; so does a comment of as many names as there are
     columns.
     """
-    skip, delimiter, columns, count = _text_layout(path)
+    layout = text_layout(path)
+    names = layout.names
+    columns = tuple(names.index(axis) for axis in "xyz") if names else (0, 1, 2)
+    return read_text(path, layout, columns)
+
+
+def read_text(path: Path, layout: "TextLayout", columns: tuple[int, ...]) -> Array:
+    """Some columns of numbers (n, columns) of a text file."""
+    skip, delimiter = layout.skip, layout.delimiter
     try:
         with _text(path) as file:
             points = np.loadtxt(
@@ -170,8 +195,8 @@ def _read_text(path: Path) -> Array:
             )
     except ValueError as error:
         raise DataError(_bad_line(path, skip, delimiter, columns) or str(error)) from error
-    if count is not None:
-        _whole("points", count, len(points))
+    if layout.count is not None:
+        _whole("points", layout.count, len(points))
     return points
 
 
@@ -180,10 +205,23 @@ def _text(path: Path) -> Any:
     return path.open(encoding="utf-8-sig", errors="replace")
 
 
-def _text_layout(path: Path) -> tuple[int, str | None, tuple[int, ...], int | None]:
-    """Look at the first lines: lines to skip, delimiter, columns of x, y, z, announced count."""
+@dataclass(frozen=True)
+class TextLayout:
+    """What the first lines of a text file say."""
+
+    skip: int
+    """Lines before the numbers."""
+    delimiter: str | None
+    names: list[str] | None
+    """Of the columns, in small letters, x, y and z among them; None: not said."""
+    count: int | None
+    """Points that are announced."""
+
+
+def text_layout(path: Path) -> TextLayout:
+    """Look at the first lines of a text file."""
     skip, count = 0, None
-    columns: tuple[int, ...] | None = None
+    columns: list[str] | None = None
     comment: list[str] = []
     with _text(path) as file:
         for number, line in enumerate(file, 1):
@@ -204,11 +242,11 @@ def _text_layout(path: Path) -> tuple[int, str | None, tuple[int, ...], int | No
                         f"line {number}: {fields[0][:40]!r} is not a number, nor are the columns "
                         "named, as x, y and z"
                     )
-                columns, skip = tuple(names.index(axis) for axis in "xyz"), number
+                columns, skip = names, number
             else:
                 if columns is None and len(comment) == len(fields) == len(set(comment)):
-                    columns = tuple(comment.index(axis) for axis in "xyz")
-                return skip, delimiter, columns or (0, 1, 2), count
+                    columns = comment
+                return TextLayout(skip, delimiter, columns, count)
     raise DataError("holds no points")
 
 

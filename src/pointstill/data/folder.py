@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from ..errors import DataError
 from . import files
+from .columns import read_table
 from .dataset import FOLDS, Shape, SplitName, refuse_fold
 from .draws import shuffled
 
@@ -79,6 +80,7 @@ class ClassFolders:
                 file.relative_to(self.root).as_posix(),
                 label,
                 partial(files.read_cloud, file, self.up),
+                partial(read_table, file, self.up),
             )
             for label, file in self.listing[split]
         ]

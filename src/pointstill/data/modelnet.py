@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, ForbiddenError
 from . import files
+from .columns import beside, read_table
 from .dataset import Shape, SplitName, refuse_fold
 from .folder import ClassFolders
 
@@ -57,7 +58,7 @@ class ModelNetHDF5:
 
 @dataclass(frozen=True)
 class ModelNetText:
-    """`modelnet40_normal_resampled`: a text file a shape, x,y,z and normals, of which xyz are read.
+    """`modelnet40_normal_resampled`: a text file a shape, of x,y,z,nx,ny,nz, as its authors say.
 
     The archive holds ModelNet10's lists too: `modelnet10` as the last part of the path asks for it.
     """
@@ -100,7 +101,9 @@ class ModelNetText:
             label = labels.get(class_of(name))
             if label is None:
                 raise DataError(f"{self._list(split)}: {name} is of no class that is named")
-            shapes.append(Shape(name, label, partial(files.read_cloud, self._file(name))))
+            file = self._file(name)
+            table = partial(read_table, file, layout=("x", "y", "z", "nx", "ny", "nz"))
+            shapes.append(Shape(name, label, partial(files.read_cloud, file), table))
         return shapes
 
     def _list(self, split: SplitName) -> Path:
@@ -137,6 +140,8 @@ class ModelNetOFF(ClassFolders):
 def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
     """List the clouds of HDF5 files with `data` (n, P, 3) and `label` (n,) or (n, 1).
 
+    Features are in arrays beside them, such as `normal` (n, P, 3); see `columns.ARRAYS`.
+
     Raises:
         DataError: truncated or corrupt, without these arrays, or with a label out of range.
     """
@@ -150,8 +155,22 @@ def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
         points: NDArray[Any] = block(file, index - index % BLOCK)[index % BLOCK]  # (P, 3)
         return points
 
+    @lru_cache(maxsize=1)
+    def tables(file: Path, start: int) -> dict[str, NDArray[Any]]:
+        with _opened(file) as arrays:
+            return beside(arrays, arrays["data"], slice(start, start + BLOCK))
+
+    def table(file: Path, index: int) -> dict[str, NDArray[Any]]:
+        found = tables(file, index - index % BLOCK)
+        return {name: values[index % BLOCK] for name, values in found.items()}
+
     return [
-        Shape(f"{file.name}#{index}", int(label), partial(cloud, file, index))
+        Shape(
+            f"{file.name}#{index}",
+            int(label),
+            partial(cloud, file, index),
+            partial(table, file, index),
+        )
         for file in paths
         for index, label in enumerate(_h5_labels(file, classes))
     ]

@@ -2,7 +2,8 @@
 
 Names of parameters are those of github.com/yanx27/Pointnet_Pointnet2_pytorch, whose classifier
 returns (log-softmax of the logits, feature transform); this one returns the logits alone, so the
-paper's penalty on a feature transform that is not orthogonal plays no part in training.
+paper's penalty on a feature transform that is not orthogonal plays no part in training. Features
+beside xyz are seen by the first transform network, and not turned by it, as in that code.
 """
 
 import torch
@@ -10,12 +11,12 @@ from torch import Tensor, nn
 
 
 class TNet(nn.Module):
-    """Predict a k x k matrix from points with k channels; near the identity at the start."""
+    """Predict a k x k matrix from points with some channels; near the identity at the start."""
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, k: int, channels: int) -> None:
         super().__init__()
         self.k = k
-        self.conv1, self.bn1 = nn.Conv1d(k, 64, 1), nn.BatchNorm1d(64)
+        self.conv1, self.bn1 = nn.Conv1d(channels, 64, 1), nn.BatchNorm1d(64)
         self.conv2, self.bn2 = nn.Conv1d(64, 128, 1), nn.BatchNorm1d(128)
         self.conv3, self.bn3 = nn.Conv1d(128, 1024, 1), nn.BatchNorm1d(1024)
         self.fc1, self.bn4 = nn.Linear(1024, 512), nn.BatchNorm1d(512)
@@ -23,7 +24,7 @@ class TNet(nn.Module):
         self.fc3 = nn.Linear(256, k * k)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, k, N) -> (B, k, k)."""
+        """(B, channels, N) -> (B, k, k)."""
         x = torch.relu(self.bn1(self.conv1(x)))
         x = torch.relu(self.bn2(self.conv2(x)))
         x = torch.relu(self.bn3(self.conv3(x))).max(2).values  # (B, 1024)
@@ -42,16 +43,17 @@ def transform(x: Tensor, matrix: Tensor) -> Tensor:
 class Encoder(nn.Module):
     """Points to one vector of 1,024 numbers a cloud."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.stn, self.fstn = TNet(3), TNet(64)
-        self.conv1, self.bn1 = nn.Conv1d(3, 64, 1), nn.BatchNorm1d(64)
+        self.stn, self.fstn = TNet(3, channels), TNet(64, 64)
+        self.conv1, self.bn1 = nn.Conv1d(channels, 64, 1), nn.BatchNorm1d(64)
         self.conv2, self.bn2 = nn.Conv1d(64, 128, 1), nn.BatchNorm1d(128)
         self.conv3, self.bn3 = nn.Conv1d(128, 1024, 1), nn.BatchNorm1d(1024)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, N) -> (B, 1024)."""
-        x = transform(x, self.stn(x))
+        """(B, channels, N) -> (B, 1024)."""
+        xyz = transform(x[:, :3], self.stn(x))
+        x = torch.cat((xyz, x[:, 3:]), 1) if x.shape[1] > 3 else xyz
         x = torch.relu(self.bn1(self.conv1(x)))
         x = transform(x, self.fstn(x))
         x = torch.relu(self.bn2(self.conv2(x)))
@@ -62,16 +64,16 @@ class Encoder(nn.Module):
 class PointNet(nn.Module):
     """The classifier: any number of points."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, channels: int = 3) -> None:
         super().__init__()
-        self.feat = Encoder()
+        self.feat = Encoder(channels)
         self.fc1, self.bn1 = nn.Linear(1024, 512), nn.BatchNorm1d(512)
         self.fc2, self.bn2 = nn.Linear(512, 256), nn.BatchNorm1d(256)
         self.fc3 = nn.Linear(256, classes)
         self.dropout = nn.Dropout(0.4)
 
     def forward(self, points: Tensor) -> Tensor:
-        """Points (B, N, 3) -> logits (B, classes)."""
+        """Points (B, N, channels) -> logits (B, classes)."""
         x = self.feat(points.transpose(1, 2))
         x = torch.relu(self.bn1(self.fc1(x)))
         x = torch.relu(self.bn2(self.dropout(self.fc2(x))))

@@ -1,8 +1,9 @@
 """PointNet++, single-scale grouping (Qi, Yi, Su, Guibas, NeurIPS 2017, arXiv 1706.02413).
 
 Names of parameters are those of github.com/yanx27/Pointnet_Pointnet2_pytorch (pointnet2_cls_ssg,
-without normals). Its farthest point sampling starts at random, also in eval mode; this one starts
-at point 0, so that a prediction can be repeated. It returns a log-softmax, this one the logits.
+with normals or without). Its farthest point sampling starts at random, also in eval mode; this one
+starts at point 0, so that a prediction can be repeated. It returns a log-softmax, this one the
+logits.
 """
 
 from typing import cast
@@ -73,9 +74,9 @@ class PointNet2(nn.Module):
     With fewer points than centres (512, then 128), every point is a centre.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, channels: int = 3) -> None:
         super().__init__()
-        self.sa1 = Local(512, 0.2, 32, 3, 64, 64, 128)
+        self.sa1 = Local(512, 0.2, 32, channels, 64, 64, 128)
         self.sa2 = Local(128, 0.4, 64, 3 + 128, 128, 128, 256)
         self.sa3 = Global(3 + 256, 256, 512, 1024)
         self.fc1, self.bn1 = nn.Linear(1024, 512), nn.BatchNorm1d(512)
@@ -84,10 +85,11 @@ class PointNet2(nn.Module):
         self.dropout = nn.Dropout(0.4)
 
     def forward(self, points: Tensor) -> Tensor:
-        """Points (B, N, 3) -> logits (B, classes)."""
+        """Points (B, N, channels) -> logits (B, classes)."""
         if apart(self, points):
             return torch.cat([self.forward(cloud) for cloud in torch.split(points, 1)])
-        pooled = self.sa3(*self.sa2(*self.sa1(points, None)))
+        features = points[..., 3:] if points.shape[2] > 3 else None
+        pooled = self.sa3(*self.sa2(*self.sa1(points[..., :3], features)))
         hidden = self.dropout(normalised(pooled, self.fc1, self.bn1).relu_())
         hidden = self.dropout(normalised(hidden, self.fc2, self.bn2).relu_())
         logits: Tensor = self.fc3(hidden)

@@ -52,35 +52,45 @@ S = Size(edge=48, width=96, embedding=192, hidden=128)
 M = Size(edge=64, width=128, embedding=256, hidden=160)
 
 
-def pick_centroids(points: Tensor, m: int, candidates: int) -> Tensor:
-    """Points that lie far from one another: (B, N, 3) -> (B, m, 3).
+def strides(points: Tensor, count: int) -> Tensor:
+    """Places at equal distances along N points, from the first on: (B, N, 3) -> (count,)."""
+    n = torch.scalar_tensor(points.shape[1], dtype=torch.int64, device=points.device)
+    return torch.arange(count, device=points.device) * n // count
 
-    Farthest point sampling (Eldar et al. 1997) among candidates at equal strides along the curve,
-    from its first point on. Where fewer than m points differ, all are taken, again and again. The
-    steps are written out, since a graph of ONNX has to hold them. No gradient flows.
-    """
-    if torch.is_autocast_enabled(points.device.type):  # bfloat16 confuses close distances
-        with torch.autocast(points.device.type, enabled=False):
-            return pick_centroids(points.float(), m, candidates)
+
+def loose_strides(points: Tensor, count: int) -> Tensor:
+    """The same, each place drawn from its stretch: (B, N, 3) -> (B, count)."""
     batch, n, _ = points.shape
-    count = torch.scalar_tensor(n, dtype=torch.int64, device=points.device)
-    strides = torch.arange(candidates, device=points.device) * count // candidates
-    chosen = gather(points, along_curve(points)[:, strides])
-    between = squared_distances(chosen)
-    distance = between[:, :1]  # of each candidate to the nearest centroid, (B, 1, candidates)
-    rows = between.reshape(-1, candidates)
-    start = torch.arange(batch, device=points.device)[:, None] * candidates  # of a cloud's rows
+    stretch = torch.rand(batch, count, device=points.device) * (n / count)
+    return (strides(points, count) + stretch.long()).clamp_max(n - 1)
+
+
+def pick_centroids(candidates: Tensor, m: int) -> Tensor:
+    """Points that lie far from one another: (B, n, 3) -> (B, m, 3).
+
+    Farthest point sampling (Eldar et al. 1997) from the first candidate on. Where fewer than m
+    differ, all are taken, again and again. The steps are written out, since a graph of ONNX has to
+    hold them. No gradient flows.
+    """
+    if torch.is_autocast_enabled(candidates.device.type):  # bfloat16 confuses close distances
+        with torch.autocast(candidates.device.type, enabled=False):
+            return pick_centroids(candidates.float(), m)
+    batch, n, _ = candidates.shape
+    between = squared_distances(candidates)
+    distance = between[:, :1]  # of each candidate to the nearest centroid, (B, 1, n)
+    rows = between.reshape(-1, n)
+    start = torch.arange(batch, device=candidates.device)[:, None] * n  # of a cloud's rows
     picks = [torch.zeros_like(start)]
     for _ in range(m - 1):
         picks.append(distance.argmax(2))
         # A look-up as of embeddings: the fewest nodes in the graph.
         distance = torch.minimum(distance, F.embedding(start + picks[-1], rows))
-    centroids = gather(chosen, torch.cat(picks, 1))
+    centroids = gather(candidates, torch.cat(picks, 1))
     # One that lies on an earlier one, within rounding, was picked when no other point was left.
     gaps = squared_distances(centroids)
     same = gaps <= 1e-6 * gaps.amax((1, 2), keepdim=True)
     fresh = m - same.tril(-1).any(2).sum(1, keepdim=True)  # (B, 1), how many differ
-    return gather(centroids, torch.arange(m, device=points.device) % fresh)
+    return gather(centroids, torch.arange(m, device=candidates.device) % fresh)
 
 
 def squared_distances(points: Tensor) -> Tensor:
@@ -124,7 +134,7 @@ class Grouping(nn.Module):
 
 
 class Block(nn.Module):
-    """Let neighbouring centroids exchange what they know; residual."""
+    """Neighbouring centroids tell each other, then each thinks it over; both steps are residual."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -132,7 +142,7 @@ class Block(nn.Module):
         self.position = nn.Linear(3, width, bias=False)
         self.norm = nn.BatchNorm1d(width)
         self.mix = nn.Sequential(
-            normalised(width, width), nn.Linear(width, width, bias=False), nn.BatchNorm1d(width)
+            *normalised(width, width), nn.Linear(width, width, bias=False), nn.BatchNorm1d(width)
         )
 
     def forward(self, features: Tensor, centroids: Tensor, index: Tensor) -> Tensor:
@@ -142,8 +152,9 @@ class Block(nn.Module):
         value = self.value(features).view(batch, m, -1)
         # max_j V f_j + P (p_j - p_i): linear in p, so p_i is taken off after the maximum.
         message = gather(value + position, index).amax(2) - position
-        update = self.mix(torch.relu(self.norm(message.flatten(0, 1))))
-        return torch.relu(features + update)
+        features = features + self.norm(message.flatten(0, 1))
+        update: Tensor = self.mix(features)
+        return features + update
 
 
 class StillNet(nn.Module):
@@ -163,8 +174,21 @@ class StillNet(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) -> logits (B, classes)."""
+        order, count = along_curve(points), self.size.candidates
+        if self.training:  # other centroids in every epoch
+            chosen = order.gather(1, loose_strides(points, count))
+        else:
+            chosen = order[:, strides(points, count)]
+        return self.classify(points, gather(points, chosen))
+
+    def in_order(self, points: Tensor) -> Tensor:
+        """The same of points that come along the curve, for whoever sorted them already."""
+        return self.classify(points, points[:, strides(points, self.size.candidates)])
+
+    def classify(self, points: Tensor, candidates: Tensor) -> Tensor:
+        """Points (B, N, 3) and candidates (B, n, 3) for centroids -> logits (B, classes)."""
         size = self.size
-        centroids = pick_centroids(points, size.centroids, size.candidates)
+        centroids = pick_centroids(candidates, size.centroids)
         index = nearest(centroids, centroids, size.neighbour_centroids)
         features = self.grouping(points, centroids)
         for block in self.blocks:

@@ -87,7 +87,7 @@ def sweep(path: Path) -> None:
         raise refusal("written", path, error) from error
 
 
-def refusal(verb: str, path: Path, error: OSError) -> RecordsError:
+def refusal(verb: str, path: Path | str, error: OSError) -> RecordsError:
     """What to say when the disk says no."""
     reason = error.strerror or str(error)
     return RecordsError(
@@ -96,7 +96,12 @@ def refusal(verb: str, path: Path, error: OSError) -> RecordsError:
     )
 
 
-def forbidden(path: Path, error: PermissionError) -> RecordsError:
+def occupied(path: Path | str) -> RecordsError:
+    """What to say where a new store would lie over something else."""
+    return RecordsError(f"{path} exists and is no record store: choose another --out")
+
+
+def forbidden(path: Path | str, error: PermissionError) -> RecordsError:
     """What to say of a store, or a file of one, that may not be read."""
     return RecordsError(
         f"{path} cannot be read ({error.strerror}): mend its permissions; nothing says that it is "

@@ -42,9 +42,11 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    shapes: int, views: int, classes: int, name: str, columns: int, keyed: bool
+    shapes: int, views: int, classes: int, name: str, columns: int, keyed: bool, features: int = 0
 ) -> Estimate:
     """Sizes of a store of so many shapes, views, classes and parameter columns.
+
+    With `features` numbers a point beside xyz, which are in the probes.
 
     >>> found = estimate(9843, 20, 40, "int8", 6, keyed=True)
     >>> found.logits, found.parameters, found.files
@@ -53,7 +55,7 @@ def estimate(
     coding, length = codec.parse(name, classes), tile_length(shapes)
     tiles = views * -(-shapes // length)
     parameters = 0 if keyed else 4 * columns
-    chunks = [coding.record_bytes * length, parameters * length, probe.LENGTH]
+    chunks = [coding.record_bytes * length, parameters * length, probe.length(features)]
     files = [chunk + CHECKSUM for chunk in chunks if chunk]
     heads = HEADS + 4 * 4 * shapes
     return Estimate(

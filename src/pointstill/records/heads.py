@@ -8,11 +8,12 @@ all (its members carry CRC-32), every opening compares, and `records repair` cop
 import io
 import zipfile
 import zlib
-from pathlib import Path
 
 from ..errors import RecordsError
 from . import disk
+from .place import Place
 
+ARRAYS = ("logits", "augment", "probe", "shapes", "labels")
 SPARE = "spare.zip"
 
 
@@ -26,61 +27,61 @@ def pack(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def read(path: Path) -> dict[str, bytes]:
+def read(place: Place) -> dict[str, bytes]:
     """The written-once files of a store, by their names in it."""
-    found = [path / "zarr.json", *path.glob("*/zarr.json")]
-    found += [path / name / "c.0" for name in ("shapes", "labels")]
-    return {str(file.relative_to(path)): file.read_bytes() for file in found}
+    headers = [name for name in (f"{array}/zarr.json" for array in ARRAYS) if place.has(name)]
+    names = ["zarr.json", *headers, "shapes/c.0", "labels/c.0"]
+    return {name: place.read(name) for name in names}
 
 
-def spare(path: Path) -> dict[str, bytes] | None:
+def spare(place: Place) -> dict[str, bytes] | None:
     """The copies in a store's spare; None where it is missing or damaged.
 
     Raises:
         RecordsError: it may not be read.
     """
     try:
-        content = (path / SPARE).read_bytes()
+        content = place.read(SPARE)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
     except PermissionError as error:
-        raise disk.forbidden(path / SPARE, error) from error
+        raise disk.forbidden(f"{place.path}/{SPARE}", error) from error
     except (OSError, ValueError, RuntimeError, LookupError, EOFError, zlib.error):
         return None
     except zipfile.BadZipFile:
         return None
 
 
-def check(path: Path) -> None:
+def check(place: Place) -> None:
     """Compare a store's heads with their spare.
 
     Raises:
         RecordsError: names the file that differs, or may not be read.
     """
-    copies = spare(path)
+    copies = spare(place)
     if copies is None:
-        raise _damaged(path, SPARE, "is missing or damaged")
+        raise _damaged(place, SPARE, "is missing or damaged")
     for name, content in copies.items():
         try:
-            there = (path / name).read_bytes()
+            there = place.read(name)
         except PermissionError as error:
-            raise disk.forbidden(path / name, error) from error
+            raise disk.forbidden(f"{place.path}/{name}", error) from error
         except OSError as error:
-            raise _damaged(path, name, f"cannot be read ({error.strerror})") from error
+            raise _damaged(place, name, f"cannot be read ({error.strerror})") from error
         if there != content:
-            raise _damaged(path, name, "is not what was written")
+            raise _damaged(place, name, "is not what was written")
 
 
-def change(path: Path, contents: dict[str, bytes]) -> None:
+def change(place: Place, contents: dict[str, bytes]) -> None:
     """Give some heads new contents, all of them or, killed before the spare is written, none."""
     try:
-        disk.replace_file(path / SPARE, pack(read(path) | contents))
+        place.write(SPARE, pack(read(place) | contents))
     except OSError as error:
-        raise disk.refusal("written", path, error) from error
-    restore(path)
+        raise disk.refusal("written", place.path, error) from error
+    restore(place)
 
 
-def restore(path: Path) -> list[str]:
+def restore(place: Place) -> list[str]:
     """Copy back what differs from the spare, or make a lost spare anew; returns what was mended.
 
     A change of the heads writes the spare first, so that this also ends one that was killed.
@@ -88,25 +89,24 @@ def restore(path: Path) -> list[str]:
     Raises:
         RecordsError: the spare is damaged, and the heads cannot be read either.
     """
-    copies, mended = spare(path), []
+    copies, mended = spare(place), []
     try:
         if copies is None:
-            disk.replace_file(path / SPARE, pack(read(path)))
+            place.write(SPARE, pack(read(place)))
             return [SPARE]
         for name, content in copies.items():
-            file = path / name
-            if not file.is_file() or file.read_bytes() != content:
-                file.parent.mkdir(exist_ok=True)
-                disk.replace_file(file, content)
+            if not place.has(name) or place.read(name) != content:
+                place.write(name, content)
                 mended.append(name)
     except FileNotFoundError as error:
         raise RecordsError(
-            f"{error.filename} and {path / SPARE} are both lost: restore {path} from a copy"
+            f"{error.filename} and {place.path}/{SPARE} are both lost: restore {place.path} from a "
+            "copy"
         ) from error
     except OSError as error:
-        raise disk.refusal("written", path, error) from error
+        raise disk.refusal("written", place.path, error) from error
     return mended
 
 
-def _damaged(path: Path, name: str, what: str) -> RecordsError:
-    return RecordsError(f"{path / name} {what}: run `pointstill records repair {path}`")
+def _damaged(place: Place, name: str, what: str) -> RecordsError:
+    return RecordsError(f"{place.path}/{name} {what}: run `pointstill records repair {place.path}`")

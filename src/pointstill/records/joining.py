@@ -9,10 +9,10 @@ import numpy as np
 
 from ..augment import Clouds, Pipeline
 from ..errors import RecordsError, UsageError
-from . import disk
 from .codec import divergence
-from .fingerprint import DECIDES, check_same
+from .fingerprint import MAY_DECIDE, check_same, deciding
 from .layout import Tile
+from .place import place_of
 from .probe import join
 from .store import Store
 from .verify import check_replay, replay
@@ -28,20 +28,21 @@ def merge(paths: Sequence[str | Path], out: str | Path) -> Store:
         RecordsError: stores of something else, a tile that two of them tell differently, one that
             is damaged in all that have it, or a disk that refuses.
     """
-    stores, path = [Store.open(each) for each in paths], Path(out)
+    stores = [Store.open(each) for each in paths]
     if len(stores) < 2:
         raise UsageError("merge joins two stores or more: name them all")
     first = stores[0]
     for other in stores[1:]:
         fix = f"merge only what was recorded as {first.path} was"
-        now = {name: first.attributes[name] for name in DECIDES} | {"codec": first.coding.name}
+        now = dict.fromkeys(MAY_DECIDE) | deciding(first.attributes)
+        now |= {"codec": first.coding.name}
         made = other.attributes | {"codec": other.coding.name}
         check_same(other.path, made, now, fix)
         if not np.array_equal(other.shapes, first.shapes):
             raise RecordsError(f"{other.path} has other shapes than {first.path}: {fix}")
     views = max(store.views for store in stores)
     done = [store.recorded_tiles() for store in stores]
-    with _new(path) as draft:
+    with _new(out) as draft:
         joined = Store.create(draft, _head(first), views, first.shapes, first.labels)
         taken: dict[tuple[int, int], Store] = {}
         for tile in joined.tiles():
@@ -52,7 +53,7 @@ def merge(paths: Sequence[str | Path], out: str | Path) -> Store:
             for note in store.notes():
                 if taken.get((note["view"], note["tile"])) is store:
                     joined.add_note(note)
-    return Store.open(path)
+    return Store.open(out)
 
 
 def _copy_agreed(joined: Store, tile: Tile, owners: list[Store]) -> Store:
@@ -99,7 +100,6 @@ def subset(
         RecordsError: something that is not recorded, is damaged, or does not replay.
         UsageError: more views than there are, or no shapes.
     """
-    path = Path(out)
     views = source.views if views is None else views
     if not 1 <= views <= source.views:
         raise UsageError(f"{source.path} has {source.views} views: choose 1 to {source.views}")
@@ -112,7 +112,7 @@ def subset(
             f"(the first is {absent[0]}): choose among those it has"
         )
     rows = np.searchsorted(source.shapes, shapes)
-    with _new(path) as draft:
+    with _new(out) as draft:
         part = Store.create(draft, _head(source), views, shapes, source.labels[rows])
         for view in range(views):
             if len(shapes) == source.rows and part.attributes["tile"] == source.attributes["tile"]:
@@ -121,7 +121,7 @@ def subset(
             else:
                 assert clouds, "the probes of other tiles are made from the clouds"
                 _copy_rows(source, part, view, rows, clouds)
-    return Store.open(path)
+    return Store.open(out)
 
 
 def _copy_rows(source: Store, part: Store, view: int, rows: np.ndarray, clouds: Clouds) -> None:
@@ -146,18 +146,12 @@ def _head(store: Store) -> dict[str, Any]:
 
 
 @contextmanager
-def _new(path: Path) -> Iterator[Path]:
+def _new(out: str | Path) -> Iterator[Path]:
     """A folder to build a store in, which gets its name at the end, or goes."""
-    if path.exists():
-        raise RecordsError(f"{path} exists: choose another --out")
-    with disk.lock(path):
-        disk.sweep(path)
-        draft = disk.draft_of(path)
-        try:
+    place = place_of(out)
+    if place.taken():
+        raise RecordsError(f"{out} exists: choose another --out")
+    with place.lock():
+        place.sweep()
+        with place.new() as draft:
             yield draft
-            draft.rename(path)
-            disk.sync([path])
-        except OSError as error:
-            raise disk.refusal("made", path, error) from error
-        finally:
-            disk.remove(draft)

@@ -11,6 +11,7 @@ from zarr.codecs import Crc32cCodec
 
 from .. import __version__
 from ..errors import RecordsError
+from ..features import XYZ, Features, width
 from . import codec, probe
 
 FORMAT = "pointstill-records/2"
@@ -57,6 +58,11 @@ def tile_length(rows: int) -> int:
     return -(-rows // -(-rows // TILE))
 
 
+def recorded_features(attributes: dict[str, Any]) -> Features:
+    """What a point of a view had for the teacher; a store of xyz alone does not say."""
+    return tuple(attributes["features"]["names"]) if "features" in attributes else XYZ
+
+
 def check_range(logits: np.ndarray, tile: Tile) -> None:
     """Refuse logits that float16 cannot hold.
 
@@ -83,7 +89,8 @@ def lay_out(
     if columns and not attributes["keyed"]:
         shape, chunks = (views, rows, len(columns)), (1, tile, len(columns))
         _array(group, "augment", "<f4", shape, ("view", "shape", "column"), chunks)
-    shape, chunks = (views, -(-rows // tile), probe.LENGTH), (1, 1, probe.LENGTH)
+    length = probe.length(width(recorded_features(attributes)) - 3)
+    shape, chunks = (views, -(-rows // tile), length), (1, 1, length)
     _array(group, "probe", "|u1", shape, ("view", "tile", "byte"), chunks)
     for name, dtype, values in (("shapes", "<i4", shapes), ("labels", "<i4", labels)):
         _array(group, name, dtype, (rows,), ("shape",), (rows,))
@@ -125,7 +132,7 @@ def _array(
     )
 
 
-def check_format(path: Path, attributes: dict[str, Any]) -> None:
+def check_format(path: Path | str, attributes: dict[str, Any]) -> None:
     """Refuse a store of an older or newer format.
 
     Raises:

@@ -1,7 +1,7 @@
 """The probe of a tile: the mark that it is recorded, and the proof of what was seen.
 
 32 bytes SHA-256 of what a replay must hit exactly (`Pipeline.proof`), then the sketch of the
-moments, 9 x 4 float32, which a replay must hit within a tolerance.
+moments, 9 x 4 float32, which a replay must hit within a tolerance; 9 x (4 + F) with features.
 """
 
 import numpy as np
@@ -9,11 +9,20 @@ import numpy as np
 HASH = 32
 SIGNS = 8
 LENGTH = HASH + 4 * 4 * (1 + SIGNS)
-"""Bytes of a probe: 176, whatever the number of records in the tile."""
+"""Bytes of a probe of xyz alone: 176, whatever the number of records in the tile."""
+
+
+def length(features: int) -> int:
+    """Bytes of a probe with so many numbers a point beside xyz.
+
+    >>> length(0), length(3)
+    (176, 284)
+    """
+    return LENGTH + 4 * features * (1 + SIGNS)
 
 
 def sketch(moments: np.ndarray) -> np.ndarray:
-    """Nine sums in place of the moments of every view: (R, 4) -> (9, 4) float32.
+    """Nine sums in place of the moments of every view: (R, 4 + F) -> (9, 4 + F) float32.
 
     The first is the mean over the tile. The others add and subtract: sum k takes row r with the
     sign of bit k of r. A change of d in one view changes each of the eight by d, two views that
@@ -27,11 +36,11 @@ def sketch(moments: np.ndarray) -> np.ndarray:
 
 
 def join(proof: bytes, sums: np.ndarray) -> np.ndarray:
-    """A hash and a sketch as (176,) uint8."""
+    """A hash and a sketch as (length,) uint8."""
     return np.frombuffer(proof + sums.astype("<f4").tobytes(), np.uint8)
 
 
 def split(probe: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """The hash and the sketch (9, 4) of a probe (176,)."""
+    """The hash and the sketch (9, 4 + F) of a probe (length,)."""
     content = probe.tobytes()
-    return content[:HASH], np.frombuffer(content[HASH:], "<f4").reshape(-1, 4)
+    return content[:HASH], np.frombuffer(content[HASH:], "<f4").reshape(1 + SIGNS, -1)

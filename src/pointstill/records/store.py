@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,19 @@ import zarr
 
 from ..augment import Pipeline
 from ..errors import RecordsError
+from ..features import Features
 from . import codec, disk, heads, probe
 from .fingerprint import fingerprint
-from .layout import ABSENT, Tile, check_format, check_range, lay_out, lengthened
-
-SIDECAR = "provenance.jsonl"
-"""Who recorded which tile, when and how fast: beside the arrays, outside of any comparison."""
+from .layout import (
+    ABSENT,
+    Tile,
+    check_format,
+    check_range,
+    lay_out,
+    lengthened,
+    recorded_features,
+)
+from .place import SIDECAR, Folder, Place, place_of
 
 UNFINISHED = "the recording is unfinished, run the same `pointstill record` again"
 
@@ -31,9 +39,9 @@ UNFINISHED = "the recording is unfinished, run the same `pointstill record` agai
 class Store:
     """An open record store. Rows are recorded shapes; `shapes` gives their indices in the split."""
 
-    def __init__(self, path: Path, group: zarr.Group):
+    def __init__(self, place: Place, group: zarr.Group):
         """Use `Store.create` or `Store.open`."""
-        self.path = path
+        self.place, self.path = place, place.path
         self.attributes: dict[str, Any] = dict(group.attrs)
         self.coding = codec.parse(self.attributes["codec"]["name"], len(self.attributes["classes"]))
         self._arrays: dict[str, Any] = {name: group[name] for name in self.arrays}
@@ -44,7 +52,7 @@ class Store:
     @classmethod
     def create(
         cls,
-        path: Path,
+        path: str | Path,
         attributes: dict[str, Any],
         views: int,
         shapes: np.ndarray,
@@ -53,7 +61,7 @@ class Store:
         """Make an empty store, whole or not at all.
 
         Args:
-            path: folder to make; must not exist.
+            path: folder to make, or URL; nothing may be there.
             attributes: what the records are made from; among them `classes`, `columns` (names of
                 the parameters), `keyed` (whether these are drawn again instead of stored) and
                 `codec` (its `name`, and its measured error).
@@ -62,21 +70,12 @@ class Store:
             labels: (S,) their classes.
 
         Raises:
-            RecordsError: the folder exists or cannot be written.
+            RecordsError: something is there, or it cannot be written.
         """
-        if path.exists():
-            raise RecordsError(f"{path} exists and is no record store: choose another --out")
-        draft = disk.draft_of(path)
-        try:
-            draft.parent.mkdir(parents=True, exist_ok=True)
+        with place_of(path).new() as draft:
             lay_out(draft, attributes, views, shapes, labels)
-            disk.replace_file(draft / heads.SPARE, heads.pack(heads.read(draft)))
+            disk.replace_file(draft / heads.SPARE, heads.pack(heads.read(Folder(draft))))
             disk.sync_tree(draft)
-            draft.rename(path)
-            disk.sync([path])
-        except OSError as error:
-            disk.remove(draft)
-            raise disk.refusal("made", path, error) from error
         return cls.open(path)
 
     @classmethod
@@ -87,10 +86,11 @@ class Store:
             RecordsError: there is none, its format is another, it is damaged, or it may not be
                 read.
         """
-        path = Path(path)
+        place = place_of(path)
+        path = place.path
         try:
-            there = (path / "zarr.json").is_file()
-            spare = (path / heads.SPARE).is_file()
+            there = place.has("zarr.json")
+            spare = place.has(heads.SPARE)
         except PermissionError as error:
             raise disk.forbidden(path, error) from error
         if not (there or spare):
@@ -99,18 +99,23 @@ class Store:
                 "one with `pointstill record` at a path that does not exist yet"
             )
         if spare:
-            heads.check(path)
+            heads.check(place)
         try:
-            group = zarr.open_group(path, mode="r+")
+            group = zarr.open_group(place.zarr(), mode="r+")
             check_format(path, dict(group.attrs))
-            heads.check(path)
-            return cls(path, group)
+            heads.check(place)
+            return cls(place, group)
         except PermissionError as error:
-            raise disk.forbidden(Path(error.filename or path), error) from error
+            raise disk.forbidden(error.filename or path, error) from error
         except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise RecordsError(
                 f"{path} is damaged ({_one_line(error)}): run `pointstill records repair {path}`"
             ) from error
+
+    @property
+    def features(self) -> Features:
+        """What a point of a view had for the teacher, `xyz` first."""
+        return recorded_features(self.attributes)
 
     @property
     def columns(self) -> list[str]:
@@ -135,18 +140,23 @@ class Store:
 
     def tiles(self) -> Iterator[Tile]:
         """All tiles, view by view."""
-        length = self.attributes["tile"]
         for view in range(self.views):
-            for number, start in enumerate(range(0, self.rows, length)):
-                yield Tile(view, number, start, min(start + length, self.rows))
+            yield from self.tiles_of(view)
 
     def tiles_of(self, view: int) -> list[Tile]:
         """The tiles of one view."""
-        return [tile for tile in self.tiles() if tile.view == view]
+        length = self.attributes["tile"]
+        return [
+            Tile(view, number, start, min(start + length, self.rows))
+            for number, start in enumerate(range(0, self.rows, length))
+        ]
 
     def recorded_tiles(self) -> set[Tile]:
         """The tiles that are recorded, those with an unreadable probe among them."""
-        found = set()
+        with suppress(RecordsError):
+            done = self.committed()
+            return {tile for tile in self.tiles() if done[tile.view, tile.number]}
+        found = set()  # tile by tile, as one of the marks cannot be read
         for tile in self.tiles():
             try:
                 if not self.recorded(tile):
@@ -158,8 +168,9 @@ class Store:
 
     def committed(self) -> np.ndarray:
         """(views, tiles) bool: which tiles are recorded."""
-        done: np.ndarray = np.any(self._read("probe", ...) != ABSENT, axis=2)
-        return done
+        # View by view: all probes at once would be 184 bytes a tile, and a task of Zarr's for each.
+        done = [np.any(self._read("probe", view) != ABSENT, axis=1) for view in range(self.views)]
+        return np.array(done)
 
     def missing(self) -> list[Tile]:
         """The tiles still to record, in order."""
@@ -170,8 +181,8 @@ class Store:
         """Make room for more views, all of them missing; hold the lock. Returns the store anew."""
         files = [f"{name}/zarr.json" for name in self.arrays]
         heads.change(
-            self.path,
-            {file: lengthened((self.path / file).read_bytes(), views) for file in files},
+            self.place,
+            {file: lengthened(self.place.read(file), views) for file in files},
         )
         return Store.open(self.path)
 
@@ -203,7 +214,7 @@ class Store:
             tile: which.
             logits: (rows, classes) float, finite and within float16.
             parameters: (rows, columns) float32; left out by a keyed store.
-            sums: (9, 4) float32, the sketch of the views' moments.
+            sums: (9, 4 + F) float32, the sketch of the views' moments.
             proof: SHA-256 of the exact part of the replay.
 
         Raises:
@@ -220,9 +231,9 @@ class Store:
             for name in others:
                 self._arrays[name][tile.rows] = stored[name]
             # The mark must not reach the disk before what it marks.
-            disk.sync(self.path / name / tile.chunk for name in others)
+            self.place.settle(f"{name}/{tile.chunk}" for name in others)
             self._arrays[mark][tile.view, tile.number] = stored[mark]
-            disk.sync([self.path / mark / tile.chunk])
+            self.place.settle([f"{mark}/{tile.chunk}"])
         except OSError as error:
             raise disk.refusal("written", self.path, error) from error
 
@@ -242,33 +253,32 @@ class Store:
 
     def add_note(self, line: dict[str, Any]) -> None:
         """Add a line to the sidecar."""
-        try:
-            with (self.path / SIDECAR).open("a", encoding="utf-8") as sidecar:
-                sidecar.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise disk.refusal("written", self.path, error) from error
+        self.place.note(json.dumps(line))
 
     def notes(self) -> list[dict[str, Any]]:
         """The lines of the sidecar; one that a killed writer left half is passed over."""
-        file, lines = self.path / SIDECAR, []
-        for line in file.read_text("utf-8", "replace").splitlines() if file.exists() else ():
+        files, lines = self.place.names("provenance"), []
+        files = [SIDECAR, *files] if self.place.has(SIDECAR) else files
+        with ThreadPoolExecutor(16) as pool:
+            contents = list(pool.map(self.place.read, files))
+        for line in b"\n".join(contents).decode("utf-8", "replace").splitlines():
             with suppress(ValueError):
                 note = json.loads(line)
                 if isinstance(note, dict) and {"view", "tile", "records", "seconds"} <= note.keys():
                     lines.append(note)
         return lines
 
-    def logits(self, view: int) -> np.ndarray:
-        """(rows, classes) float32: the teacher's logits for one view."""
-        return self._view("logits", view, self.coding.decode, self.tile_logits)
+    def logits(self, view: int, rows: np.ndarray | None = None) -> np.ndarray:
+        """(rows, classes) float32: the teacher's logits for one view, or some sorted rows of it."""
+        return self._view("logits", view, rows, self.coding.decode, self.tile_logits)
 
     def tile_logits(self, tile: Tile) -> np.ndarray:
         """(tile's rows, classes) float32: the teacher's logits for one tile."""
         return self._whole("logits", tile, self.coding.decode(self._stored("logits", tile)))
 
-    def parameters(self, view: int) -> np.ndarray:
-        """(rows, columns) float32: the augmentation parameters of one view."""
-        return self._view("augment", view, np.asarray, self.tile_parameters)
+    def parameters(self, view: int, rows: np.ndarray | None = None) -> np.ndarray:
+        """(rows, columns) float32: the augmentation of one view, or of some sorted rows of it."""
+        return self._view("augment", view, rows, np.asarray, self.tile_parameters)
 
     def tile_parameters(self, tile: Tile) -> np.ndarray:
         """(tile's rows, columns) float32: the augmentation parameters of one tile."""
@@ -300,27 +310,36 @@ class Store:
         self.tile_parameters(tile)
 
     def probe(self, tile: Tile) -> tuple[bytes, np.ndarray]:
-        """The proof of replay of a tile, and the sketch (9, 4) of its moments."""
+        """The proof of replay of a tile, and the sketch (9, 4 + F) of its moments."""
         return probe.split(self._stored("probe", tile))
 
     def bytes_on_disk(self) -> int:
         """Size of all files."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        return self.place.size()
 
     def _view(
         self,
         name: str,
         view: int,
+        rows: np.ndarray | None,
         decode: Callable[[np.ndarray], np.ndarray],
         read: Callable[[Tile], np.ndarray],
     ) -> np.ndarray:
         if name in self._arrays:
             with suppress(OSError, RuntimeError, ValueError):
-                values = decode(np.asarray(self._arrays[name][view]))
+                array = self._arrays[name]
+                stored = array[view] if rows is None else array.oindex[view, rows]
+                values = decode(np.asarray(stored))
                 if np.isfinite(values).all():
                     return values
         # Tile by tile, which names the one that is wrong.
-        return np.concatenate([read(tile) for tile in self.tiles_of(view)])
+        rows = np.arange(self.rows) if rows is None else rows
+        found = []
+        for tile in self.tiles_of(view):
+            first, last = np.searchsorted(rows, (tile.start, tile.stop))
+            if first < last:
+                found.append(read(tile)[rows[first:last] - tile.start])
+        return np.concatenate(found)
 
     def _stored(self, name: str, tile: Tile) -> np.ndarray:
         where = (tile.view, tile.number) if name == "probe" else tile.rows
@@ -344,7 +363,7 @@ class Store:
         try:
             return np.asarray(self._arrays[name][where])
         except PermissionError as error:
-            raise disk.forbidden(Path(error.filename or self.path / name), error) from error
+            raise disk.forbidden(error.filename or f"{self.path}/{name}", error) from error
         except (OSError, RuntimeError, ValueError) as error:
             place = f"file {tile.chunk}, {tile}" if tile else self._first_bad(name)
             raise RecordsError(

@@ -17,12 +17,18 @@ mean norm of any one view differ, or of all of them on average."""
 def replay(
     store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds, parameters: np.ndarray
 ) -> tuple[bytes, np.ndarray]:
-    """Make the views of a tile again and measure them: the proof, and the sketch (9, 4)."""
-    shapes = torch.from_numpy(store.shapes[tile.start : tile.stop]).to(clouds.points.device)
-    drawn = torch.from_numpy(parameters).to(clouds.points.device)
+    """Make the views of a tile again and measure them: the proof, and the sketch (9, 4 + F).
+
+    Clouds of other features than the teacher saw, as a student may have, are measured on xyz alone.
+    """
+    shapes = torch.from_numpy(store.shapes[tile.start : tile.stop]).to(clouds.device)
+    drawn = torch.from_numpy(parameters).to(clouds.device)
     count = store.attributes["points"]
-    points = pipeline.replay(clouds, tile.view, shapes, drawn, count)
-    proof = pipeline.proof(clouds, tile.view, shapes, drawn, count)
+    indices = pipeline.indices(clouds, tile.view, shapes, count)
+    points = pipeline.replay(clouds, tile.view, shapes, drawn, count, indices)
+    if clouds.features != store.features:
+        points = points[..., :3]
+    proof = pipeline.proof(indices, tile.view, shapes, drawn)
     return proof, sketch(moments(points).cpu().numpy())
 
 
@@ -40,7 +46,7 @@ def check_replay(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -
             f"{store.path}: {tile} does not replay: its points or parameters are not those that "
             "the teacher saw; the store is damaged, run `pointstill records repair` or record again"
         )
-    worst = float(np.abs(measured - sums).max())
+    worst = float(np.abs(measured - sums[:, : measured.shape[1]]).max())
     if not worst <= TOLERANCE:
         raise RecordsError(
             f"{store.path}: {tile} replays {worst:.1e} away from what the teacher saw "

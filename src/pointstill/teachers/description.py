@@ -8,17 +8,21 @@ may, and `load_teacher` reads it when it lies beside the file, or is named itsel
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 import yaml
 
-from ..errors import TeacherError
+from ..errors import TeacherError, UsageError
+from ..features import parse_features
 from .files import sha256
 from .frame import parse_frame
 from .speak import Layout, Output
 
 NORMALISATION: Literal["unit-sphere"] = "unit-sphere"
 """Views are centred on their mean and scaled into the unit sphere: the only one there is."""
+
+
+FEATURES = "a list of features, such as [xyz, normal]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Description:
     """The up axis of the data that `frame` is said of."""
     points: int | None = None
     """Points per cloud that it was made for."""
+    features: list[str] | None = None
+    """What it takes of each point, in its order, such as [xyz, normal]."""
     normalisation: Literal["unit-sphere"] = NORMALISATION
     """How clouds are centred and scaled before augmentation."""
     layout: Layout | None = None
@@ -115,6 +121,10 @@ def beside(file: Path) -> Path:
     return file.with_name(f"{file.name}.yaml")
 
 
+def _texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
 def _wrong(name: str, value: object) -> str | None:
     """What an entry must be, if it is not."""
     choices: dict[str, tuple[str, ...]] = {
@@ -130,8 +140,12 @@ def _wrong(name: str, value: object) -> str | None:
     if name == "points":
         return None if type(value) is int and value > 0 else "a number from 1 up"
     if name == "classes":
-        texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
-        return None if texts else "a list of names"
+        return None if _texts(value) else "a list of names"
+    if name == "features":
+        try:
+            return None if _texts(value) and parse_features(value) else FEATURES
+        except UsageError as error:
+            return f"{FEATURES} ({error})"
     if name == "checked":
         return None if isinstance(value, dict) else "what describe wrote"
     return None if isinstance(value, str) else "text"

@@ -18,8 +18,10 @@ from .torch_module import TorchNetwork
 SAVE_AGAIN = "save it again by torch.export.save, with the torch that is installed"
 
 
-def load_exported(path: Path, device: torch.device) -> TorchNetwork:
+def load_exported(path: Path, device: torch.device, channels: int = 3) -> TorchNetwork:
     """Load an exported program; its declared input says what is fixed.
+
+    The data has `channels` numbers a point, of which it may take the three of xyz alone.
 
     Raises:
         TeacherError: the file is damaged, holds what would have to be unpickled or native code, or
@@ -40,11 +42,11 @@ def load_exported(path: Path, device: torch.device) -> TorchNetwork:
     except Exception as error:  # the reader of the format raises all kinds
         raise damaged(path, "a program of torch.export", error, SAVE_AGAIN) from error
     try:
-        batch, points, layout = input_shape(shape)
+        said = input_shape(shape, channels)
     except TeacherError as error:
         raise TeacherError(f"{path}: {error}") from error
     file = f"exported {sha256(path)}".encode()
-    return TorchNetwork(module, device, batch, points, layout, file)
+    return TorchNetwork(module, device, *said, file)
 
 
 def refuse_objects(path: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from ..features import XYZ, Features, columns, width
 
 Axes = tuple[tuple[int, int], ...]
 """For each axis of the teacher: which axis of the data (0 to 2), and its sign (1 or -1)."""
@@ -37,8 +38,12 @@ def frame_text(axes: Axes | None) -> str:
     return ",".join("-" * (sign < 0) + "xyz"[axis] for axis, sign in axes or SAME)
 
 
-def turned(points: Tensor, axes: Axes | None) -> Tensor:
-    """Points (B, N, 3) in a teacher's axes: (B, N, 3)."""
+def turned(points: Tensor, axes: Axes | None, features: Features = XYZ) -> Tensor:
+    """Points (B, N, 3 + F) in a teacher's axes, their normals too: (B, N, 3 + F)."""
     if axes is None:
         return points
-    return torch.stack([points[..., axis] * sign for axis, sign in axes], -1)
+    order = [(column, 1) for column in range(width(features))]
+    for name, place in columns(features).items():
+        if name in ("xyz", "normal"):
+            order[place] = [(place.start + axis, sign) for axis, sign in axes]
+    return torch.stack([points[..., column] * sign for column, sign in order], -1)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from ..errors import TeacherError, UsageError
+from ..features import XYZ, Features, parse_features, width
 from ..models import MODELS, build_model
 from ..models.checkpoints import load_weights, read_weights
 from ..run import RECIPE, Run
@@ -19,6 +20,7 @@ from .description import Description, beside
 from .ensemble import Ensemble, Mean
 from .files import SUFFIXES, kind_of
 from .frame import parse_frame
+from .given import own_features
 from .speak import find_layout, find_output, sample_clouds
 from .teacher import Network, NetworkTeacher, Teacher, batch_dependence, fingerprint
 from .torch_module import TorchNetwork, load_callable
@@ -39,6 +41,7 @@ def load_teacher(
     layout: Literal["auto", "bn3", "b3n"] = "auto",
     output: Literal["auto", "logits", "probabilities"] = "auto",
     up: str | None = None,
+    features: Sequence[str] = XYZ,
     device: str = "cpu",
     ensemble: Mean = "logits",
     ensemble_weights: Sequence[float] | None = None,
@@ -62,6 +65,7 @@ def load_teacher(
         layout: of its input, (B, N, 3) or (B, 3, N); `auto` tries.
         output: what it returns; a log-softmax counts as logits; `auto` recognises probabilities.
         up: the data's up axis; a teacher that was made with another gets a warning.
+        features: those of the data, `Dataset.features`; see `given.own_features`.
         device: where it runs; ONNX stays on the CPU.
         ensemble: whether logits or probabilities of several teachers are averaged.
         ensemble_weights: one for each of several teachers.
@@ -105,6 +109,7 @@ def load_teacher(
         "layout": layout,
         "output": output,
         "up": up,
+        "given": parse_features(features),
         "device": torch.device(device),
     }
     members: list[Teacher] = []
@@ -117,7 +122,7 @@ def load_teacher(
     teacher = members[0] if len(members) == 1 else Ensemble(members, ensemble, ensemble_weights)
     if votes == 1:
         return teacher
-    return Votes(teacher, votes, vote_augment, vote_seed, up or "z")
+    return Votes(teacher, votes, vote_augment, vote_seed, up or "z", options["given"])
 
 
 def addressed(specs: Sequence[object]) -> list[bool]:
@@ -166,6 +171,7 @@ class _Found:
     points: int | None = None
     up: str | None = None
     trained_on: str | None = None
+    features: Features | None = None
     run: Path | None = None
 
 
@@ -179,6 +185,7 @@ def _load_one(
     layout: Literal["auto", "bn3", "b3n"],
     output: Literal["auto", "logits", "probabilities"],
     up: str | None,
+    given: Features,
     device: torch.device,
 ) -> NetworkTeacher:
     # 1. The network, its weights, and what lies beside them. What the user says comes first.
@@ -186,7 +193,9 @@ def _load_one(
     names = class_names or described.classes
     if names:
         find_columns(names, classes, class_map, spec)  # refused before a network is built for them
-    found = _find(source, weights, len(names or classes), device)
+    taken = parse_features(described.features) if described.features else None
+    found = _find(source, weights, len(names or classes), device, taken or given)
+    own = own_features(spec, found.network, found.features or taken, given)
     names = names or found.classes
     if class_map is not None and names is None:
         raise UsageError(f"a class map needs the class names of teacher {spec}: give --class-names")
@@ -199,7 +208,8 @@ def _load_one(
     axes = parse_frame(frame if frame or astray else described.frame)
 
     # 2. A dry run tells what was left open.
-    clouds = sample_clouds(network.device, network.points or described.points or 1024)
+    count = network.points or described.points or 1024
+    clouds = sample_clouds(network.device, count, width(own))
     said = described.output if output == "auto" and described.output else output
     wanted = described.layout if layout == "auto" and described.layout else layout
     with torch.inference_mode():
@@ -232,11 +242,13 @@ def _load_one(
         axes=axes,
         columns=columns,
         names=tuple(names or classes),
-        fingerprint=fingerprint(network, shape, meaning, axes, columns),
+        fingerprint=fingerprint(network, shape, meaning, axes, columns, own),
         checked_on=known_right if frame is None and not astray else None,
         run=found.run,
+        given=given,
+        features=own,
     )
-    _warn_of_surroundings(teacher, clouds)
+    _warn_of_surroundings(teacher, sample_clouds(network.device, count, width(given)))
     if astray:
         warnings.warn(
             f"teacher {spec} was trained with {made_for} up, and {up} is up in this data: "
@@ -275,13 +287,15 @@ def resolve(spec: str, weights: Path | None) -> tuple[Description, str, Path | N
     return described, spec, weights
 
 
-def _find(spec: str, weights: Path | None, classes: int, device: torch.device) -> _Found:
+def _find(
+    spec: str, weights: Path | None, classes: int, device: torch.device, features: Features
+) -> _Found:
     """The network, on its device, in eval mode."""
     file = Path(spec)
     if _is_model(spec) and (weights is not None or not is_run(spec)):
         if weights is None:
             raise UsageError(f"teacher {spec} needs its weights: give --weights FILE")
-        model = build_model(spec, classes)
+        model = build_model(spec, classes, width(features))
         load_weights(model, read_weights(weights), str(weights))
         return _Found(_module(model, device))
     if file.is_dir():
@@ -289,9 +303,10 @@ def _find(spec: str, weights: Path | None, classes: int, device: torch.device) -
         origin: dict[str, Any] = run.recipe["origin"]
         network = _module(run.model(), device)
         points, trained_on = run.recipe["points"], origin.get("data")
-        return _Found(network, run.classes, points, origin["up"], trained_on, file)
+        up, own = origin["up"], run.features
+        return _Found(network, run.classes, points, up, trained_on, own, file)
     if file.is_file():
-        return _from_file(file, device)
+        return _from_file(file, device, width(features))
     if file.suffix.lower() in SUFFIXES:
         raise TeacherError(f"{spec}: there is no such file")
     if _is_code(spec):
@@ -306,7 +321,7 @@ def _find(spec: str, weights: Path | None, classes: int, device: torch.device) -
     )
 
 
-def _from_file(file: Path, device: torch.device) -> _Found:
+def _from_file(file: Path, device: torch.device, channels: int) -> _Found:
     kind = kind_of(file)
     if kind == "torchscript":
         from .torchscript import load_torchscript
@@ -315,11 +330,11 @@ def _from_file(file: Path, device: torch.device) -> _Found:
     if kind == "exported":
         from .exported import load_exported
 
-        return _Found(load_exported(file, device))
+        return _Found(load_exported(file, device, channels))
     if kind == "onnx":
         from .onnx_file import OnnxNetwork
 
-        network = OnnxNetwork(file)
+        network = OnnxNetwork(file, channels)
         about = network.about
         return _Found(network, about.get("classes"), about.get("points"), about.get("up"))
     raise TeacherError(

@@ -23,6 +23,7 @@ class OnnxNetwork:
 
     Args:
         path: the file; weights may lie in files beside it.
+        channels: numbers a point of the data, of which it may take the three of xyz alone.
 
     Raises:
         TeacherError: the file may not be read, is damaged, or takes something else than clouds.
@@ -31,7 +32,7 @@ class OnnxNetwork:
     counted = False
     device = torch.device("cpu")
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, channels: int = 3):
         self.path = path
         try:
             path.open("rb").close()  # as ONNX Runtime does not say why it cannot
@@ -51,10 +52,12 @@ class OnnxNetwork:
         self.batch: int | None
         self.points: int | None
         self.layout: Layout | None
+        self.channels: int | None
         try:
-            self.batch, self.points, self.layout = input_shape(shape)
+            declared = input_shape(shape, channels)
         except TeacherError as error:
             raise TeacherError(f"{path}: {error}") from error
+        self.batch, self.points, self.layout, self.channels = declared
         self.about = _metadata(session)
         self.parameters, self.nbytes, others = _weights(path)
         self.files = [path, *(path.parent / other for other in others)]

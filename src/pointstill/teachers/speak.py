@@ -1,7 +1,7 @@
 """Asking a network of unknown habits: which layout its input has, what its output means."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 Layout = Literal["bn3", "b3n"]
 Output = Literal["logits", "probabilities"]
+MORE = range(4, 12)
+"""Numbers a point that features may make of the three of xyz."""
 
 
 def ask(network: "Network", points: Tensor, layout: Layout, classes: int) -> Tensor:
-    """The first (B, classes) tensor in the network's answer to clouds (B, N, 3).
+    """The first (B, classes) tensor in the network's answer to clouds (B, N, 3 + F).
 
     A network that takes a fixed number of clouds is asked as often as needed; the last batch is
     filled up with copies of its last cloud.
@@ -83,30 +85,52 @@ def _tensors(answer: object) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def sample_clouds(device: torch.device, points: int = 1024) -> Tensor:
-    """Two clouds on bumpy unit spheres, always the same: (2, points, 3)."""
+def sample_clouds(device: torch.device, points: int = 1024, channels: int = 3) -> Tensor:
+    """Two clouds on bumpy unit spheres, always the same: (2, points, channels).
+
+    Features are stood for by directions, which are between -1 and 1.
+    """
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(2, points, 3, generator=generator)
     directions /= directions.square().sum(2, keepdim=True).sqrt()
     heights = 0.8 + 0.2 * torch.sin(4 * directions[:, :, :1] + 3 * directions[:, :, 1:2])
-    return (directions * heights).to(device)
+    features = directions[..., torch.arange(channels - 3) % 3]
+    return torch.cat((directions * heights, features), 2).to(device)
 
 
-def input_shape(shape: Sequence[int | None]) -> tuple[int | None, int | None, Layout | None]:
-    """Fixed batch, fixed number of points and layout of a declared input; None: free, or unknown.
+class Input(NamedTuple):
+    """What an input declares; None: free, or unknown."""
+
+    batch: int | None
+    points: int | None
+    layout: Layout | None
+    channels: int | None
+
+
+def input_shape(shape: Sequence[int | None], channels: int = 3) -> Input:
+    """Read a declared input, of 3 numbers a point or of as many as the data has.
 
     Raises:
         TeacherError: it is no input for clouds.
 
-    >>> input_shape((None, None, 3)), input_shape((1, 3, 2048))
-    ((None, None, 'bn3'), (1, 2048, 'b3n'))
+    >>> input_shape((None, None, 3))
+    Input(batch=None, points=None, layout='bn3', channels=3)
+    >>> input_shape((1, 6, 2048), channels=6)
+    Input(batch=1, points=2048, layout='b3n', channels=6)
     """
-    if len(shape) == 3 and shape[2] == 3:
-        return shape[0], shape[1], "bn3"
-    if len(shape) == 3 and shape[1] == 3:
-        return shape[0], shape[2], "b3n"
+    for width in (3, channels):
+        if len(shape) == 3 and shape[2] == width:
+            return Input(shape[0], shape[1], "bn3", width)
+        if len(shape) == 3 and shape[1] == width:
+            return Input(shape[0], shape[2], "b3n", width)
+    more = [size for size in shape[1:] if size in MORE]
+    if len(shape) == 3 and len(more) == 1:
+        raise TeacherError(
+            f"it takes {more[0]} numbers a point, and is given {channels}: give --features of so "
+            "many, as it was made for"
+        )
     if len(shape) == 3 and None in shape[1:]:
-        return shape[0], None, None
+        return Input(shape[0], None, None, None)
     said = ", ".join("any" if size is None else str(size) for size in shape)
     raise TeacherError(f"it takes an input of shape ({said}): it must be (B, N, 3) or (B, 3, N)")
 
@@ -114,7 +138,7 @@ def input_shape(shape: Sequence[int | None]) -> tuple[int | None, int | None, La
 def find_layout(
     network: "Network", points: Tensor, classes: int, layout: Literal["auto", "bn3", "b3n"]
 ) -> tuple[Layout, Tensor]:
-    """The layout with which a dry run on clouds (B, N, 3) gives (B, classes), and what it gives.
+    """The layout with which a dry run on clouds (B, N, 3 + F) gives (B, classes), and its scores.
 
     Raises:
         TeacherError: neither layout works, or both do and differ.

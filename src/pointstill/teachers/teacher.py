@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..augment import resample
 from ..errors import TeacherError
+from ..features import XYZ, Features, columns
 from .classes import Columns, gathered
 from .frame import Axes, turned
 from .speak import Layout, Output, as_logits, ask
@@ -58,6 +59,8 @@ class Teacher(Protocol):
     def logits(self, points: Tensor) -> Tensor:
         """Clouds (B, N, 3) in the data's axes -> logits (B, C) float32 in the data's class order.
 
+        One that was loaded for data with features is given those too: (B, N, 3 + F).
+
         Raises:
             TeacherError: it fails, or a logit is not finite.
         """
@@ -73,6 +76,8 @@ class Network(Protocol):
     """Points that it takes of a cloud, neither more nor fewer; None: any number."""
     layout: Layout | None
     """Of its input, if it says."""
+    channels: int | None
+    """Numbers a point that it takes, if it says."""
     counted: bool
     """Whether torch does its arithmetic."""
 
@@ -114,6 +119,10 @@ class NetworkTeacher:
     """Fingerprint of a training split on which its frame is known to be right."""
     run: Path | None = None
     """The run folder that it is, if it is one."""
+    given: Features = XYZ
+    """What it is given of each point: the features that the data was opened with."""
+    features: Features = XYZ
+    """What of that its network takes, in the network's order."""
 
     votes = 1
 
@@ -140,7 +149,8 @@ class NetworkTeacher:
     def logits(self, points: Tensor) -> Tensor:
         """See `Teacher.logits`; of a network of fixed size, only so many of the points are seen."""
         with torch.inference_mode():
-            points = turned(points.to(self.device), self.axes)
+            points = chosen(points.to(self.device), self.given, self.features)
+            points = turned(points, self.axes, self.features)
             points = self._fitted(points)
             try:
                 scores = ask(self.network, points, self.layout, len(self.names))
@@ -171,8 +181,16 @@ class NetworkTeacher:
         return fewer(points, wanted)
 
 
+def chosen(points: Tensor, given: Features, features: Features) -> Tensor:
+    """Some features of points (B, N, 3 + F), in another order."""
+    if given == features:
+        return points
+    places = columns(given)
+    return torch.cat([points[..., places[name]] for name in features], 2)
+
+
 def fewer(points: Tensor, count: int | None) -> Tensor:
-    """At most `count` of the points (B, N, 3), at equal strides in the order of the view.
+    """At most `count` of the points (B, N, 3 + F), at equal strides in the order of the view.
 
     A view of records is in keyed order, so that the part is a keyed draw too.
     """
@@ -183,10 +201,16 @@ def fewer(points: Tensor, count: int | None) -> Tensor:
 
 
 def fingerprint(
-    network: Network, layout: Layout, output: Output, axes: Axes | None, columns: Columns
+    network: Network,
+    layout: Layout,
+    output: Output,
+    axes: Axes | None,
+    columns: Columns,
+    features: Features = XYZ,
 ) -> str:
     """SHA-256 (hex) of what decides the network's answers, and of how it is spoken to."""
-    digest = hashlib.sha256(repr((layout, output, axes, columns)).encode())
+    said = (layout, output, axes, columns, *((features,) if features != XYZ else ()))
+    digest = hashlib.sha256(repr(said).encode())
     for part in network.identity():
         digest.update(part)
     return digest.hexdigest()

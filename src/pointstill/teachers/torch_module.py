@@ -25,6 +25,7 @@ class TorchNetwork:
     batch: int | None = None
     points: int | None = None
     layout: Layout | None = None
+    channels: int | None = None
     file: bytes | None = None
     """SHA-256 of the file that it is all in; without one its tensors name it."""
 

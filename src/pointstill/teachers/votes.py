@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..augment import Pipeline, parse
 from ..errors import UsageError
+from ..features import XYZ, Features
 from ..recipe import check_seed
 from .teacher import Teacher
 
@@ -25,12 +26,21 @@ class Votes:
         augment: operations of each vote, such as `scale,rotate`; shape-level ones.
         seed: seed of the draws.
         up: the data's up axis, for operations that turn about it.
+        features: what the teacher is given of each point.
 
     Raises:
         UsageError: options that make no sense.
     """
 
-    def __init__(self, teacher: Teacher, votes: int, augment: str, seed: int = 0, up: str = "z"):
+    def __init__(
+        self,
+        teacher: Teacher,
+        votes: int,
+        augment: str,
+        seed: int = 0,
+        up: str = "z",
+        features: Features = XYZ,
+    ):
         operations = parse(augment, up)
         if votes < 1:
             raise UsageError(f"votes is {votes}; choose 1 or more")
@@ -42,7 +52,7 @@ class Votes:
                 f"votes cannot use {point_level[0]}, which draws for every point: "
                 "choose from scale, shift, rotate, mirror"
             )
-        self.teacher, self.votes = teacher, votes
+        self.teacher, self.votes, self.up, self.features = teacher, votes, up, features
         self.pipeline = Pipeline(operations, seed, "votes")
         self.fingerprint = hashlib.sha256(
             json.dumps(
@@ -98,7 +108,9 @@ class Votes:
             return total / self.votes
 
     def view(self, points: Tensor, vote: int) -> Tensor:
-        """What vote number `vote` is given on: (B, N, 3)."""
+        """What vote number `vote` is given on: (B, N, 3 + F)."""
         everyone = torch.zeros(len(points), dtype=torch.int64)  # all are shape 0 to the key
         parameters = self.pipeline.sample(vote, everyone).to(points.device)
-        return self.pipeline.apply(points, vote, everyone.to(points.device), parameters)
+        return self.pipeline.apply(
+            points, vote, everyone.to(points.device), parameters, self.features, self.up
+        )
