@@ -170,6 +170,7 @@ def alike(pair: Path, one: Path, other: Path) -> None:
 def errors(done: subprocess.CompletedProcess) -> list[str]:
     """What pointstill, not torchrun, said of a failure."""
     assert done.returncode == 1
+    assert "terminate called" not in done.stderr  # each exits, and none aborts
     return [line for line in done.stderr.splitlines() if line.startswith("error:")]
 
 
