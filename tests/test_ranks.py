@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MethodType
 
@@ -30,6 +32,7 @@ from pointstill.training import _State
 
 TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node 2"
 DISTILL = "-m pointstill distill --student stillnet-n"
+TRAIN = "-m pointstill train --model stillnet-n"
 WORKER = Path(__file__).with_name("rank.py")
 COMMON = {"epochs": 5, "batch_size": 9, "learning_rate": 1e-4, "device": "cpu"}
 """43 shapes in batches of 9 and 8, so that shards differ in size; five epochs of three views. At
@@ -44,9 +47,11 @@ CASES = {
 }
 
 
-def launched(*arguments: object, seconds: float = 300.0, **options) -> subprocess.CompletedProcess:
+def launched(
+    *arguments: object, by: str = TORCHRUN, cwd: Path | None = None, **environment: object
+) -> subprocess.CompletedProcess:
     """Run a program in two ranks to its end."""
-    command = [sys.executable, *TORCHRUN.split(), *map(str, arguments)]
+    command = [sys.executable, *by.split(), *map(str, arguments)]
     # A session of its own: whatever happens, no rank outlives the test.
     process = subprocess.Popen(
         command,
@@ -54,11 +59,11 @@ def launched(*arguments: object, seconds: float = 300.0, **options) -> subproces
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=quiet(),
-        **options,
+        cwd=cwd,
+        env=quiet() | {name: str(value) for name, value in environment.items()},
     )
     try:
-        out, err = process.communicate(timeout=seconds)
+        out, err = process.communicate(timeout=300)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -165,6 +170,7 @@ def alike(pair: Path, one: Path, other: Path) -> None:
 def errors(done: subprocess.CompletedProcess) -> list[str]:
     """What pointstill, not torchrun, said of a failure."""
     assert done.returncode == 1
+    assert "terminate called" not in done.stderr  # each exits, and none aborts
     return [line for line in done.stderr.splitlines() if line.startswith("error:")]
 
 
@@ -250,31 +256,30 @@ def test_killed_ranks_end_with_the_same_bits(pairs, solids, records, tmp_path):
     assert same(pairs / "ce", out)
 
 
-@pytest.mark.slow
-def test_two_machines(pairs, solids, records, tmp_path):
-    """Two torchruns that meet at a port, as two machines do; what they have is not shared."""
+def machines(folder: Path, *commands: list[object]) -> list[subprocess.CompletedProcess]:
+    """A rank for each command, each by a torchrun of its own as on machines that share nothing."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    meeting = "-m torch.distributed.run --nnodes 2 --rdzv-backend c10d --rdzv-id 1 "
+    meeting = f"-m torch.distributed.run --nnodes {len(commands)} --rdzv-backend c10d --rdzv-id 1 "
     meeting += f"--rdzv-endpoint localhost:{port} --local-addr localhost"
-    processes = []
-    for name in ("here", "there"):
-        (tmp_path / name).mkdir()
-        command = [sys.executable, *meeting.split(), *DISTILL.split()]
-        command += ["--data", str(solids), "--records", str(records), "--out", "run"]
-        command += flags(COMMON | CASES["kd"])
-        environment = quiet() | {"POINTSTILL_CACHE": str(tmp_path / name / "cache")}
-        processes.append(
-            subprocess.Popen(command, cwd=tmp_path / name, env=environment, start_new_session=True)
-        )
-    try:
-        assert [process.wait(timeout=300) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    runs = [tmp_path / name / "run" for name in ("here", "there")]
+    with ThreadPoolExecutor() as pool:
+        places = [folder / str(number) for number in range(len(commands))]
+        for place in places:
+            place.mkdir()
+        runs = [
+            pool.submit(launched, *command, by=meeting, cwd=place, POINTSTILL_CACHE=place / "cache")
+            for command, place in zip(commands, places, strict=True)
+        ]
+        return [run.result() for run in runs]
+
+
+@pytest.mark.slow
+def test_two_machines(pairs, solids, records, tmp_path):
+    command = [*DISTILL.split(), "--data", solids, "--records", records, "--out", "run"]
+    command += flags(COMMON | CASES["kd"])
+    assert [done.returncode for done in machines(tmp_path, command, command)] == [0, 0]
+    runs = [tmp_path / name / "run" for name in "01"]
     assert sorted(run.exists() for run in runs) == [False, True]  # that of the first rank
     assert same(pairs / "kd", next(run for run in runs if run.exists()))
 
@@ -303,17 +308,29 @@ def test_a_rank_that_fails_ends_all(solids, records, tmp_path, rank):
     [
         ({"data": "nowhere"}, "no such folder"),  # on every rank
         ({"out": "taken"}, "is not empty and holds no run"),  # on the first, where others wait
-        ({"batch-siz": 3}, 'Unknown option: "--batch-siz"'),  # before anything
+        ({"batch-siz": 3}, "Unknown option: --batch-siz"),  # before anything
     ],
 )
 def test_one_line_for_all(options, message, solids, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "a.txt").touch()
-    given = {"model": "stillnet-n", "data": solids, "out": "run", "device": "cpu"} | options
-    done = launched("-m", "pointstill", "train", *flags(given), cwd=tmp_path)
+    given = {"data": solids, "out": "run", "device": "cpu"} | options
+    done = launched(*TRAIN.split(), *flags(given), cwd=tmp_path)
     said = errors(done)
     assert len(said) == 1
     assert message in said[0]
+
+
+@pytest.mark.slow
+def test_a_machine_that_fails_ends_all(solids, tmp_path):
+    """The other is not waited for: no torchrun watches over both."""
+    command = [*TRAIN.split(), "--out", "run", "--device", "cpu", "--data"]
+    started = time.monotonic()
+    done = machines(tmp_path, [*command, solids], [*command, "nowhere"])
+    assert time.monotonic() - started < 120  # not torch's half an hour
+    said = [line for each in done for line in errors(each)]
+    assert len(said) == 1
+    assert "nowhere: no such folder" in said[0]
 
 
 @pytest.mark.slow

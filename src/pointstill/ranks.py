@@ -63,6 +63,7 @@ def start(device: str) -> Fabric:
         num_nodes=world // here,
         strategy=DDPStrategy(broadcast_buffers=False),  # `same_buffers` does it, after the step
     )
+    torchrun.watch()
     fabric.launch()
     return fabric
 
@@ -176,8 +177,10 @@ def gathered(rows: Tensor) -> Tensor:
 @torch.no_grad()
 def same_buffers(model: nn.Module) -> None:
     """Give every rank the buffers of the first: the running statistics of BatchNorm."""
+    if not several():
+        return
     buffers = [each for each in model.buffers() if each.is_floating_point()]
-    if not several() or not buffers:
+    if not buffers:
         return
     flat = torch.cat([each.flatten() for each in buffers])
     dist.broadcast(flat, 0)

@@ -7,6 +7,8 @@ Light: torch is imported only by a process that torchrun started.
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -15,6 +17,7 @@ from itertools import count
 from typing import Any
 
 _turns = count()
+_ending = threading.Event()
 
 
 def world() -> int:
@@ -46,6 +49,7 @@ def in_turn() -> Iterator[None]:
 def tell(line: str) -> None:
     """Say on standard error how the job ended; of several ranks, the first to come says it."""
     store = None
+    _ending.set()
     if world() > 1:
         # A store that is not to be had went with its machine: better said twice than not at all.
         with suppress(Exception):
@@ -60,6 +64,23 @@ def tell(line: str) -> None:
             store.set("told", "")
 
 
+def watch() -> None:
+    """From now on, end this process once another rank has told why the job ended.
+
+    On one machine torchrun would; but one on another machine may be waited for to no end.
+    """
+
+    def look() -> None:
+        with suppress(Exception):  # the store is gone: the job is over, or collectives fail
+            store = _connect()  # asked, not waited at: a thread inside it disturbs the exit
+            while not _ending.wait(1.0):
+                if store.check(["told"]):
+                    time.sleep(2)  # this rank may be about to fail by itself, in better order
+                    os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
+
+
 def left_alone(error: Exception) -> bool:
     """Whether an error says that other ranks are gone, and not what made them go."""
     return world() > 1 and (
@@ -68,10 +89,12 @@ def left_alone(error: Exception) -> bool:
     )
 
 
-@cache
-def _store() -> Any:
+def _connect() -> Any:
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]  # with --max-restarts: a life of its own
     return PrefixStore(f"pointstill/{attempt}", TCPStore(address, port, is_master=False))
+
+
+_store = cache(_connect)
