@@ -257,4 +257,4 @@ def write(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if sys.argv[1:] else max(RESULTS.glob("*.json")))
+    write(Path(sys.argv[1]) if sys.argv[1:] else max(RESULTS.glob("[0-9]*.json")))

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from pointstill.augment import Clouds
+from pointstill.curve import along_curve
 from pointstill.data import open_dataset
 from pointstill.exporting import Deployed, onnx_session
 from pointstill.models import build_model
-from pointstill.models.stillnet import StillNet, pick_centroids
+from pointstill.models.stillnet import StillNet, pick_centroids, strides
 
 CLOUDS, POINTS, CLOSE = 200, 1024, 1e-5
 
@@ -16,7 +17,8 @@ CLOUDS, POINTS, CLOSE = 200, 1024, 1e-5
 def tied(points: torch.Tensor, model: StillNet) -> bool:
     """Whether a point (N, 3) is as far from a centroid as the last of its neighbours, nearly."""
     size = model.size
-    centroids = pick_centroids(points[None], size.centroids, size.candidates)[0]
+    candidates = points[along_curve(points[None])[0][strides(points[None], size.candidates)]]
+    centroids = pick_centroids(candidates[None], size.centroids)[0]
     for among, k in ((points, size.neighbours), (centroids, size.neighbour_centroids)):
         distances = torch.cdist(centroids.double(), among.double()).square().sort(1).values
         if float((distances[:, k] - distances[:, k - 1]).min()) < 1e-6:
