@@ -83,7 +83,9 @@ def test_export(cli, store, tmp_path):
 def test_record_takes_codec_key_and_part(cli, solids, teacher_run, tmp_path):
     out = tmp_path / "r.zarr"
     line = ("record", "--teacher", teacher_run, "--data", solids, "--views", 2, "--out", out)
-    assert cli(*line, "--codec", "int8", "--keyed", "--part", "1/2")[0] == 0
+    code, said, _ = cli(*line, "--codec", "int8", "--keyed", "--part", "1/2")
+    assert code == 0
+    assert "next: record the other parts" in said
     assert len(Store.open(out).missing()) == 1
     assert cli(*line, "--codec", "int8", "--keyed")[0] == 0
     store = Store.open(out)

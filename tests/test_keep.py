@@ -9,7 +9,7 @@ from torch import Tensor
 from pointstill import training
 from pointstill.data import open_dataset
 from pointstill.distillation import train
-from pointstill.errors import UsageError
+from pointstill.errors import TrainingError, UsageError
 from pointstill.recipe import TrainRecipe
 from pointstill.run import WEIGHTS
 
@@ -78,3 +78,9 @@ def test_a_resumed_run_remembers_the_best(solids, tmp_path, seen, monkeypatch):
 def test_the_best_needs_a_validation_part():
     with pytest.raises(UsageError, match="keep is best, which validation tells, and val is 0"):
         TrainRecipe(keep="best", val=0)
+
+
+def test_the_best_of_nothing_held_out_is_refused(solids, tmp_path):
+    recipe = TrainRecipe(**RECIPE | {"limit": 3, "val": 0.3}, keep="best")
+    with pytest.raises(TrainingError, match="no shape of 3 is left over for validation"):
+        train("toy", open_dataset(solids), out=tmp_path / "run", recipe=recipe, quiet=True)

@@ -11,7 +11,7 @@ from cyclopts import CycloptsError
 
 from .cli import app
 from .cli_options import read_recipe
-from .errors import PointstillError
+from .errors import PointstillError, UsageError
 from .torchrun import first, left_alone, tell, world
 
 
@@ -27,6 +27,10 @@ def main() -> None:
 def run(tokens: list[str]) -> int:
     """Run one command line; a failure is one line on standard error. Returns the exit code."""
     try:
+        if world() > 1 and tokens[:1] not in (["train"], ["distill"]):
+            raise UsageError(
+                "of several ranks, start train or distill: other jobs are one process's"
+            )
         recipe = _value_of("--recipe", tokens)
         app.config = (read_recipe(Path(recipe), tokens[0]),) if recipe else ()
         app(tokens, exit_on_error=False, print_error=world() == 1, result_action="return_none")

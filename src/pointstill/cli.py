@@ -159,6 +159,7 @@ def record(
     """
     needs_torch()
     from .recording import record as job
+    from .recording import records_of
 
     chosen = engine.ready(teacher, data, speaking)
     opened = data.open()
@@ -180,7 +181,12 @@ def record(
         engine=chosen,
     )
     limited = f" --limit {limit}" if limit else ""
-    print(f"recorded {store.views * store.rows:,} records in {out}")
+    total, missing = store.views * store.rows, records_of(store.missing())
+    if missing:
+        print(f"recorded {total - missing:,} of {total:,} records in {out}")
+        print("next: record the other parts, then join all with pointstill records merge")
+        return
+    print(f"recorded {total:,} records in {out}")
     print(
         f"next: pointstill distill --student stillnet-n {replace(data, features='xyz').flags} "
         f"--records {quote(out)}{limited} --out runs/student"

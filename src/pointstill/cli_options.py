@@ -245,7 +245,7 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
     Raises:
         UsageError: such a number, which Cyclopts would round; or a URL where a path is meant.
     """
-    for token in tokens if kind in (Path, Path | None) else ():
+    for token in tokens if kind in (Path, Path | None, list[Path]) else ():
         if "://" in token.value:
             raise UsageError(f"{token.keyword or 'this'} is {token.value}; it must be a path here")
     for token in tokens if kind in (int, int | None) else ():

@@ -50,7 +50,10 @@ def estimate(
     points: int | None = None,
     batch_size: int = 16,
     data: str | None = None,
+    fold: int = 0,
+    up: Up = None,
     features: str = "xyz",
+    skip_bad: bool = False,
     teacher: str | None = None,
     device: str = "auto",
     threads: int = 0,
@@ -83,7 +86,13 @@ def estimate(
         Views the teacher sees at once.
     data:
         The data set to be recorded.
+    fold:
+        As for record.
+    up:
+        As for record.
     features:
+        As for record.
+    skip_bad:
         As for record.
     teacher:
         Time this one on a few batches of the data.
@@ -95,7 +104,7 @@ def estimate(
     needs_torch()
     from .estimating import estimate as job
 
-    opened = DataOptions(data=data, features=features).open() if data else None
+    opened = _opened(data, fold, up, features, skip_bad)
     if teacher and not opened:
         raise UsageError("a teacher is timed on data: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None

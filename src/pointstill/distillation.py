@@ -171,6 +171,11 @@ def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.nd
     shapes = limited(split, recipe.limit)
     validation = held_out(split, shapes, recipe.val, recipe.seed)
     rest = np.setdiff1d(shapes, validation)
+    if recipe.keep == "best" and not len(validation):
+        raise TrainingError(
+            f"no shape of {len(shapes)} is left over for validation, which tells the best weights: "
+            "choose --keep last, or a larger --limit or --val"
+        )
     least = 2 * torchrun.world()
     if len(rest) < least:
         raise TrainingError(

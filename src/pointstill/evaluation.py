@@ -113,7 +113,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure models on a split, without augmentation, and without voting unless a teacher votes.
 
-    Every model sees the number of points it was trained with, evenly spaced in the cloud's order.
+    Every model sees the number of points it was trained with, at equal strides along a curve
+    through the cloud.
 
     Args:
         models: finished runs, teachers from `load_teacher`, and what it takes by one name.

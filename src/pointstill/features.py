@@ -31,7 +31,7 @@ class Extra:
     up: str
     """The axis along which height is measured: x, y or z."""
     fingerprint: str
-    """SHA-256 (hex) over the values and names."""
+    """SHA-256 (hex) over the values; the names are compared beside it."""
 
 
 def parse_features(text: str | Iterable[str]) -> Features:

@@ -201,9 +201,7 @@ def fill(
         RecordsError: the teacher or the data is not that of the store, or the disk refuses.
     """
     recorder = Recorder(store, teacher, clouds, check_made(store, teacher, split))
-    total = records_of(store.tiles())
-    done = total - records_of(tiles)
-    with Track("record", total, "records", done=done, quiet=quiet) as track:
+    with Track("record", records_of(tiles), "records", quiet=quiet) as track:
         engine(recorder, tiles, track)
 
 

@@ -43,5 +43,6 @@ def whole(points: Tensor) -> Tensor:
     """Normalise (B, N, 3) points by themselves, with plain tensor operations (for export)."""
     # First to about one: in units far from that, squares and sums leave float32.
     points = points / points.abs().amax(dim=(1, 2), keepdim=True)
-    points = points - points.mean(dim=1, keepdim=True)
+    # In float64, as in `sample`: a sum in float32 depends on the order of the points.
+    points = points - points.double().mean(dim=1, keepdim=True).to(points.dtype)
     return points / torch.sqrt((points * points).sum(dim=2, keepdim=True).amax(dim=1, keepdim=True))

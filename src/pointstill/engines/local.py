@@ -18,10 +18,12 @@ def one_process(recorder: "Recorder", tiles: Sequence[Tile], track: Track) -> No
     """
     with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
-        for tile in tiles:
-            content, seconds = recorder.compute(tile, track)
+        try:
+            for tile in tiles:
+                content, seconds = recorder.compute(tile, track)
+                if written:
+                    written.result()
+                written = writer.submit(recorder.commit, tile, content, seconds)
+        finally:
             if written:
-                written.result()
-            written = writer.submit(recorder.commit, tile, content, seconds)
-        if written:
-            written.result()
+                written.result()  # a disk that refused is said, whatever else went wrong

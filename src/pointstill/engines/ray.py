@@ -187,7 +187,8 @@ def _hand_out(
             ended, _ = ray.wait(list(running), num_returns=1, timeout=patience)
             patience = None
             if not ended:
-                console.print(WAITING)
+                if not track.quiet:
+                    console.print(WAITING)
                 continue
             worker, done = running[ended[0]]
             try:

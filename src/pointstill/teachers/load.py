@@ -1,6 +1,7 @@
 """From what a user names to a teacher: one network, several, or one that votes."""
 
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -367,7 +368,7 @@ def _is_model(spec: object) -> bool:
 
 def _is_code(spec: object) -> bool:
     """Whether it reads as package.module:callable."""
-    return isinstance(spec, str) and ":" in spec and not Path(spec).exists()
+    return isinstance(spec, str) and re.fullmatch(r"[^:]+:[^:/]+", spec) is not None
 
 
 def _warn_of_surroundings(teacher: NetworkTeacher, clouds: torch.Tensor) -> None:
