@@ -366,7 +366,7 @@ def test_waiting_for_a_worker_is_said(pretend, solids, tmp_path, capsys):
         return ([], calls) if len(waits) == 1 else at_once(calls, num_returns, timeout)
 
     ray.wait = wait
-    run(tmp_path / "ray.zarr", solids, engine(solids))
+    run(tmp_path / "ray.zarr", solids, engine(solids), quiet=False)
     assert "no worker has started in 60 s: waiting" in capsys.readouterr().err
     assert waits[:2] == [60, None]
 
