@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from conditions import conditions
 from pointstill import distillation, models, recording
 from pointstill.augment import Clouds
 from pointstill.data import Dataset
 from pointstill.data.dataset import Shape, SplitName
-from pointstill.profiling import processor
 from pointstill.recipe import DistillRecipe
 from pointstill.records import Store
 from pointstill.streaming import Windows
@@ -214,15 +214,7 @@ def main() -> None:
     if options.phase:
         print(json.dumps(phase(options.phase, options.folder, options.shapes[0])))
         return
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    results: dict[str, Any] = {
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": processor(),
-        "threads": 1,
-        "torch": torch.__version__,
-        "commit": commit,
+    results = conditions(threads=1) | {
         "views": VIEWS,
         "classes": CLASSES,
         "window": DistillRecipe().window,

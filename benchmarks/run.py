@@ -23,12 +23,12 @@ import torch
 from torch import Tensor
 
 import page
+from conditions import conditions
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.data import open_dataset
 from pointstill.data.subset import limited
 from pointstill.losses import LOSSES, Targets
 from pointstill.models import build_model
-from pointstill.profiling import processor
 from pointstill.recipe import LossOptions
 from ways import AUGMENT, BATCH, POINTS, STUDENT, epochs, finished_store, timed
 
@@ -175,16 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=PARTS)
     options = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    results: dict[str, Any] = {
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "commit": commit,
-    }
+    results = conditions(torch.get_num_threads())
     for name, part in PARTS.items():
         if options.only in (None, name):
             say(f"part {name}")

@@ -16,7 +16,7 @@ from .describing import check_frames
 from .engines import Engine
 from .engines.local import one_process
 from .errors import RecordsError, UsageError
-from .features import XYZ, said
+from .features import XYZ, Features, said
 from .folds import check_folds
 from .progress import Track, console, size
 from .recipe import check_seed
@@ -221,7 +221,7 @@ def check_made(store: Store, teacher: Teacher | None, split: Split) -> Pipeline:
         "augment": pipeline.describe(),
     } | _features(split)
     if teacher:
-        check_given(teacher, split.extra.names if split.extra else XYZ)
+        check_given(teacher, _shown(split))
         now["teacher"] = {"fingerprint": teacher.fingerprint}
     fix = "give the teacher and the data that it was made with"
     check_features(store, split)
@@ -235,7 +235,7 @@ def check_features(store: Store, split: Split) -> None:
     Raises:
         RecordsError: names both, and the fix.
     """
-    now = split.extra.names if split.extra else XYZ
+    now = _shown(split)
     if now != store.features:
         raise RecordsError(
             f"{store.path} was recorded with features {said(store.features)}, and the data was "
@@ -268,6 +268,11 @@ def parse_part(text: str | None) -> tuple[int, int]:
 def records_of(tiles: Iterable[Tile]) -> int:
     """How many records some tiles have."""
     return sum(tile.stop - tile.start for tile in tiles)
+
+
+def _shown(split: Split) -> Features:
+    """What a point of its views has."""
+    return split.extra.names if split.extra else XYZ
 
 
 def _features(split: Split) -> dict[str, Any]:
