@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,22 +133,33 @@ def record(
                 f"views), {size(views * len(shapes) * each)}; {done:,} are there already"
             )
 
-        # 3. A new store is made around its first tile, which tells what the codec costs.
+        # 3. A new store is made around its first tile, when it is known what the codec costs.
         clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
         if store is None:
             check_frames(teacher, split, clouds, batch_size, quiet)
-            first, started = Tile.first(len(shapes)), time.monotonic()
-            with Track("first tile", first.stop, "records", quiet=quiet) as track:
-                content = record_tile(
-                    teacher, pipeline, clouds, shapes, first, count, batch_size, track
-                )
-            check_range(content[0], first)
-            measured = coding.measure(content[0])
+            first, others = Tile.first(len(shapes)), spread(shapes)
+            with Track("first tiles", first.stop + len(others), "records", quiet=quiet) as track:
+
+                def computed(rows: np.ndarray, tile: Tile) -> TileContent:
+                    return record_tile(
+                        teacher, pipeline, clouds, rows, tile, count, batch_size, track
+                    )
+
+                started = time.monotonic()
+                content = computed(shapes, first)
+                seconds = time.monotonic() - started
+                check_range(content[0], first)
+                logits = content[0]
+                if len(others):
+                    more, *_ = computed(others, replace(first, stop=len(others)))
+                    check_range(more, replace(first, start=first.stop, stop=len(shapes)))
+                    logits = np.concatenate((logits, more))
+            measured = coding.measure(logits)
             coding.check(measured)
             attributes |= {"teacher_spec": teacher.spec, "codec": measured, "batch": batch_size}
             store = Store.create(path, attributes, views, shapes, split.labels[shapes])
             store.write(first, *content)
-            store.note(first, time.monotonic() - started, **measured)
+            store.note(first, seconds, **coding.measure(content[0]))
 
         # 4. Record the tiles that are missing.
         fill(store, wanted(store, share, shares), teacher, split, clouds, quiet, engine)
@@ -263,6 +274,19 @@ def parse_part(text: str | None) -> tuple[int, int]:
     if not (number.isdecimal() and shares.isdecimal() and 1 <= int(number) <= int(shares)):
         raise UsageError(f"part {text!r} is no share: write 1/3, 2/3 and 3/3 for three")
     return int(number) - 1, int(shares)
+
+
+def spread(shapes: np.ndarray) -> np.ndarray:
+    """As many shapes as a tile has, at equal strides behind the first tile (S,) -> (at most T,).
+
+    A codec is measured on them as well: in data that come class by class the first tile has a
+    class or two.
+    """
+    length = Tile.first(len(shapes)).stop
+    behind = shapes[length:]
+    count = min(length, len(behind))
+    chosen: np.ndarray = behind[np.arange(count) * len(behind) // max(count, 1)]
+    return chosen
 
 
 def records_of(tiles: Iterable[Tile]) -> int:

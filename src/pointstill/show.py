@@ -113,7 +113,7 @@ def describe_store(path: str) -> None:
     codec = about["codec"]
     print(
         f"codec    {codec['name']}: KL {codec['kl_t1']:.1e} at T=1, {codec['kl_t4']:.1e} at T=4, "
-        f"{codec['argmax_flips']:.2%} of classes flipped (first tile)"
+        f"{codec['argmax_flips']:.2%} of classes flipped, on {codec['records']} records"
     )
     per_record = on_disk / max(records, 1)
     print(f"on disk  {size(on_disk)}, {per_record:.1f} bytes a record")

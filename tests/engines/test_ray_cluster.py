@@ -96,9 +96,11 @@ class Toy:
 
     def logits(self, points: Tensor) -> Tensor:
         self.calls += 1
-        if self.bomb and self.calls == 5 and not self.bomb.exists():  # within the second tile
-            self.bomb.write_text(str(os.getpid()))
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.bomb and self.calls == 5:  # within the second tile
+            with contextlib.suppress(FileExistsError), self.bomb.open("x") as file:  # one alone
+                file.write(str(os.getpid()))
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.02)
         far = points.norm(dim=2)
         parts = far.mean(dim=1), points[:, :, 2].amax(dim=1), points[:, 0, 0]
