@@ -327,13 +327,12 @@ def record_tile(
     parameters = pipeline.sample(tile.view, mine)
     mine, drawn = mine.to(teacher.device), parameters.to(teacher.device)
     indices = pipeline.indices(clouds, tile.view, mine, count)
-    logits, measured = [], []
-    for rows in torch.split(torch.arange(len(mine), device=mine.device), batch_size):
-        points = pipeline.replay(clouds, tile.view, mine[rows], drawn[rows], count, indices[rows])
-        logits.append(teacher.logits(points).float().cpu())
-        measured.append(moments(points).cpu())
+    points = pipeline.replay(clouds, tile.view, mine, drawn, count, indices)
+    logits = []
+    for batch in torch.split(points, batch_size):
+        logits.append(teacher.logits(batch).float().cpu())
         if track:
-            track.advance(len(rows))
+            track.advance(len(batch))
     proof = pipeline.proof(indices, tile.view, mine, drawn)
-    sums = sketch(torch.cat(measured).numpy())
+    sums = sketch(moments(points).cpu().numpy())
     return torch.cat(logits).numpy(), parameters.numpy(), sums, proof
