@@ -148,7 +148,7 @@ def read(folder: Path, count: int, watch: Watch) -> int:
     split, store = opened(folder, count).train, Store.open(folder / f"{count}.zarr")
     rows = distillation.check_records(store, split, np.arange(count))
     pipeline = distillation.recorded_pipeline(store, split)
-    clouds, shapes = Clouds(split.points, split.offsets), torch.from_numpy(store.shapes[rows])
+    clouds, shapes = Clouds.of(split), torch.from_numpy(store.shapes[rows])
     windows = Windows(rows // store.attributes["tile"], DistillRecipe().window, seed=0)
     views = distillation._RecordedViews(store, rows, windows, CPU, True)
     watch.begin()

@@ -72,7 +72,7 @@ def bench_step() -> dict[str, dict[str, float]]:
     which a view draws 1,024.
     """
     split = open_dataset("primitives").train
-    small = Clouds(split.points, split.offsets), torch.from_numpy(limited(split, BATCH))
+    small = Clouds.of(split), torch.from_numpy(limited(split, BATCH))
     points = np.random.default_rng(0).normal(size=(BATCH * 2048, 3)).astype(np.float32)
     large = Clouds(points, np.arange(BATCH + 1) * 2048), torch.arange(BATCH)
     return {

@@ -117,7 +117,7 @@ def record(name: str) -> dict[str, float]:
     data = open_dataset("primitives")
     split, teacher = data.train, teacher_of(name, data)
     module = teacher.network.module  # type: ignore[attr-defined]
-    clouds = Clouds(split.points, split.offsets)
+    clouds = Clouds.of(split)
     pipeline = Pipeline(parse(AUGMENT, split.up), seed=0)
     shapes = torch.from_numpy(limited(split, RECORD_BATCH))
     some = pipeline.replay(clouds, 0, shapes, pipeline.sample(0, shapes), POINTS)
@@ -165,7 +165,7 @@ def online(name: str) -> dict[str, float]:
     """Distillation with the teacher in the loop, as plain as it can be written."""
     data = open_dataset("primitives")
     split = data.train
-    clouds = Clouds(split.points, split.offsets)
+    clouds = Clouds.of(split)
     pipeline = Pipeline(parse(AUGMENT, split.up), seed=0)
     labels = torch.from_numpy(np.array(split.labels))
     teacher = network_of(name, len(split.classes))
@@ -206,7 +206,7 @@ def finished_store(path: Path, data: Dataset, limit: int) -> Path:
     """A finished store of one view."""
     teacher = teacher_of("stillnet-n", data)
     store = empty_store(path, teacher, data, limit, views=1)
-    clouds = Clouds(data.train.points, data.train.offsets)
+    clouds = Clouds.of(data.train)
     fill(store, list(store.tiles()), teacher, data.train, clouds, quiet=True)
     return path
 

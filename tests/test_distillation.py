@@ -169,10 +169,10 @@ def test_views_that_do_not_replay(go, copied):
 def test_points_that_are_not_those_of_the_fingerprint(go, monkeypatch):
     """As a damaged cache would give them: replay finds out."""
 
-    def damaged(points, offsets, device, extra) -> Clouds:
-        return Clouds(np.roll(points, 7, axis=0), offsets, device)
+    def damaged(split, device) -> Clouds:
+        return Clouds(np.roll(split.points, 7, axis=0), split.offsets, device)
 
-    monkeypatch.setattr("pointstill.distillation.Clouds", damaged)
+    monkeypatch.setattr(Clouds, "of", damaged)
     refused(RecordsError, go, "away from what the teacher saw", "record again")
 
 

@@ -342,7 +342,7 @@ def test_a_student_is_measured_beside_its_teacher(
     plain = open_dataset(shapes)
     recipe = TrainRecipe(epochs=1, points=POINTS, batch_size=8)
     student = train("stillnet-n", plain, out=tmp_path / "s", recipe=recipe, quiet=True)
-    clouds = [Clouds(d.test.points, d.test.offsets, extra=d.test.extra) for d in (plain, data)]
+    clouds = [Clouds.of(d.test) for d in (plain, data)]
     some = torch.arange(6)
     alone, beside = (
         load_teacher(student.folder, classes=d.classes, features=d.features) for d in (plain, data)

@@ -35,7 +35,7 @@ def main() -> None:
     data = open_dataset("primitives")
     split = data.train
     shapes = torch.from_numpy(limited(split, options.limit))
-    clouds = Clouds(split.points, split.offsets)
+    clouds = Clouds.of(split)
     # Its classes are in another order than the data's.
     names = sorted(data.classes, reverse=True)
     own = torch.tensor([names.index(name) for name in data.classes])

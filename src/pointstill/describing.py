@@ -109,7 +109,7 @@ def search(
         Trials of the best `CLOSER` frames on all shapes, the best first.
     """
     split = data.train
-    clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
+    clouds = Clouds.of(split, teacher.device)
     few = limited(split, min(LOOK, shapes))
     rest = np.setdiff1d(limited(split, shapes), few)
     total = (len(frames(split.up)) + 6) * len(few) + CLOSER * len(rest)
@@ -176,7 +176,7 @@ def describe_teacher(
         raise UsageError(f"teacher {spec} has no file beside which to write: give --out FILE.yaml")
     if frame:
         split = data.train
-        clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
+        clouds = Clouds.of(split, teacher.device)
         some = limited(split, shapes)
         axes = parse_frame(frame) or SAME
         trials = [attempt(teacher, axes, split, clouds, some, batch_size)]

@@ -63,7 +63,7 @@ def train(
     with one_run(out, {"model": model} | _resolved(model, data, split, recipe)) as run:
         if run.finished:
             return run
-        clouds = Clouds(split.points, split.offsets, fabric.device, split.extra)
+        clouds = Clouds.of(split, fabric.device)
         windows = _windows(np.union1d(shapes, validation), shapes, recipe)
         views = _FreshViews(pipeline, torch.from_numpy(shapes), windows, fabric.device)
         material = _material(clouds, pipeline, views, split, shapes, validation, points)
@@ -149,7 +149,7 @@ def distill(
             return run
 
         # 4. Replay is proven on two tiles before it is relied on.
-        clouds = Clouds(split.points, split.offsets, fabric.device, split.extra)
+        clouds = Clouds.of(split, fabric.device)
         for tile in _some_tiles(store, recipe.seed):
             check_replay(store, tile, pipeline, clouds)
 

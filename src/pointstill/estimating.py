@@ -78,7 +78,7 @@ def _records_a_second(
 ) -> float:
     """Time a teacher on batches of the first shapes, after one to warm up."""
     split = data.train
-    clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
+    clouds = Clouds.of(split, teacher.device)
     rows = min(batch_size, len(split))
     shapes, tile = np.arange(rows), Tile(0, 0, 0, rows)
     record_tile(teacher, pipeline, clouds, shapes, tile, count, batch_size)

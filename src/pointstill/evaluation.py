@@ -150,7 +150,7 @@ def evaluate(
     scores = []
     with Track("evaluate", total, "clouds", quiet=quiet) as track:
         for teacher in teachers:
-            clouds = Clouds(chosen.points, chosen.offsets, teacher.device, chosen.extra)
+            clouds = Clouds.of(chosen, teacher.device)
             logits = predict_all(teacher, clouds, shapes, batch_size, track)
             agreed = None
             if store and recorded is not None:
@@ -279,7 +279,7 @@ def _agreement(
     split = data.train
     pipeline, clouds = (
         recorded_pipeline(store, split),
-        Clouds(split.points, split.offsets, teacher.device, split.extra),
+        Clouds.of(split, teacher.device),
     )
     shapes = torch.from_numpy(store.shapes[rows]).to(teacher.device)
     parameters = torch.from_numpy(store.parameters(0)[rows]).to(teacher.device)

@@ -134,7 +134,7 @@ def record(
             )
 
         # 3. A new store is made around its first tile, when it is known what the codec costs.
-        clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
+        clouds = Clouds.of(split, teacher.device)
         if store is None:
             check_frames(teacher, split, clouds, batch_size, quiet)
             first, others = Tile.first(len(shapes)), spread(shapes)

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from .augment import Clouds
-from .data import Dataset, Split
+from .data import Dataset
 from .data.subset import limited
 from .engines import Engine
 from .engines.local import one_process
@@ -88,7 +87,7 @@ def repair(
         bad = dict(store.damaged())
         if data is not None:
             pipeline = check_made(store, teacher, data.train)
-            clouds = _clouds(data.train)
+            clouds = Clouds.of(data.train)
             for tile in sorted(store.recorded_tiles() - bad.keys()):
                 try:
                     check_replay(store, tile, pipeline, clouds)
@@ -101,7 +100,7 @@ def repair(
                 "them again"
             )
         if bad and teacher and data:
-            clouds = _clouds(data.train, teacher.device)
+            clouds = Clouds.of(data.train, teacher.device)
             fill(store, list(bad), teacher, data.train, clouds, quiet)
     return Repaired(mended, list(bad))
 
@@ -147,7 +146,7 @@ def extend(
         check_made(store, teacher, data.train)
         if views > store.views:
             store = store.lengthen(views)
-        clouds = _clouds(data.train, teacher.device)
+        clouds = Clouds.of(data.train, teacher.device)
         fill(store, store.missing(), teacher, data.train, clouds, quiet, engine)
     return store
 
@@ -185,8 +184,8 @@ def verify(
         raise RecordsError(f"{store.path} holds no tile yet: run the same `pointstill record`")
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(there))[:tiles]
     chosen = [there[number] for number in sorted(order)]
-    clouds = _clouds(data.train)
-    mine = _clouds(data.train, teacher.device) if teacher else clouds
+    clouds = Clouds.of(data.train)
+    mine = Clouds.of(data.train, teacher.device) if teacher else clouds
     wrong, sketches, kls, logits = [], [0.0], [0.0], [0.0]
     with Track("verify", records_of(chosen), "records", quiet=quiet) as track:
         for tile in chosen:
@@ -262,12 +261,8 @@ def subset(
             raise UsageError(f"no class {', '.join(sorted(unknown))}: see `pointstill data info`")
         labels = [split.classes.index(name) for name in classes]
         shapes = shapes[np.isin(split.labels[shapes], labels)]
-    clouds = _clouds(split)
+    clouds = Clouds.of(split)
     return joining.subset(store, out, views=views, shapes=shapes, clouds=clouds)
-
-
-def _clouds(split: Split, device: str | torch.device = "cpu") -> Clouds:
-    return Clouds(split.points, split.offsets, device, split.extra)
 
 
 def tiles_of(text: str) -> int | None:

@@ -3,6 +3,7 @@
 import warnings
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from pointstill.augment import Clouds, normalize
 from pointstill.augment.clouds import _fits
+from pointstill.features import Extra
 
 
 @pytest.fixture
@@ -76,6 +78,19 @@ def test_memory_mapped_points_are_not_copied(ragged, tmp_path, clouds):
     assert there.points.data_ptr() == mapped.ctypes.data
     assert torch.equal(there.take(shapes, indices), clouds.take(shapes, indices))
     assert torch.equal(there.plain(torch.arange(7), 50), clouds.plain(torch.arange(7), 50))
+
+
+def test_clouds_of_a_split_have_all_that_it_was_opened_with(ragged):
+    points, offsets = ragged()
+    values = np.arange(2.0 * len(points), dtype=np.float32).reshape(-1, 2)
+    extra = Extra(values, ("xyz", "intensity", "height"), "y", "f00d")
+    clouds = Clouds.of(SimpleNamespace(points=points, offsets=offsets, extra=extra))
+    assert (clouds.features, clouds.up, len(clouds)) == (("xyz", "intensity", "height"), "y", 7)
+    seen = clouds.take(torch.tensor([2, 4]), torch.tensor([[0, 9], [63, 1]]))
+    rows = offsets[[2, 4]][:, None] + [[0, 9], [63, 1]]
+    np.testing.assert_array_equal(seen[..., 3], values[rows, 0])
+    alone = Clouds.of(SimpleNamespace(points=points, offsets=offsets, extra=None))
+    assert torch.equal(alone.take(torch.tensor([2]), torch.tensor([[0, 9]])), seen[:1, :, :3])
 
 
 def test_points_that_a_gpu_has_no_room_for_stay_where_they_are(monkeypatch):

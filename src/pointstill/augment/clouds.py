@@ -1,6 +1,7 @@
 """The clouds of a split for the device that trains."""
 
 import warnings
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,6 +10,22 @@ from torch import Tensor
 from ..curve import along_curve
 from ..features import XYZ, Extra, Features, columns
 from . import normalize, resample
+
+
+class Ragged(Protocol):
+    """What of a split makes its clouds; see `data.Split`."""
+
+    @property
+    def points(self) -> np.ndarray:
+        """(total, 3) float32."""
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """(S + 1,)."""
+
+    @property
+    def extra(self) -> Extra | None:
+        """Features beside the points."""
 
 
 class Clouds:
@@ -48,6 +65,11 @@ class Clouds:
             if place := columns(self.features).get("height"):
                 self.height = place.start - 3
             self.extra = _as_they_are(np.asarray(extra.values, np.float32)).to(self.points.device)
+
+    @classmethod
+    def of(cls, split: Ragged, device: str | torch.device = "cpu") -> "Clouds":
+        """All clouds of a split, with whatever features it was opened with."""
+        return cls(split.points, split.offsets, device, split.extra)
 
     def __len__(self) -> int:
         return len(self.sizes)

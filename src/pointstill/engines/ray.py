@@ -156,7 +156,7 @@ class Worker:
         teacher, data = task.load(task.device)
         store, split = Store.open(task.store), data.train
         pipeline = check_made(store, teacher, split)
-        clouds = Clouds(split.points, split.offsets, teacher.device, split.extra)
+        clouds = Clouds.of(split, teacher.device)
         return Recorder(store, teacher, clouds, pipeline)
 
 
