@@ -143,7 +143,7 @@ def test_a_full_disk(fails, solids, records, teacher_run, tmp_path, monkeypatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pointstill.run.os.fsync", full)
+        patch.setattr("os.fsync", full)
         named = ("No space left on device", "free or allow space")
         fails(*distilling(solids, records, tmp_path / "run"), named=named)
     with monkeypatch.context() as patch:

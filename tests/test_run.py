@@ -37,7 +37,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def fsync(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pointstill.run.os.fsync", fsync)
+    monkeypatch.setattr("os.fsync", fsync)
 
 
 def test_the_recipe_comes_back_as_it_went(run):

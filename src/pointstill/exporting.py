@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import warnings
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .augment import normalize, resample
 from .curve import along_curve
 from .errors import TrainingError
 from .features import XYZ, said
+from .locking import whole
 from .models.neighbours import gather
 from .run import Run
 from .runtime import Classifier
@@ -75,19 +76,15 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         "origin": run.recipe["origin"],
     }
     onnx.helper.set_model_props(proto, {"pointstill": json.dumps(about)})
-    draft = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(proto.SerializeToString())
-        _compare(model, draft, points)
-        draft.replace(path)
+        with whole(path) as draft:
+            draft.write_bytes(proto.SerializeToString())
+            _compare(model, draft, points)
     except OSError as error:
         raise TrainingError(
             f"{path} cannot be written ({error.strerror}): choose another --out"
         ) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
     return path
 
 

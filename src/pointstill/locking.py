@@ -63,19 +63,32 @@ def _locked(file: Path, what: Path, busy: type[PointstillError]) -> int:
         os.close(handle)
 
 
-def write_whole(path: Path, content: bytes, draft: Path) -> None:
-    """Replace a file by way of a draft in the same folder; the content is on the disk first.
+@contextmanager
+def whole(path: Path, draft: Path | None = None) -> Iterator[Path]:
+    """Replace a file by way of a draft, which is on the disk before it takes the name.
+
+    Args:
+        path: the file.
+        draft: where to write, on the same disk; a hidden file beside it if nothing is said.
+
+    Yields:
+        The draft, to be written.
 
     Raises:
-        OSError: the disk refuses; the file is what it was, and the draft is gone.
+        OSError: the disk refuses. Whatever fails, the file is what it was, and the draft is gone.
     """
+    draft = draft or path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
+        yield draft
+        with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(path)
-    except OSError:
+    finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-        raise
+
+
+def write_whole(path: Path, content: bytes, draft: Path | None = None) -> None:
+    """Replace a file with some content; see `whole`."""
+    with whole(path, draft) as file:
+        file.write_bytes(content)

@@ -10,7 +10,6 @@ weights.safetensors   the finished weights; a folder that has them is a finished
 
 import io
 import json
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -239,7 +238,7 @@ def _flat(entries: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _write(path: Path, content: bytes) -> None:
     """Replace a file, whole or not at all."""
     try:
-        write_whole(path, content, path.with_name(f".{path.name}.{os.getpid()}.draft"))
+        write_whole(path, content)
     except OSError as error:
         raise _unwritable(path.parent, error) from error
 

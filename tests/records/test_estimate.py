@@ -7,7 +7,7 @@ import pytest
 from small_stores import about
 
 from pointstill import recording
-from pointstill.errors import UsageError
+from pointstill.errors import RecordsError, UsageError
 from pointstill.records import Store, layout
 from pointstill.records import estimate as estimating
 from pointstill.records.estimate import estimate
@@ -45,6 +45,17 @@ def test_parquet_has_every_record(tmp_path, full):
         assert [row["scale_x"], row["scale_y"]] == parameters
     assert b"pointstill-records/2" in table.schema.metadata[b"pointstill"]
     assert [file.name for file in tmp_path.glob("*parquet*")] == ["r.parquet"]
+
+
+def test_parquet_where_no_file_can_be(tmp_path, full):
+    pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "folder").mkdir()
+    for out in (tmp_path / "file/r.parquet", tmp_path / "folder"):
+        with pytest.raises(RecordsError, match=r"cannot be written .*: choose another --parquet"):
+            export_parquet(full, out)
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {full.path.name, "file", "folder"}
 
 
 def test_parquet_says_what_is_missing(tmp_path, full, monkeypatch):

@@ -77,3 +77,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     points = torch.rand(2, 64, 3)
     said = toys.moments()(points[..., [0, 2, 1]]).detach()
     torch.testing.assert_close(found.logits(points), said)
+
+
+def test_where_no_description_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file/d.yaml", tmp_path / "folder", tmp_path / "none/d.yaml"):
+        with pytest.raises(TeacherError, match=r"cannot be written \(.*\): choose another --out$"):
+            Description().write(path)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}

@@ -1,13 +1,12 @@
 """A store as one Parquet file, for pandas, DuckDB and the like: a row a record."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import RecordsError, UsageError
-from . import disk
+from ..locking import whole
 from .store import Store
 
 
@@ -31,10 +30,9 @@ def export_parquet(store: Store, out: str | Path) -> Path:
     columns = [(name, pa.float32()) for name in store.columns]
     about = {"pointstill": json.dumps(store.attributes)}
     schema = pa.schema([*head, *columns, ("logits", pa.list_(pa.float32(), classes))], about)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(draft, schema) as writer:
+        with whole(path) as draft, pq.ParquetWriter(draft, schema) as writer:
             for view in range(store.views):
                 logits = pa.array(store.logits(view).ravel())
                 values = [
@@ -45,12 +43,8 @@ def export_parquet(store: Store, out: str | Path) -> Path:
                     pa.FixedSizeListArray.from_arrays(logits, classes),
                 ]
                 writer.write_table(pa.Table.from_arrays(values, schema=schema))
-        disk.sync([draft])
-        draft.replace(path)
     except OSError as error:
         raise RecordsError(
             f"{path} cannot be written ({error.strerror or error}): choose another --parquet"
         ) from error
-    finally:
-        draft.unlink(missing_ok=True)
     return path

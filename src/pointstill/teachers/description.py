@@ -14,6 +14,7 @@ import yaml
 
 from ..errors import TeacherError, UsageError
 from ..features import parse_features
+from ..locking import write_whole
 from .files import sha256
 from .frame import parse_frame
 from .speak import Layout, Output
@@ -61,12 +62,9 @@ class Description:
         entries = {name: value for name, value in asdict(self).items() if value is not None}
         head = "# Written by `pointstill teacher describe`, read with the file it describes.\n"
         text = head + yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
-        draft = path.with_name(f".{path.name}.draft")
         try:
-            draft.write_text(text, "utf-8")
-            draft.replace(path)
+            write_whole(path, text.encode())
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise TeacherError(
                 f"{path} cannot be written ({error.strerror}): choose another --out"
             ) from error
