@@ -328,7 +328,8 @@ def test_commands(s3, cli, solids, teacher_run, records, tmp_path, monkeypatch):
     assert weights[0] == weights[1]
     assert f"records: {url}\n" in (tmp_path / "by-url/recipe.yaml").read_text()
     code, _, err = cli("distill", "--student", "stillnet-n", *asked[:4], "--records", url)
-    assert (code, err) == (2, f"error: --out is {url}; it must be a path here\n")
+    only = "as only data and records can be at a URL: give a path, and copy between the two"
+    assert (code, err) == (2, f"error: --out is {url}; it must be a path on this machine, {only}\n")
 
 
 @SLOW

@@ -14,6 +14,7 @@ from cyclopts.config import Dict
 
 from . import torchrun
 from .errors import UsageError
+from .remote import here
 
 if TYPE_CHECKING:
     from .data import Dataset, Split
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .teachers import Teacher
 
 Up = Literal["x", "y", "z"] | None
+PATHS = (Path, Path | None, list[Path], list[Path] | None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,14 +242,14 @@ def read_recipe(path: Path, command: str) -> Dict:
 
 
 def converted(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What was typed, as Cyclopts reads it, but for 2.5 where a whole number is meant.
+    """What was typed, as Cyclopts reads it, but for paths and for 2.5 where no fraction is meant.
 
     Raises:
         UsageError: such a number, which Cyclopts would round; or a URL where a path is meant.
     """
-    for token in tokens if kind in (Path, Path | None, list[Path]) else ():
-        if "://" in token.value:
-            raise UsageError(f"{token.keyword or 'this'} is {token.value}; it must be a path here")
+    if kind in PATHS:  # as a `Path`, a URL would be one no more
+        paths = [here(token.value, token.keyword or "this") for token in tokens]
+        return paths[0] if kind in PATHS[:2] else paths
     for token in tokens if kind in (int, int | None) else ():
         try:
             whole = float(token.value).is_integer()

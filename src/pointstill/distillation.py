@@ -26,7 +26,7 @@ from .records import Store
 from .records.fingerprint import check_same
 from .records.layout import tile_length
 from .records.verify import check_replay
-from .remote import local
+from .remote import here, local
 from .run import Run
 from .self_teacher import Present, self_teacher
 from .streaming import Windows
@@ -50,8 +50,9 @@ def train(
 
     Raises:
         TrainingError: see `training.fit` and `Run.begin`.
+        UsageError: a run folder that is not on this machine.
     """
-    quiet = quiet or not torchrun.first()
+    out, quiet = here(out, "out"), quiet or not torchrun.first()
     with torchrun.in_turn():
         split = data.train
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
@@ -103,7 +104,8 @@ def distill(
     Raises:
         RecordsError: the records are unfinished, damaged, or made from something else.
         TrainingError: see `training.fit` and `Run.begin`.
-        UsageError: past records that the recipe would not use.
+        UsageError: past records that the recipe would not use, or a run folder that is not on
+            this machine.
     """
     # 1. Records and data must belong together; the message names the fix.
     if past_records and not (recipe.loss == "nwsd" and recipe.past == "records"):
@@ -111,7 +113,7 @@ def distill(
             f"the past records {past_records} would not be used by loss {recipe.loss} with past "
             f"{recipe.past}: leave them out, or choose --loss nwsd --past records"
         )
-    quiet = quiet or not torchrun.first()
+    out, quiet = here(out, "out"), quiet or not torchrun.first()
     with torchrun.in_turn():
         split = data.train
     store = Store.open(records)

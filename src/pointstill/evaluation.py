@@ -30,6 +30,7 @@ from .profiling import latency, operations, processor
 from .progress import Track
 from .records import Store
 from .records.disk import replace_file
+from .remote import here
 from .run import Run
 from .teachers import Teacher, load_teacher
 from .teachers.given import check_given
@@ -91,8 +92,13 @@ class Evaluation:
     pairs: list[Pair]
 
     def write_json(self, path: str | Path) -> None:
-        """Write everything as JSON, whole or not at all; the folder is made."""
-        path, content = Path(path), json.dumps(asdict(self), indent=1) + "\n"
+        """Write everything as JSON, whole or not at all; the folder is made.
+
+        Raises:
+            OSError: it cannot be written.
+            UsageError: it is not on this machine.
+        """
+        path, content = here(path, "path"), json.dumps(asdict(self), indent=1) + "\n"
         if path.exists() and not path.is_file():
             path.write_text(content, "utf-8")  # a pipe or a device is not to be replaced by a file
             return

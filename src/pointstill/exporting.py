@@ -21,6 +21,7 @@ from .errors import TrainingError
 from .features import XYZ, said
 from .locking import whole
 from .models.neighbours import gather
+from .remote import here
 from .run import Run
 from .runtime import Classifier
 
@@ -60,10 +61,11 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
     Raises:
         TrainingError: the run is not finished, its model cannot be written as ONNX, the file
             cannot be written, or ONNX Runtime does not agree with torch.
+        UsageError: the run or the file is not on this machine.
     """
+    path = here(out, "out")
     run = run if isinstance(run, Run) else Run(run)
     _xyz_alone(run)
-    path = Path(out)
     points = run.recipe["points"]
     model = Deployed(run.model(), points).eval()
     proto = _onnx(model, points, run.model_name)

@@ -132,6 +132,28 @@ def local(where: str | Path) -> Path | None:
     return None
 
 
+def here(where: str | Path, name: str) -> Path:
+    """The path that a place is named by which must be on this machine (`file://` too).
+
+    Args:
+        where: a path or a URL.
+        name: what it is given for, for the message: an argument or a flag.
+
+    Raises:
+        UsageError: a URL of somewhere else.
+    """
+    try:
+        path = local(where)
+    except UsageError:
+        path = None
+    if path is None:
+        raise UsageError(
+            f"{name} is {where}; it must be a path on this machine, as only data and records can "
+            "be at a URL: give a path, and copy between the two"
+        )
+    return path
+
+
 class Remote:
     """What lies below a URL: objects by name, each read and written whole or not at all."""
 

@@ -22,6 +22,7 @@ from .errors import TrainingError
 from .features import Features, parse_features, width
 from .locking import lock, write_whole
 from .models import build_model
+from .remote import here
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
 WEIGHTS, LOCK = "weights.safetensors", ".lock"
@@ -39,8 +40,9 @@ class Run:
 
         Raises:
             TrainingError: there is no run, or it may not be read.
+            UsageError: it is not on this machine.
         """
-        self.folder = Path(folder)
+        self.folder = here(folder, "run")
         try:
             self.recipe: dict[str, Any] = yaml.safe_load((self.folder / RECIPE).read_text("utf-8"))
             self.model_name: str = self.recipe["origin"]["model"]

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .cloud import MIN_POINTS, are_numbers, unusable
 from .errors import DataError, PointstillError, UsageError
+from .remote import here
 
 
 class Classifier:
@@ -25,7 +26,7 @@ class Classifier:
 
     Raises:
         PointstillError: no such file, one that may not be read, or one that `pointstill export` did
-            not write.
+            not write; or one that is not on this machine.
 
     Example:
         >>> classifier = Classifier("student.onnx")  # doctest: +SKIP
@@ -34,10 +35,11 @@ class Classifier:
     """
 
     def __init__(self, path: str | Path, threads: int = 1):
-        if not Path(path).is_file():
+        path = here(path, "model")
+        if not path.is_file():
             raise PointstillError(f"no student at {path}: make one with `pointstill export`")
         try:
-            Path(path).open("rb").close()  # as ONNX Runtime does not say why it cannot
+            path.open("rb").close()  # as ONNX Runtime does not say why it cannot
         except OSError as error:
             raise PointstillError(
                 f"{path} cannot be read ({error.strerror}): mend its permissions"

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import RecordsError, UsageError
 from ..locking import whole
+from ..remote import here
 from .store import Store
 
 
@@ -17,7 +18,7 @@ def export_parquet(store: Store, out: str | Path) -> Path:
     view.
 
     Raises:
-        UsageError: pyarrow is not installed.
+        UsageError: pyarrow is not installed, or the file is not on this machine.
         RecordsError: the store is unfinished or damaged, or the file cannot be written.
     """
     try:
@@ -25,7 +26,7 @@ def export_parquet(store: Store, out: str | Path) -> Path:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise UsageError("Parquet needs pyarrow: pip install 'pointstill[parquet]'") from error
-    path, classes = Path(out), len(store.attributes["classes"])
+    path, classes = here(out, "out"), len(store.attributes["classes"])
     head = [("view", pa.int32()), ("shape", pa.int32()), ("label", pa.int32())]
     columns = [(name, pa.float32()) for name in store.columns]
     about = {"pointstill": json.dumps(store.attributes)}
