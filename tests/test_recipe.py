@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields
 
+import numpy as np
 import pytest
 
 from pointstill.errors import UsageError
@@ -76,6 +77,16 @@ def test_refuses_what_makes_no_sense(recipe, option, value):
     assert str(value) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("option", ["learning_rate", "temperature", "weight_decay", "alpha"])
+def test_numbers_that_float32_has_not(option):
+    largest = float(np.finfo(np.float32).max)
+    with np.errstate(over="ignore"):
+        assert np.isinf(np.float32(1.01 * largest))
+    with pytest.raises(UsageError, match=f"{option} is 3.4.*e.38; it must be finite"):
+        DistillRecipe(**{option: 1.01 * largest})
+    DistillRecipe(**{option: 0.99 * largest})
 
 
 def test_beta_matters_to_the_loss_that_uses_it():

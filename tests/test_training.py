@@ -370,6 +370,27 @@ def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path, monkeypatch, po
     assert (run.folder / WEIGHTS).read_bytes() == (whole.folder / WEIGHTS).read_bytes()
 
 
+def test_a_step_beyond_float32_stops_the_run(data, tmp_path):
+    """The first step of AdamW is rate / (1 - 0.9), and float32 has no 3e39."""
+    recipe = replace(SMALL, learning_rate=3e38, warmup=0.0)
+    with pytest.raises(TrainingError, match=r"3\.0e\+38 .* epoch 0, step 0") as caught:
+        train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    assert str(caught.value).endswith("start again in another --out with a lower --learning-rate")
+    assert "\n" not in str(caught.value)
+    run = Run(tmp_path / "run")
+    assert not run.finished
+    assert run.load_state() is None  # nothing good came before
+
+
+def test_other_faults_of_a_step_stay_what_they_are(data, tmp_path, monkeypatch):
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr("torch.optim.AdamW.step", failing)
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
+
+
 def test_points_from_records_are_checked_too(data, teacher_run, tmp_path):
     from pointstill.recording import record
     from pointstill.teachers import load_teacher

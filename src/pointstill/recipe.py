@@ -15,6 +15,8 @@ LossName = Literal["ce", "kd", "nwsd"]
 Form = Literal["raw", "guard", "floor", "js", "reverse", "hinge"]
 Past = Literal["snapshot", "ema", "table", "records"]
 Keep = Literal["last", "best"]
+LARGEST = 3.4e38
+"""Float32, in which all is computed, ends here."""
 
 
 def _require(ok: bool, message: str) -> None:
@@ -41,7 +43,8 @@ def _check_numbers(options: Any) -> None:
     for field in fields(options):
         value = getattr(options, field.name)
         if isinstance(value, float):
-            _require(math.isfinite(value), f"{field.name} is {value}; it must be finite")
+            ok = math.isfinite(value) and abs(value) <= LARGEST
+            _require(ok, f"{field.name} is {value}; it must be finite, also in float32")
         if field.type in (int, int | None) and value is not None:
             whole = isinstance(value, int)
             _require(whole, f"{field.name} is {value!r}; it must be a whole number")

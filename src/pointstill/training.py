@@ -107,7 +107,7 @@ def fit(
         quiet: report nothing.
 
     Raises:
-        TrainingError: the loss or a weight is not finite; the last good state is kept.
+        TrainingError: the loss, a step or a weight is not finite; the last good state is kept.
     """
     device, loss = fabric.device, LOSSES[loss_options.loss]
     # Not Fabric's own precision, which would round the points themselves to bfloat16.
@@ -168,13 +168,16 @@ def fit(
                 )
                 assert norm is not None
                 if not torch.isfinite(parts["loss"] + norm):
-                    raise TrainingError(
-                        f"the loss is {parts['loss'].item()}, the norm of its gradient "
-                        f"{norm.item()}, in epoch {epoch}, step {step}; {run.folder} keeps the "
-                        "last good state: start again in another --out with a lower "
-                        "--learning-rate, or a bounded --form"
-                    )
-                optimizer.step()
+                    wrong = f"the loss is {parts['loss'].item()}, the norm of its gradient {norm}"
+                    raise TrainingError(f"{_lost(run, wrong, epoch, step)}, or a bounded --form")
+                try:
+                    optimizer.step()
+                except RuntimeError as error:
+                    if "overflow" not in str(error):
+                        raise
+                    # AdamW's first steps are up to ten times the rate, which float32 must hold.
+                    wrong = f"a learning rate of {rate:.1e} is more than AdamW can step by"
+                    raise TrainingError(_lost(run, wrong, epoch, step)) from error
                 optimizer.zero_grad()
                 ranks.same_buffers(model)
                 if average:
@@ -196,6 +199,13 @@ def fit(
             state.end_epoch()
             state.save(epoch + 1, 0)
     run.finish(state.best or (average.module if average else model).state_dict())
+
+
+def _lost(run: Run, wrong: str, epoch: int, step: int) -> str:
+    return (
+        f"{wrong}, in epoch {epoch}, step {step}; {run.folder} keeps the last good state: start "
+        "again in another --out with a lower --learning-rate"
+    )
 
 
 def learning_rate(progress: float, options: FitOptions) -> float:
