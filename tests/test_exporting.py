@@ -14,7 +14,7 @@ import torch
 import pointstill
 from pointstill import exporting
 from pointstill.augment import Clouds
-from pointstill.errors import DataError, TrainingError
+from pointstill.errors import DataError, PointstillError, TrainingError
 from pointstill.exporting import Deployed, RunClassifier, export
 from pointstill.run import Run
 from pointstill.runtime import Classifier
@@ -117,6 +117,24 @@ def test_nothing_is_written_when_it_disagrees(program, student_run, tmp_path, mo
         export(student_run, out)
     assert out.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [(1.01, "differs from torch by .* nothing was written"), (np.nan, "NaN or infinite logits")],
+)
+def test_a_file_with_other_weights_is_refused(
+    student_run, student_onnx, tmp_path, monkeypatch, factor, said
+):
+    """One of its weights, as a broken exporter would write it."""
+    made = onnx.load(student_onnx)
+    last = next(each for each in made.graph.initializer if each.name.endswith("head.2.weight"))
+    weight = onnx.numpy_helper.to_array(last) * np.float32(factor)
+    last.CopyFrom(onnx.numpy_helper.from_array(weight, last.name))
+    monkeypatch.setattr("torch.onnx.export", lambda *_, **__: SimpleNamespace(model_proto=made))
+    with pytest.raises(PointstillError, match=said):
+        export(student_run, tmp_path / "student.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_that_onnx_does_not_know(student_run, tmp_path, monkeypatch):
