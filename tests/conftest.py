@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.register_assert_rewrite("stand_ins")  # so that a failure there shows its values
+
 NOBODY = 65534
 SOLIDS = ("ball", "box", "rod")
 
