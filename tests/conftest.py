@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.register_assert_rewrite("stand_ins")  # so that a failure there shows its values
+# A failed assertion in what tests share shows its values, as one in a test does.
+pytest.register_assert_rewrite("stand_ins", "distilling")
 
 NOBODY = 65534
 SOLIDS = ("ball", "box", "rod")
