@@ -1,4 +1,4 @@
-"""One of several ranks, as torchrun starts it for `test_ranks.py`: `rank.py TASK JSON`."""
+"""One of several ranks, as `rank_launcher.py` has torchrun start it: `rank.py TASK JSON`."""
 
 import json
 import math

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 STEP = {
     "ce_ms": 1.5,
+    "again_over_ce": 0.99,
     "replay_over_ready": 1.01,
     "replay_and_kd_over_ce": 1.0304,
     "forward_over_ce": 0.3,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import s3_server
-import test_recording as recording
+import stand_ins
 from pointstill import remote
 from pointstill.errors import RecordsError, RemoteError, UsageError
 from pointstill.records import Store
@@ -20,11 +20,11 @@ from pointstill.records.place import place_of
 from pointstill.remote import Remote
 from pointstill.upkeep import repair
 from s3_server import always, first, none
+from stand_ins import Toy, files, run
 from test_record_urls import refused, stored
-from test_recording import Toy, files, run
 
 server, s3 = s3_server.server, s3_server.s3
-surroundings, made, data = recording.surroundings, recording.made, recording.data
+surroundings, made, data = stand_ins.surroundings, stand_ins.made, stand_ins.data
 SLOW = pytest.mark.slow
 
 

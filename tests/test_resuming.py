@@ -20,6 +20,7 @@ from pointstill.progress import Track
 from pointstill.recipe import DistillRecipe
 from pointstill.run import STATE, WEIGHTS, Run
 from pointstill.training import _batches, _State
+from stand_ins import Killed
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -61,10 +62,6 @@ def wholes(begin: Start, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
     """Runs that nothing happened to."""
     folder = tmp_path_factory.mktemp("whole")
     return lambda case="snapshot": begin(folder / case, case, minutes=1e9)
-
-
-class Killed(BaseException):
-    """Not an Exception, as a kill is none."""
 
 
 def lives(monkeypatch: pytest.MonkeyPatch, go_on: Callable[[], Run], moments: list[int]) -> Run:

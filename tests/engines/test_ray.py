@@ -1,170 +1,26 @@
-"""Recording on Ray: the same store, whoever dies. Most of it on a pretence of Ray, some on Ray."""
+"""Recording on a pretence of Ray: the store of one process, by the workers there is room for."""
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray_stand_ins
 import torch
-from torch import Tensor
+from ray_stand_ins import Toy, engine, run
 
 from pointstill.cli_options import EngineOptions
 from pointstill.data import Dataset, open_dataset
 from pointstill.engines import ray as module
-from pointstill.engines.ray import TRIES, RayEngine
-from pointstill.errors import RecordsError, TeacherError
+from pointstill.engines.ray import RayEngine
+from pointstill.errors import RecordsError
 from pointstill.progress import Track
-from pointstill.recording import record
-from pointstill.records import Store, disk, layout
-from pointstill.records.store import SIDECAR
 from pointstill.upkeep import extend
+from stand_ins import files
 
-
-class Toy:
-    """Its logits tell the batch and the number of threads, so that neither goes by."""
-
-    spec, fingerprint, points, device = "toy", "f00d", 16, torch.device("cpu")
-
-    def __init__(self, before: Callable[[], None] = lambda: None):
-        self.before = before
-
-    def logits(self, points: Tensor) -> Tensor:
-        self.before()
-        far = points.norm(dim=2)
-        parts = far.mean(dim=1), points[:, :, 2].amax(dim=1), points[:, 0, 0]
-        return torch.stack(parts, dim=1) + len(points) + torch.get_num_threads()
-
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tiles of 8 shapes, and three threads, which are not what a worker of Ray would take."""
-    monkeypatch.setattr(layout, "TILE", 8)
-    monkeypatch.setattr(disk, "_sync", lambda path: None)  # a thousand waits for a real disk
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
-
-
-def run(out: Path, solids: Path, engine: RayEngine | None = None, **options: Any) -> Store:
-    chosen: dict[str, Any] = {"engine": engine} if engine else {}
-    options = {"views": 2, "batch_size": 3, "quiet": True} | options
-    return record(Toy(), open_dataset(solids), out=out, **options, **chosen)  # type: ignore[arg-type]
-
-
-def files(path: Path) -> dict[str, bytes]:
-    """All files of a store but the sidecar."""
-    found = {str(f.relative_to(path)): f for f in path.rglob("*") if f.is_file()}
-    return {name: f.read_bytes() for name, f in sorted(found.items()) if name != SIDECAR}
-
-
-@pytest.fixture
-def whole(solids: Path, tmp_path: Path) -> Store:
-    """What one process records: 2 views of 6 tiles."""
-    return run(tmp_path / "whole.zarr", solids)
-
-
-# On a pretence of Ray, which runs everything in this process, one call at a time.
-
-
-class Died(Exception):
-    """What Ray raises when a process is gone."""
-
-
-class Failed(Died):
-    """What Ray raises when the code in it did."""
-
-    def __init__(self, cause: BaseException):
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-class Pretence:
-    """The part of Ray that is used; `fate` is called before each call of a worker."""
-
-    exceptions = SimpleNamespace(RayError=Died, RayTaskError=Failed)
-
-    def __init__(self, fate: Callable[[int, str], None] = lambda worker, method: None):
-        self.fate = fate
-        self.resources = [{"CPU": 7.0, "GPU": 2.0}, {"CPU": 2.0}, {"CPU": 99.0}]  # one is gone
-        self.options: dict[str, Any] = {}
-        self.asked: dict[str, Any] = {}
-        self.crew: list[Any] = []
-        self.killed: list[Any] = []
-        self.up = self.ended = False
-        self.calls: list[tuple[int, str]] = []
-
-    def init(self, **options: Any) -> None:
-        self.options, self.up = options, True
-
-    def is_initialized(self) -> bool:
-        return self.up
-
-    def shutdown(self) -> None:
-        self.up, self.ended = False, True
-
-    def nodes(self) -> list[dict[str, Any]]:
-        return [{"Alive": each["CPU"] < 99, "Resources": each} for each in self.resources]
-
-    def remote(self, kind: type) -> Any:
-        def options(**asked: Any) -> Any:
-            self.asked = asked
-
-            def start(*arguments: Any) -> Any:
-                number = len(self.crew)
-                self.crew.append(kind(*arguments))
-                names = ("ready", "record")
-                return SimpleNamespace(**{name: self._method(number, name) for name in names})
-
-            return SimpleNamespace(remote=start)
-
-        return SimpleNamespace(options=options)
-
-    def _method(self, number: int, name: str) -> Any:
-        def start(*arguments: Any) -> Callable[[], None]:
-            def call() -> None:
-                self.calls.append((number, name))
-                self.fate(number, name)
-                getattr(self.crew[number], name)(*arguments)
-
-            return call
-
-        return SimpleNamespace(remote=start)
-
-    def wait(self, calls: list[Any], num_returns: int, timeout: float | None) -> Any:
-        return calls[:1], calls[1:]
-
-    def get(self, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except (Died, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            raise Failed(error) from error
-
-    def kill(self, worker: Any) -> None:
-        self.killed.append(worker)
-
-
-@pytest.fixture
-def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pretence]:
-    def make(*arguments: Any) -> Pretence:
-        ray = Pretence(*arguments)
-        monkeypatch.setitem(sys.modules, "ray", ray)  # type: ignore[arg-type]
-        return ray
-
-    return make
-
-
-def loading(solids: Path, teacher: Toy | None = None) -> Callable[[str], tuple[Toy, Dataset]]:
-    return lambda device: (teacher or Toy(), open_dataset(solids))
-
-
-def engine(solids: Path, teacher: Toy | None = None, **options: Any) -> RayEngine:
-    return RayEngine(loading(solids, teacher), **options)  # type: ignore[arg-type]
+surroundings, whole = ray_stand_ins.surroundings, ray_stand_ins.whole
+pretend = ray_stand_ins.pretend
 
 
 def test_the_store_is_that_of_one_process(pretend, whole, solids, tmp_path):
@@ -179,6 +35,15 @@ def test_the_store_is_that_of_one_process(pretend, whole, solids, tmp_path):
     assert (ray.options["num_cpus"], ray.options["include_dashboard"]) == (9, False)
     assert 75 * 2**20 < ray.options["object_store_memory"] <= 80 * 2**20
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_nothing_is_started_for_nothing(pretend, whole, solids):
+    ray = pretend()
+    extend(whole.path, Toy(), open_dataset(solids), views=2, engine=engine(solids), quiet=True)  # type: ignore[arg-type]
+    assert not ray.options
+
+
+# Workers
 
 
 def test_teacher_and_data_are_loaded_once_by_each_worker(pretend, solids, tmp_path):
@@ -220,119 +85,21 @@ def test_a_teacher_on_a_gpu_has_a_worker_for_each(pretend, whole, solids, monkey
     assert (ray.asked["num_cpus"], ray.asked["num_gpus"]) == (3, 1)
 
 
-def test_the_tile_of_a_dead_worker_goes_to_another(pretend, whole, solids, tmp_path):
-    deaths = iter([False, True, False, False, True])
-    dead: list[int] = []
+def test_waiting_for_a_worker_is_said(pretend, solids, tmp_path, capsys):
+    ray, waits = pretend(), []
+    at_once = ray.wait
 
-    def fate(worker: int, method: str) -> None:
-        if method == "record" and next(deaths, False):
-            dead.append(worker)
-            raise Died
+    def wait(calls: list[Any], num_returns: int, timeout: float | None) -> Any:
+        waits.append(timeout)
+        return ([], calls) if len(waits) == 1 else at_once(calls, num_returns, timeout)
 
-    pretend(fate)
-    out = tmp_path / "ray.zarr"
-    store = run(out, solids, engine(solids, workers=2))
-    assert len(dead) == 2
-    assert files(store.path) == files(whole.path)
+    ray.wait = wait
+    run(tmp_path / "ray.zarr", solids, engine(solids), quiet=False)
+    assert "no worker has started in 60 s: waiting" in capsys.readouterr().err
+    assert waits[:2] == [60, None]
 
 
-def test_what_a_dead_worker_left_half_written_goes(pretend, whole, solids, tmp_path):
-    def fate(worker: int, method: str) -> None:
-        if method == "record" and not half.exists():
-            half.write_bytes(b"half")
-            raise Died
-
-    half = tmp_path / "ray.zarr/logits/c.0.1.0.1234.partial"
-    pretend(fate)
-    store = run(tmp_path / "ray.zarr", solids, engine(solids, workers=2))
-    assert files(store.path) == files(whole.path)
-
-
-def test_a_tile_that_kills_its_workers_is_given_up(pretend, whole, solids, tmp_path):
-    def fate(worker: int, method: str) -> None:
-        if method == "record" and len(ray.calls) > 8:
-            raise Died("out of memory")
-
-    ray = pretend(fate)
-    with pytest.raises(RecordsError, match=rf"{TRIES} workers died of it \(out of memory\)"):
-        run(tmp_path / "ray.zarr", solids, engine(solids, workers=1))
-    assert len(Store.open(tmp_path / "ray.zarr").missing()) == 4
-    assert ray.ended
-    pretend()
-    store = run(tmp_path / "ray.zarr", solids, engine(solids, workers=1))
-    assert files(store.path) == files(whole.path)
-
-
-def test_workers_that_cannot_start(pretend, solids, tmp_path):
-    def fate(worker: int, method: str) -> None:
-        raise Died("killed\nas it was too big")
-
-    pretend(fate)
-    with pytest.raises(RecordsError, match=r"workers die as they load .*killed as it was") as told:
-        run(tmp_path / "ray.zarr", solids, engine(solids))
-    assert "\n" not in str(told.value)
-
-
-def test_what_a_teacher_raises_ends_the_recording(pretend, solids, tmp_path):
-    kept = []
-    for error in (ZeroDivisionError("by\n0"), TeacherError("teacher toy: no")):
-        ray = pretend()
-
-        def fail(error: Exception = error, ray: Pretence = ray) -> None:
-            if len(ray.calls) > 5:
-                raise error
-
-        out = tmp_path / f"{type(error).__name__}.zarr"
-        with pytest.raises((RecordsError, TeacherError)) as told:
-            run(out, solids, engine(solids, Toy(fail), workers=1))
-        kept.append((str(told.value), told.value.exit_code))
-        assert len(Store.open(out).missing()) == 7
-        assert len(ray.killed) == 1
-    assert kept[0] == (
-        "a worker failed in recording view 0, shapes 40 to 47 (ZeroDivisionError: by 0): what is "
-        "recorded stays, and the same command goes on",
-        1,
-    )
-    assert kept[1] == (f"worker on {os.uname().nodename}: teacher toy: no", 1)
-
-
-def test_a_worker_refuses_other_data_another_teacher_and_other_versions(
-    pretend, solids, make_solids, tmp_path, monkeypatch
-):
-    pretend()
-    host = f"worker on {os.uname().nodename}: "
-    other = make_solids(tmp_path / "other", first_seed=5)
-    with pytest.raises(RecordsError, match=r"data\.fingerprint: .* give the t") as told:
-        run(tmp_path / "data.zarr", solids, engine(other))
-    assert str(told.value).startswith(host)
-    teacher = Toy()
-    teacher.fingerprint = "beef"
-    with pytest.raises(RecordsError, match=r"teacher\.fingerprint: f00d in .*, now beef"):
-        run(tmp_path / "teacher.zarr", solids, engine(solids, teacher))
-    monkeypatch.setattr(module, "__version__", "0.0.9")  # after the task was made, as elsewhere
-    with pytest.raises(RecordsError, match=r"pointstill 0\.0\.9 and torch .* install the same"):
-        run(tmp_path / "version.zarr", solids, engine(solids))
-
-
-def test_an_interrupt_leaves_a_store_to_go_on_with(pretend, whole, solids, tmp_path):
-    def fate(worker: int, method: str) -> None:
-        if len(ray.calls) == 9:
-            raise KeyboardInterrupt
-
-    ray = pretend(fate)
-    out = tmp_path / "ray.zarr"
-    with pytest.raises(KeyboardInterrupt):
-        run(out, solids, engine(solids, workers=2))
-    assert len(ray.killed) == 2
-    assert ray.ended
-    assert 0 < len(Store.open(out).missing()) < 11
-    assert files(run(out, solids).path) == files(whole.path)
-
-
-def test_nothing_is_started_for_nothing(pretend, whole, solids):
-    ray = pretend()
-    extend(whole.path, Toy(), open_dataset(solids), views=2, engine=engine(solids), quiet=True)  # type: ignore[arg-type]
-    assert not ray.options
+# Clusters
 
 
 def test_a_cluster_of_the_caller_stays_up(pretend, solids, tmp_path):
@@ -357,18 +124,7 @@ def test_a_running_cluster(pretend, solids, tmp_path):
             run(tmp_path / "other.zarr", solids, engine(solids, address=address))
 
 
-def test_waiting_for_a_worker_is_said(pretend, solids, tmp_path, capsys):
-    ray, waits = pretend(), []
-    at_once = ray.wait
-
-    def wait(calls: list[Any], num_returns: int, timeout: float | None) -> Any:
-        waits.append(timeout)
-        return ([], calls) if len(waits) == 1 else at_once(calls, num_returns, timeout)
-
-    ray.wait = wait
-    run(tmp_path / "ray.zarr", solids, engine(solids), quiet=False)
-    assert "no worker has started in 60 s: waiting" in capsys.readouterr().err
-    assert waits[:2] == [60, None]
+# The command line
 
 
 def test_ray_may_be_missing(cli, monkeypatch, solids, tmp_path):

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray_stand_ins
 import torch
+from ray_stand_ins import Toy
 from torch import Tensor
 
+import stand_ins
 from pointstill.data import Dataset, open_dataset
 from pointstill.engines import ray as module
 from pointstill.engines.ray import RayEngine
@@ -25,6 +28,7 @@ from pointstill.errors import RecordsError
 from pointstill.recording import record
 from pointstill.records import Store, layout
 from pointstill.records.store import SIDECAR
+from stand_ins import files
 
 ray = module._ray(None)  # before anyone else imports it: that is when it learns of the loopback
 
@@ -62,10 +66,13 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def by_value() -> Iterator[None]:
-    """Let workers know what is defined here."""
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    """Let workers know what is defined here and in what tests share."""
+    modules = sys.modules[__name__], ray_stand_ins, stand_ins
+    for each in modules:
+        ray.cloudpickle.register_pickle_by_value(each)
     yield
-    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    for each in modules:
+        ray.cloudpickle.unregister_pickle_by_value(each)
 
 
 def started_with(folder: Path) -> list[str]:
@@ -80,18 +87,11 @@ def started_with(folder: Path) -> list[str]:
     return found
 
 
-def files(path: Path) -> dict[str, bytes]:
-    """All files of a store but the sidecar."""
-    found = {str(f.relative_to(path)): f for f in path.rglob("*") if f.is_file()}
-    return {name: f.read_bytes() for name, f in sorted(found.items()) if name != SIDECAR}
-
-
-class Toy:
-    """Its logits tell the batch and the number of threads; it may kill its process."""
-
-    spec, fingerprint, points, device = "toy", "f00d", 16, torch.device("cpu")
+class Mortal(Toy):
+    """A teacher that may kill its process, and takes its time."""
 
     def __init__(self, bomb: Path | None = None):
+        super().__init__()
         self.bomb, self.calls = bomb, 0
 
     def logits(self, points: Tensor) -> Tensor:
@@ -102,9 +102,7 @@ class Toy:
                 file.flush()
                 os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.02)
-        far = points.norm(dim=2)
-        parts = far.mean(dim=1), points[:, :, 2].amax(dim=1), points[:, 0, 0]
-        return torch.stack(parts, dim=1) + len(points) + torch.get_num_threads()
+        return super().logits(points)
 
 
 def test_two_workers_of_which_one_is_killed(sessions, by_value, solids, tmp_path, monkeypatch):
@@ -119,16 +117,16 @@ def test_two_workers_of_which_one_is_killed(sessions, by_value, solids, tmp_path
     monkeypatch.setattr(layout, "TILE", 8)
     before, bomb = torch.get_num_threads(), tmp_path / "bomb"
 
-    def load(device: str) -> tuple[Toy, Dataset]:
+    def load(device: str) -> tuple[Mortal, Dataset]:
         assert device == "cpu"
-        return Toy(bomb), open_dataset(solids)
+        return Mortal(bomb), open_dataset(solids)
 
     torch.set_num_threads(3)
     try:
         data, options = open_dataset(solids), {"views": 2, "batch_size": 3, "quiet": True}
-        whole = record(Toy(), data, out=tmp_path / "whole.zarr", **options)  # type: ignore[arg-type]
+        whole = record(Mortal(), data, out=tmp_path / "whole.zarr", **options)  # type: ignore[arg-type]
         engine = RayEngine(load, workers=2)  # type: ignore[arg-type]
-        store = record(Toy(), data, out=tmp_path / "ray.zarr", engine=engine, **options)  # type: ignore[arg-type]
+        store = record(Mortal(), data, out=tmp_path / "ray.zarr", engine=engine, **options)  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(before)
     assert files(store.path) == files(whole.path)
@@ -267,9 +265,9 @@ def test_a_running_cluster_by_its_address(sessions, by_value, place, make_solids
 
         # Other data there than here.
         other = make_solids(tmp_path / "other", first_seed=7)
-        engine = RayEngine(lambda device: (Toy(), open_dataset(other)))  # type: ignore[arg-type]
+        engine = RayEngine(lambda device: (Mortal(), open_dataset(other)))  # type: ignore[arg-type]
         options = {"views": 2, "engine": engine, "quiet": True}
         with pytest.raises(RecordsError, match=r"worker on .* something else \(data\.fingerp"):
-            record(Toy(), open_dataset(place.data), out=tmp_path / "r.zarr", **options)  # type: ignore[arg-type]
+            record(Mortal(), open_dataset(place.data), out=tmp_path / "r.zarr", **options)  # type: ignore[arg-type]
     finally:
         ray.shutdown()

@@ -1,0 +1,76 @@
+"""What the tests of distillation share: a toy that is distilled from `records` for an epoch.
+
+A file of tests takes what it needs by name, fixtures too: `go = distilling.go`.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import stand_ins
+from pointstill.data import Dataset, open_dataset
+from pointstill.distillation import distill
+from pointstill.errors import PointstillError
+from pointstill.recipe import DistillRecipe
+from pointstill.recording import record
+from pointstill.run import Run
+from pointstill.teachers import load_teacher
+
+QUICK = {"epochs": 1, "batch_size": 16, "val": 0.0}
+
+
+@pytest.fixture
+def data(solids: Path) -> Dataset:
+    return open_dataset(solids)
+
+
+@pytest.fixture
+def copied(records: Path, tmp_path: Path) -> Path:
+    """A copy of the records, to be damaged."""
+    return Path(shutil.copytree(records, tmp_path / "copied.zarr"))
+
+
+@pytest.fixture
+def go(data: Dataset, records: Path, tmp_path: Path) -> Callable[..., Run]:
+    """Distil a toy for an epoch."""
+
+    def go(
+        *,
+        data: Dataset = data,
+        records: Path = records,
+        past_records: Path | None = None,
+        out: str = "run",
+        **options,
+    ) -> Run:
+        return distill(
+            "toy",
+            data,
+            records=records,
+            out=tmp_path / out,
+            recipe=DistillRecipe(**QUICK | options),
+            past_records=past_records,
+            quiet=True,
+        )
+
+    return go
+
+
+@pytest.fixture
+def again(teacher_run: Path, tmp_path: Path, data: Dataset) -> Callable[..., Path]:
+    """Record the teacher once more, with other options."""
+
+    def again(**options) -> Path:
+        teacher = load_teacher(str(teacher_run), classes=data.classes)
+        out = tmp_path / "again.zarr"
+        return record(teacher, data, out=out, quiet=True, **{"views": 3} | options).path
+
+    return again
+
+
+def refused(kind: type[PointstillError], job: Callable[[], Run], *named: str) -> None:
+    """The job is refused in one line that has all of `named`."""
+    with pytest.raises(kind) as caught:
+        job()
+    stand_ins.refused(caught.value, *named)
