@@ -78,8 +78,10 @@ def test_class_names_that_cannot_be_read(solids, weights, tmp_path):
 
 
 def test_data_comes_again_as_a_shell_takes_it():
-    options = DataOptions(data="my scans/it's", fold=3, skip_bad=True)
-    assert shlex.split(options.flags) == ["--data", "my scans/it's", "--fold", "3", "--skip-bad"]
+    options = DataOptions(data="my scans/it's", fold=3, skip_bad=True, drop_missing=True)
+    assert shlex.split(options.flags) == [
+        *("--data", "my scans/it's", "--fold", "3", "--skip-bad", "--drop-missing")
+    ]
     assert DataOptions(data="primitives").flags == "--data primitives"
 
 

@@ -39,6 +39,8 @@ class DataOptions:
     """What a point has: xyz, then any of normal, colour, intensity and height."""
     skip_bad: bool = False
     """Leave out clouds that cannot be used, and list them."""
+    drop_missing: bool = False
+    """Leave out points with a NaN or infinite coordinate, instead of refusing their cloud."""
     verify: bool = False
     """Read the source again and compare it with the cache."""
 
@@ -53,6 +55,7 @@ class DataOptions:
             up=self.up,
             features=self.features,
             skip_bad=self.skip_bad,
+            drop_missing=self.drop_missing,
             verify=self.verify,
             progress=Reading(self.data),
         )
@@ -67,7 +70,8 @@ class DataOptions:
         features = self.features if self.features != "xyz" else None
         said = {"fold": self.fold, "up": self.up, "features": features}
         flags = [f"--{name} {value}" for name, value in said.items() if value]
-        return " ".join([f"--data {quote(self.data)}", *flags, *["--skip-bad"] * self.skip_bad])
+        flags += ["--skip-bad"] * self.skip_bad + ["--drop-missing"] * self.drop_missing
+        return " ".join([f"--data {quote(self.data)}", *flags])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,7 @@ def estimate(
     up: Up = None,
     features: str = "xyz",
     skip_bad: bool = False,
+    drop_missing: bool = False,
     teacher: str | None = None,
     device: str = "auto",
     threads: int = 0,
@@ -94,6 +95,8 @@ def estimate(
         As for record.
     skip_bad:
         As for record.
+    drop_missing:
+        As for record.
     teacher:
         Time this one on a few batches of the data.
     device:
@@ -104,7 +107,7 @@ def estimate(
     needs_torch()
     from .estimating import estimate as job
 
-    opened = _opened(data, fold, up, features, skip_bad)
+    opened = _opened(data, fold, up, features, skip_bad, drop_missing)
     if teacher and not opened:
         raise UsageError("a teacher is timed on data: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -188,6 +191,7 @@ def repair(
     up: Up = None,
     features: str = "xyz",
     skip_bad: bool = False,
+    drop_missing: bool = False,
     teacher: str | None = None,
     device: str = "auto",
     threads: int = 0,
@@ -214,6 +218,8 @@ def repair(
         As it was for record.
     skip_bad:
         As it was for record.
+    drop_missing:
+        As it was for record.
     teacher:
         The teacher that was recorded.
     device:
@@ -224,7 +230,7 @@ def repair(
     needs_torch()
     from .upkeep import repair as job
 
-    opened = _opened(data, fold, up, features, skip_bad)
+    opened = _opened(data, fold, up, features, skip_bad, drop_missing)
     if teacher and not opened:
         raise UsageError("a teacher needs the data that was recorded: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -311,6 +317,7 @@ def subset(
     up: Up = None,
     features: str = "xyz",
     skip_bad: bool = False,
+    drop_missing: bool = False,
 ) -> None:
     """Take some views, or some shapes, of a store into a new one.
 
@@ -341,11 +348,13 @@ def subset(
         As it was for record.
     skip_bad:
         As it was for record.
+    drop_missing:
+        As it was for record.
     """
     needs_torch()
     from .upkeep import subset as job
 
-    opened = _opened(data, fold, up, features, skip_bad)
+    opened = _opened(data, fold, up, features, skip_bad, drop_missing)
     part = job(store, out, opened, views=views, limit=limit, classes=classes)
     print(f"{out} has {part.views} views of {part.rows:,} shapes")
 
@@ -374,7 +383,16 @@ def export(store: str, /, *, parquet: Path) -> None:
     print(f"wrote {path} ({size(path.stat().st_size)})")
 
 
-def _opened(data: str | None, fold: int, up: Up, features: str, skip_bad: bool) -> "Dataset | None":
+def _opened(
+    data: str | None, fold: int, up: Up, features: str, skip_bad: bool, drop_missing: bool
+) -> "Dataset | None":
     """The data set of a command that may go without."""
-    options = DataOptions(data=data or "", fold=fold, up=up, features=features, skip_bad=skip_bad)
+    options = DataOptions(
+        data=data or "",
+        fold=fold,
+        up=up,
+        features=features,
+        skip_bad=skip_bad,
+        drop_missing=drop_missing,
+    )
     return options.open() if data else None
