@@ -168,7 +168,8 @@ def _cloud(count: int, seed: int) -> np.ndarray:
 class RunClassifier(Classifier):
     """A finished run behind the same door as an exported student, computed by torch."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, drop_missing: bool = False):
+        self.drop_missing = drop_missing
         run = Run(folder)
         _xyz_alone(run)
         self.classes, self.about = run.classes, {"up": run.recipe["origin"]["up"]}

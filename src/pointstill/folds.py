@@ -45,10 +45,10 @@ def check_fold(run: Run, data: Dataset) -> None:
 def _same_source(run: Run, data: Dataset, fold: int) -> bool:
     if _place(data.name) == _place(run.recipe["data"]):
         return True
-    bad = run.recipe.get("skip_bad", False)
+    left_out = {name: run.recipe.get(name, False) for name in ("skip_bad", "drop_missing")}
     try:
         then = open_dataset(
-            data.name, fold=fold, up=data.asked_up, skip_bad=bad, cache=data.cache
+            data.name, fold=fold, up=data.asked_up, **left_out, cache=data.cache
         ).train
     except RemoteError:  # nobody knows
         raise

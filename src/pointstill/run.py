@@ -26,7 +26,10 @@ from .remote import here
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
 WEIGHTS, LOCK = "weights.safetensors", ".lock"
-MAY_CHANGE = ("data", "skip_bad", "records", "past_records", "device", "threads", "save_minutes")
+MAY_CHANGE = (
+    *("data", "skip_bad", "drop_missing", "records", "past_records"),
+    *("device", "threads", "save_minutes"),
+)
 """Entries of a recipe that may be others when a run is resumed: where things are (fingerprints in
 `origin` tell what they are), and how fast it goes."""
 VERSION = "origin.pointstill"
