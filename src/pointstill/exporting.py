@@ -5,6 +5,7 @@ import logging
 import os
 import warnings
 from contextlib import redirect_stdout
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         "points": points,
         "up": run.recipe["origin"]["up"],
         "origin": run.recipe["origin"],
+        # For `evaluate` and `record`; where the data was is nobody else's business.
+        "trained_on": asdict(replace(run.trained_on, who="", data=None)),
     }
     onnx.helper.set_model_props(proto, {"pointstill": json.dumps(about)})
     try:
