@@ -81,6 +81,7 @@ def record(
             `describing.check_frames`, also for what that costs.
 
     Raises:
+        DataError: the cache of the data is damaged.
         RecordsError: `out` holds records of something else, is being written by another process or
             cannot be written; or the codec loses too much of this teacher.
         UsageError: options that make no sense, or a run of another fold as teacher.
@@ -136,6 +137,7 @@ def record(
         # 3. A new store is made around its first tile, when it is known what the codec costs.
         clouds = Clouds.of(split, teacher.device)
         if store is None:
+            split.check()  # the fingerprint goes into the store
             check_frames(teacher, split, clouds, batch_size, quiet)
             first, others = Tile.first(len(shapes)), spread(shapes)
             with Track("first tiles", first.stop + len(others), "records", quiet=quiet) as track:

@@ -273,3 +273,23 @@ def test_a_second_open_is_immediate(shared):
         if float(seconds) < 0.5:
             return
     pytest.fail(f"the second open took {seconds} s")
+
+
+def test_verify_finds_and_mends_a_damaged_cache(scans):
+    good = open_dataset(scans).train
+    kept, fingerprint = np.array(good.points), good.fingerprint
+    (file,) = [f for f in store.default_root().glob("*/points.npy") if len(np.load(f)) == len(kept)]
+    with file.open("r+b") as handle:
+        handle.seek(-8, os.SEEK_END)
+        handle.write(b"\x00\x00\x00\x40")
+    damaged = open_dataset(scans).train
+    assert damaged.fingerprint == fingerprint
+    assert not np.array_equal(damaged.points, kept)
+    with pytest.raises(DataError, match=r"train clouds in the cache are damaged: .* --verify"):
+        damaged.check()
+    with pytest.raises(DataError, match="were damaged, and are mended"):
+        open_dataset(scans, verify=True).train  # noqa: B018
+    mended = open_dataset(scans, verify=True).train
+    mended.check()
+    assert mended.fingerprint == fingerprint
+    np.testing.assert_array_equal(mended.points, kept)

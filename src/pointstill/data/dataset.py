@@ -109,6 +109,22 @@ class Split:
         """Points per shape (S,)."""
         return np.diff(self.offsets)
 
+    def check(self) -> None:
+        """Read all of it, as opening does not.
+
+        Raises:
+            DataError: the cache does not hold what the fingerprints say.
+        """
+        meta = {"classes": self.classes, "name": self.name, "up": self.up}
+        found = {self.fingerprint: self.points}
+        if self.extra:
+            found[self.extra.fingerprint] = self.extra.values
+        for said, values in found.items():
+            about = meta | {"fingerprint": said}
+            if not store.sound(store.Entry(values, self.offsets, self.labels, about)):
+                fix = "`pointstill data info DATA --verify` reads them anew"
+                raise DataError(f"the {self.name} clouds in the cache are damaged: {fix}")
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -226,7 +242,13 @@ class Dataset:
         entry = store.read(self.cache / key)
         if entry is None or self.verify:
             before = entry and entry.meta["fingerprint"]
+            damaged = entry is not None and not store.sound(entry)
             entry = store.write(self.cache, key, clouds(), about, width=width, replace=self.verify)
+            if damaged:
+                raise DataError(
+                    f"{self.name}: the {name} clouds in the cache were damaged, and are mended: "
+                    "run again, and make again whatever was made from them"
+                )
             if before and before != entry.meta["fingerprint"]:
                 raise DataError(
                     f"{self.name}: the {name} clouds are not those read before, though sizes and "
