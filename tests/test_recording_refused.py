@@ -58,7 +58,11 @@ def test_other_options_are_refused_by_name(recorded, data, options, named, finis
         (recorded.path / "probe/c.1.1.0").unlink()
     message = said(recorded.path, data, **options)
     assert named in message
-    assert "choose another --out, or give the options it was made with" in message
+    fix = "choose another --out, or give the options it was made with"
+    if "views" in options:
+        fix = f"`pointstill records extend {recorded.path} --views 3` adds views"
+    assert message.endswith(fix)
+    assert "choose another --out" in said(recorded.path, data, **{"codec": "int8"} | options)
 
 
 def test_another_teacher_is_refused(recorded, data):

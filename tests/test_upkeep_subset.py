@@ -6,6 +6,7 @@ import zarr
 
 import stand_ins
 from pointstill.data.subset import limited
+from pointstill.distillation import check_records
 from pointstill.errors import RecordsError, UsageError
 from pointstill.upkeep import subset, verify
 from stand_ins import Toy, files, run
@@ -36,6 +37,8 @@ def test_some_classes(tmp_path, plain, data):
     assert set(part.labels.tolist()) == {0, 1}
     assert (part.views, part.rows, part.logits(0).shape) == (1, 7, (7, 3))
     assert verify(part, data, tiles=None, quiet=True).tiles == 2
+    with pytest.raises(RecordsError, match="train from the store that it was cut from"):
+        check_records(part, data.train, np.arange(10))
     with pytest.raises(UsageError, match="no class sofa"):
         subset(plain.path, tmp_path / "sofa.zarr", data, classes=["sofa"])
     with pytest.raises(UsageError, match="give --data"):

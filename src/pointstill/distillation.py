@@ -205,10 +205,12 @@ def check_records(store: Store, split: Split, shapes: np.ndarray) -> np.ndarray:
     check_same(store.path, store.attributes, now, fix)
     absent = np.setdiff1d(shapes, store.shapes)
     if len(absent):
+        fix = "train from the store that it was cut from"  # by `subset --classes`
+        if np.array_equal(store.shapes, limited(split, store.rows)):
+            fix = f"pass --limit {store.rows}, or record all shapes into another store"
         raise RecordsError(
             f"{store.path} covers {store.rows:,} of the data's {len(split):,} shapes, and "
-            f"{len(absent):,} of those to train on are not among them: pass --limit "
-            f"{store.rows}, or record all shapes into another store"
+            f"{len(absent):,} of those to train on are not among them: {fix}"
         )
     missing, tiles = len(store.missing()), store.views * len(store.tiles_of(0))
     if missing:

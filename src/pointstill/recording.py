@@ -118,6 +118,8 @@ def record(
         check_same(path, store.attributes, attributes, fix)
         extent = {"views": store.views, "shapes": store.rows, "codec": store.coding.name}
         now = {"views": views, "shapes": len(shapes), "codec": coding.name}
+        if views > store.views and now == extent | {"views": views}:
+            fix = f"`pointstill records extend {path} --views {views}` adds views"
         check_same(path, extent, now, fix)
         return store
 
