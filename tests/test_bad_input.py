@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
+from pointstill.data import open_dataset
+from pointstill.distillation import distill
+from pointstill.distillation import train as train_from_labels
+from pointstill.errors import DataError
+from pointstill.evaluation import evaluate
 from pointstill.models import build_model
+from pointstill.recipe import DistillRecipe, TrainRecipe
+from pointstill.recording import record
 from pointstill.run import WEIGHTS
 
 
@@ -95,6 +102,32 @@ def test_missing_folder(fails, tmp_path, teacher_run):
 def test_empty_class(fails, tmp_path):
     root = class_folders(tmp_path / "set", lambda folder: (folder.parent / "c").mkdir())
     fails("data", "info", root, named=("set/c: an empty class",))
+
+
+def test_one_class(cli, fails, teacher_run, records, make_solids, tmp_path):
+    """A class folder's own parent is meant, mostly; `data info` shows what was found."""
+    root = make_solids(tmp_path / "set", each=5)
+    for name in ("box", "rod"):
+        shutil.rmtree(root / name)
+    code, out, _ = cli("data", "info", root)
+    assert (code, "classes  1" in out) == (0, True)
+    named = (f"{root} has one class (ball): is it the folder above the class folders",)
+    out = tmp_path / "out"
+    train = ["train", "--model", "stillnet-n", "--data", root, "--device", "cpu", "--out", out]
+    fails(*train, named=named)
+    fails(*distilling(root, records, out), named=named)
+    fails("record", "--teacher", teacher_run, "--data", root, "--out", out, named=named)
+    fails("evaluate", teacher_run, "--data", root, named=named)
+    data = open_dataset(root)
+    for job in (
+        lambda: train_from_labels("stillnet-n", data, out=out, recipe=TrainRecipe()),
+        lambda: distill("x", data, records=records, out=out, recipe=DistillRecipe()),
+        lambda: record(None, data, out=out),
+        lambda: evaluate(teacher_run, data),
+    ):
+        with pytest.raises(DataError, match=r"has one class \(ball\)"):
+            job()
+    assert not out.exists()
 
 
 def test_truncated_h5(fails, tmp_path):

@@ -100,6 +100,9 @@ class NetworkOptions:
 
     def options(self, data: "Dataset", device: str) -> dict[str, Any]:
         """Arguments of `load_teacher`, all but the teacher and its weights."""
+        from .data.subset import check_classes
+
+        check_classes(data)  # which the teacher would be said not to fit
         names = None
         if self.class_names:
             try:

@@ -21,7 +21,7 @@ from . import __version__
 from .augment import Clouds
 from .data import Dataset
 from .data.dataset import SplitName
-from .data.subset import limited
+from .data.subset import check_classes, limited
 from .distillation import check_records, recorded_pipeline
 from .errors import UsageError
 from .features import width
@@ -133,6 +133,7 @@ def evaluate(
         quiet: report nothing.
 
     Raises:
+        DataError: the data has fewer than two classes.
         TeacherError: a model does not fit the classes of the data.
         RecordsError: the records are not of this data.
         UsageError: a run was trained on another fold of the data, so on shapes of this test split.
@@ -143,6 +144,7 @@ def evaluate(
         raise UsageError("nothing to evaluate: name a run folder or a teacher")
     if min(batch_size, limit if limit is not None else 1) < 1:
         raise UsageError("limit and batch size must be 1 or more")
+    check_classes(data)
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
         check_folds(teacher, data)
