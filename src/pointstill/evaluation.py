@@ -1,4 +1,4 @@
-"""Job 3: what a model is worth, measured honestly (the only job that opens the test split)."""
+"""Job 3: what a model is worth, measured honestly (no training or recording opens the test split)."""
 
 import json
 import math
