@@ -18,6 +18,12 @@ def are_numbers(array: NDArray[Any]) -> bool:
     return array.dtype.kind in "fiu"
 
 
+def transposed(array: NDArray[Any]) -> str:
+    """The fix for an array (3, n) of a cloud that is (n, 3), to end an error; else nothing."""
+    turned = array.ndim == 2 and len(array) == 3 and array.shape[1] >= MIN_POINTS
+    return ": transpose it, points.T" if turned else ""
+
+
 def unusable(points: NDArray[np.float64]) -> str | None:
     """Say what is wrong with the coordinates (n, 3) of a cloud, and how to mend it; None if fine.
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from .cloud import MIN_POINTS, are_numbers, unusable
+from .cloud import MIN_POINTS, are_numbers, transposed, unusable
 from .errors import DataError, PointstillError, UsageError
 from .remote import here
 
@@ -82,10 +82,9 @@ class Classifier:
         if not are_numbers(given):
             raise DataError(f"a cloud must be an (n, 3) array of numbers, not of {given.dtype}")
         if given.ndim != 2 or given.shape[1] != 3 or len(given) < MIN_POINTS:
-            turned = given.ndim == 2 and len(given) == 3 and given.shape[1] >= MIN_POINTS
             raise DataError(
                 f"a cloud of shape {given.shape} was given; it must be (n, 3), n >= {MIN_POINTS}"
-                f"{': transpose it, points.T' if turned else ''}"
+                f"{transposed(given)}"
             )
         far = given.astype(np.float64)
         if wrong := unusable(far):

@@ -210,7 +210,8 @@ def verify(
                             f"{tolerance:g}), a logit differs by {logits[-1]:.2g}"
                         )
             except RecordsError as error:
-                wrong.append(str(error))
+                # Store and fix are said once, for all tiles.
+                wrong.append(store.bare(error))
             track.advance(tile.stop - tile.start)
     if wrong:
         raise RecordsError(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cloud import MIN_POINTS, are_numbers, unusable
+from ..cloud import MIN_POINTS, are_numbers, transposed, unusable
 from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
 from ..features import XYZ, Extra, Features, parse_features, width
 from ..remote import local
@@ -385,7 +385,8 @@ def check_cloud(name: str, cloud: NDArray[Any]) -> NDArray[np.float32]:
             f"{name}: an array of {cloud.dtype} {cloud.shape}, but a cloud is (points, 3) numbers"
         )
     if len(cloud) < MIN_POINTS:
-        raise DataError(f"{name}: has {len(cloud)} points, but a cloud needs {MIN_POINTS}")
+        short = f"{name}: has {len(cloud)} points, but a cloud needs {MIN_POINTS}"
+        raise DataError(short + transposed(cloud))
     points = cloud[:, :3].astype(np.float64)
     if wrong := unusable(points):
         raise DataError(f"{name}: {wrong}")

@@ -348,15 +348,20 @@ class Store:
 
     def _whole(self, name: str, tile: Tile, values: np.ndarray) -> np.ndarray:
         if not np.isfinite(values).all():
-            what, fix = f"is missing in {tile}", self._repair
+            what, fix = f"is missing in {tile}", self.remedy
             if not self.recorded(tile):
                 what = f"holds nothing for {tile}"
                 fix = UNFINISHED
             raise RecordsError(f"{self.path}: array {name} ({tile.chunk}) {what}: {fix}")
         return values
 
+    def bare(self, error: RecordsError) -> str:
+        """What an error says beside naming this store and its repair."""
+        return str(error).removeprefix(f"{self.path}: ").removesuffix(f": {self.remedy}")
+
     @property
-    def _repair(self) -> str:
+    def remedy(self) -> str:
+        """What mends damage."""
         return f"run `pointstill records repair {self.path}` with its teacher and data"
 
     def _read(self, name: str, where: Any, tile: Tile | None = None) -> Any:
@@ -368,7 +373,7 @@ class Store:
             place = f"file {tile.chunk}, {tile}" if tile else self._first_bad(name)
             raise RecordsError(
                 f"{self.path}: array {name} cannot be read ({place}: {_one_line(error)}): "
-                f"{self._repair}"
+                f"{self.remedy}"
             ) from error
 
     def _first_bad(self, name: str) -> str:
