@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
+from .cli_options import needs_torch
 from .data import Dataset, Split
 from .data.dataset import SplitName
 from .errors import DataError, EmptySplitError
@@ -166,6 +167,7 @@ def predict_files(model: Path, files: list[Path], top: int) -> None:
     from .runtime import Classifier
 
     if model.is_dir():
+        needs_torch()
         from .exporting import RunClassifier
 
         classifier: Classifier = RunClassifier(model)
