@@ -25,8 +25,8 @@ class Classifier:
         threads: threads that ONNX Runtime may use for one cloud.
 
     Raises:
-        PointstillError: no such file, one that may not be read, or one that `pointstill export` did
-            not write; or one that is not on this machine.
+        PointstillError: one that may not be read, or one that `pointstill export` did not write.
+        UsageError: no such file, or one that is not on this machine.
 
     Example:
         >>> classifier = Classifier("student.onnx")  # doctest: +SKIP
@@ -37,7 +37,7 @@ class Classifier:
     def __init__(self, path: str | Path, threads: int = 1):
         path = here(path, "model")
         if not path.is_file():
-            raise PointstillError(f"no student at {path}: make one with `pointstill export`")
+            raise UsageError(f"no student at {path}: make one with `pointstill export`")
         try:
             path.open("rb").close()  # as ONNX Runtime does not say why it cannot
         except OSError as error:

@@ -9,7 +9,7 @@ from rich.table import Table
 from .cli_options import needs_torch
 from .data import Dataset, Split
 from .data.dataset import SplitName
-from .errors import DataError, EmptySplitError
+from .errors import DataError, EmptySplitError, NoDataError
 from .features import XYZ, columns, said
 from .progress import size
 
@@ -173,14 +173,15 @@ def predict_files(model: Path, files: list[Path], top: int) -> None:
         classifier: Classifier = RunClassifier(model)
     else:
         classifier = Classifier(model)
-    bad = []
+    bad: list[DataError] = []
     for file in files:
         try:
             cloud = check_cloud(str(file), read_cloud(file, classifier.about["up"]))
         except DataError as error:
-            bad.append(str(error))
+            bad.append(error)
             continue
         found = classifier.predict(cloud, top)
         print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in found))
     if bad:
-        raise DataError("; ".join(bad))
+        gone = all(isinstance(error, NoDataError) for error in bad)
+        raise (NoDataError if gone else DataError)("; ".join(map(str, bad)))

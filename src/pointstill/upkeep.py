@@ -17,7 +17,7 @@ from .recipe import check_seed
 from .recording import check_made, fill, record_tile, records_of
 from .records import Store, Tile, heads, joining
 from .records.codec import divergence
-from .records.place import place_of
+from .records.place import no_store, place_of
 from .records.verify import check_replay, replay
 from .teachers import Teacher
 
@@ -79,7 +79,7 @@ def repair(
     """
     place = place_of(path)
     if not place.holds():
-        raise RecordsError(f"{path} is no record store: give the path of one")
+        raise no_store(place)
     with place.lock():
         place.sweep()
         mended = heads.restore(place)
@@ -133,7 +133,7 @@ def extend(
     """
     place = place_of(path)
     if not place.holds():
-        raise RecordsError(f"{path} is no record store: give the path of one")
+        raise no_store(place)
     with place.lock():
         place.sweep()
         heads.restore(place)  # ends an extension that was killed

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, ForbiddenError
+from ..errors import DataError, ForbiddenError, NoDataError
 from .sampling import sample_mesh
 
 VERSION = "2"
@@ -45,7 +45,7 @@ def guarded(path: Path, reader: Callable[[Path], Found]) -> Found:
         if path.is_dir():
             raise DataError(f"a folder, but a cloud is a file; give its files, such as {path}/*")
         if not path.is_file():
-            raise DataError("no such file; check the path")
+            raise NoDataError("no such file; check the path")
         path.open("rb").close()  # as not every library says why it cannot
         return reader(path)
     except PermissionError as error:
@@ -53,7 +53,7 @@ def guarded(path: Path, reader: Callable[[Path], Found]) -> Found:
             f"{path}: cannot be read ({error.strerror}); mend its permissions"
         ) from error
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
     except Exception as error:  # whatever the libraries raise on a damaged file
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(f"{path}: damaged, or not a {path.suffix} file ({reason})") from error

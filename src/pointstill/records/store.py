@@ -31,7 +31,7 @@ from .layout import (
     lengthened,
     recorded_features,
 )
-from .place import SIDECAR, Folder, Place, place_of
+from .place import SIDECAR, Folder, Place, no_store, place_of
 
 UNFINISHED = "the recording is unfinished, run the same `pointstill record` again"
 
@@ -94,10 +94,7 @@ class Store:
         except PermissionError as error:
             raise disk.forbidden(path, error) from error
         if not (there or spare):
-            raise RecordsError(
-                f"{path} is no record store (no zarr.json in it): give the path of one, or make "
-                "one with `pointstill record` at a path that does not exist yet"
-            )
+            raise no_store(place)
         if spare:
             heads.check(place)
         try:
