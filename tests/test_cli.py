@@ -267,11 +267,22 @@ def test_a_run_is_repeated_by_its_own_recipe(cli, solids, records, tmp_path):
 def test_a_run_that_left_out_bad_clouds_is_repeated(cli, solids, tmp_path):
     root = Path(shutil.copytree(solids, tmp_path / "solids"))
     np.save(root / open_dataset(solids).train.names[0], np.full((30, 3), np.nan))
-    tokens = ["--model", "stillnet-n", "--data", root, *SHORT, "--skip-bad", "--limit", "9"]
+    holed = root / open_dataset(solids).train.names[1]
+    np.save(holed, np.insert(np.load(holed), 0, np.nan, axis=0))
+    tokens = ["--model", "stillnet-n", "--data", root, *SHORT, "--limit", "9"]
+    tokens += ["--skip-bad", "--drop-missing"]
     assert cli("train", *tokens, "--out", tmp_path / "first")[0] == 0
     recipe = tmp_path / "first" / "recipe.yaml"
     code, _, err = cli("train", "--recipe", recipe, "--out", tmp_path / "second")
     assert code == 0, err
+    again = Run(tmp_path / "second").recipe
+    assert (again["skip_bad"], again["drop_missing"]) == (True, True)
+    data = open_dataset(root, skip_bad=True, drop_missing=True)
+    assert again["origin"]["data"] == data.train.fingerprint
+    moved = shutil.copytree(root, tmp_path / "moved")
+    there = ("--data", moved, "--fold", "1", "--skip-bad", "--drop-missing")
+    code, _, err = cli("evaluate", tmp_path / "first", *there)
+    assert (code, "was trained on fold 0 of" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

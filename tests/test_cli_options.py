@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pointstill.cli_options import DataOptions, TeacherOptions, read_recipe
+from pointstill.cli_options import DataOptions, MaybeData, TeacherOptions, read_recipe
 from pointstill.data import open_dataset
 from pointstill.errors import TeacherError, UsageError
 from pointstill.models import build_model
@@ -30,6 +30,18 @@ def test_data_options_open_what_they_say(solids):
     assert data.test.fingerprint == open_dataset(solids, fold=2).test.fingerprint
     assert DataOptions(data=str(solids)).open().fold == 0
     assert DataOptions(data=str(solids), up="y").open().up == "y"
+
+
+def test_data_may_be_left_out_where_that_is_said(solids):
+    assert MaybeData().open() is None
+    options = MaybeData(
+        data=str(solids), fold=2, up="y", features="xyz,height", skip_bad=True, drop_missing=True
+    )
+    data = options.open()
+    assert (data.name, data.fold, data.up, data.verify) == (str(solids), 2, "y", False)
+    assert (data.features, data.skip_bad, data.drop_missing) == (("xyz", "height"), True, True)
+    with pytest.raises(TypeError, match="data"):
+        DataOptions(fold=2)
 
 
 def test_a_run_can_be_repeated_with_the_same_axis_up(solids):
@@ -78,8 +90,10 @@ def test_class_names_that_cannot_be_read(solids, weights, tmp_path):
 
 
 def test_data_comes_again_as_a_shell_takes_it():
-    options = DataOptions(data="my scans/it's", fold=3, skip_bad=True)
-    assert shlex.split(options.flags) == ["--data", "my scans/it's", "--fold", "3", "--skip-bad"]
+    options = DataOptions(data="my scans/it's", fold=3, skip_bad=True, drop_missing=True)
+    assert shlex.split(options.flags) == [
+        *("--data", "my scans/it's", "--fold", "3", "--skip-bad", "--drop-missing")
+    ]
     assert DataOptions(data="primitives").flags == "--data primitives"
 
 

@@ -225,11 +225,11 @@ def test_a_run_knows_its_data_by_url(s3, cli, make_solids, tmp_path):
     assert run.recipe["data"] == url
     shutil.move(folder, tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="was trained on fold 0 of"):
-        check_fold(run, open_dataset(url, fold=1))
+        check_fold(run.trained_on, open_dataset(url, fold=1))
     copy = open_dataset(upload(s3, tmp_path / "elsewhere", f"{s3.bucket()}/copy"), fold=1)
     s3.fault = always(503)
     with pytest.raises(RemoteError, match="fewer requests"):  # nobody knows whether it is the same
-        check_fold(run, copy)
+        check_fold(run.trained_on, copy)
     s3.fault = none
     with pytest.raises(UsageError, match="was trained on fold 0 of"):
-        check_fold(run, copy)
+        check_fold(run.trained_on, copy)

@@ -4,7 +4,6 @@ import doctest
 import errno
 import json
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,6 @@ from pointstill.evaluation import (
     score,
 )
 from pointstill.progress import Track
-from pointstill.recording import record
 from pointstill.run import Run
 from pointstill.teachers import NetworkTeacher, load_teacher
 from pointstill.teachers.torch_module import TorchNetwork
@@ -233,50 +231,6 @@ def test_the_test_split_alone_is_opened(data, teacher_run):
     assert result.about["split"] == "train"
     assert (len(result.labels), result.about["shapes"]) == (7, 7)
     assert np.bincount(result.labels).max() == 3  # stratified
-
-
-@pytest.fixture(scope="module")
-def second_fold(solids, tmp_path_factory) -> Path:
-    from pointstill.distillation import train
-    from pointstill.recipe import TrainRecipe
-
-    recipe = TrainRecipe(epochs=1, points=64, val=0.0, limit=12)
-    out = tmp_path_factory.mktemp("fold") / "run"
-    return train(
-        "stillnet-n", open_dataset(solids, fold=2), out=out, recipe=recipe, quiet=True
-    ).folder
-
-
-def test_a_run_of_another_fold_is_not_recorded(second_fold, solids, tmp_path):
-    """Its records would tell a student of the shapes that the student is tested on."""
-    data = open_dataset(solids)
-    teacher = load_teacher(str(second_fold), classes=data.classes)
-    with pytest.raises(UsageError, match="give --fold 2"):
-        record(teacher, data, out=tmp_path / "r.zarr", views=1, quiet=True)
-    assert not (tmp_path / "r.zarr").exists()
-
-
-@pytest.mark.parametrize("moved", [False, True])
-def test_a_run_of_another_fold_is_not_measured_on_its_own_training_shapes(
-    second_fold, solids, tmp_path, moved
-):
-    """Nor where the data has moved, nor inside an ensemble."""
-    root = Path(shutil.copytree(solids, tmp_path / "moved")) if moved else solids
-    data = open_dataset(root)
-    ensemble = load_teacher([str(second_fold), str(second_fold)], classes=data.classes)
-    for model in (second_fold, Run(second_fold), ensemble):
-        with pytest.raises(
-            UsageError, match=r"was trained on fold 2 of .*: give --fold 2"
-        ) as caught:
-            evaluate(model, data, quiet=True)
-        assert str(second_fold) in str(caught.value)
-    assert data._opened == {}
-    assert evaluate(second_fold, open_dataset(root, fold=2), limit=3, quiet=True).scores
-
-
-def test_a_run_of_another_fold_may_be_measured_on_other_data(second_fold, make_solids, tmp_path):
-    other = open_dataset(make_solids(tmp_path / "solids", first_seed=7))
-    assert evaluate(second_fold, other, limit=3, quiet=True).scores
 
 
 def test_records_of_other_data_are_refused_before_any_work(

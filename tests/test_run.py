@@ -61,7 +61,8 @@ def test_the_same_recipe_goes_on(run):
 
 def test_places_and_speed_may_change(run):
     moved = RECIPE_ENTRIES | {"data": "elsewhere/", "device": "cpu", "records": "r", "threads": 3}
-    moved |= {"save_minutes": 9.0, "past_records": "p", "skip_bad": True}
+    moved |= {"save_minutes": 9.0, "past_records": "p"}
+    moved |= {"skip_bad": True, "drop_missing": True}
     assert Run.begin(run.folder, moved).recipe["data"] == "scans/"
 
 

@@ -69,6 +69,20 @@ def test_what_was_given_is_not_changed(classifier, points):
     np.testing.assert_array_equal(points, before)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_missing_points_are_left_out_where_asked_for(student_onnx, classifier, points, value):
+    holes = np.insert(points.astype(np.float64), (0, 5, 5, 64), 1.0, axis=0)
+    for row, axis in ((0, 0), (6, 1), (7, 2), (67, 0)):
+        holes[row, axis] = value
+    sees = Classifier(student_onnx, drop_missing=True)
+    np.testing.assert_array_equal(sees.logits(holes), classifier.logits(points))
+    np.testing.assert_array_equal(sees.logits(points), classifier.logits(points))
+    with pytest.raises(DataError, match=r"4 of 68 points .*\(in Python drop_missing=True\)"):
+        classifier.logits(holes)
+    with pytest.raises(DataError, match="the cloud: has 0 points beside 64 that are NaN"):
+        sees.logits(points * np.nan)
+
+
 def bad(change) -> np.ndarray:
     cloud = np.random.default_rng(0).normal(size=(20, 3))
     return change(cloud)
@@ -162,7 +176,7 @@ def test_an_onnx_file_of_someone_else(student_onnx, tmp_path):
         Classifier(tmp_path / "other.onnx")
 
 
-def test_predict_leaves_torch_out(student_onnx, solids):
+def test_predict_leaves_torch_out(student_onnx, solids, tmp_path):
     """The command, to the end, on a machine that may not have PyTorch."""
     program = """
 import sys
@@ -177,8 +191,10 @@ assert "torch" not in sys.modules
 assert "onnxruntime" in sys.modules
 sys.exit(code)
 """
-    files = [str(solids / "rod" / f"0{i}.npy") for i in range(2)]
+    files = [str(solids / "rod" / "00.npy"), str(tmp_path / "holes.npy")]
+    np.save(files[1], np.insert(np.load(files[0]), 3, np.nan, axis=0))
     command = [sys.executable, "-c", program, "predict", str(student_onnx), *files, "--top", "2"]
+    command += ["--drop-missing"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -135,6 +135,33 @@ def test_one_bad_file_does_not_keep_the_others_from_being_read(
     assert capsys.readouterr().out.count(str(good)) == 2
 
 
+@pytest.mark.parametrize("kind", ["student_onnx", "student_run"])
+def test_predictions_without_missing_points(kind, request, cli, solids, tmp_path):
+    model, whole, holes = request.getfixturevalue(kind), tmp_path / "a.npy", tmp_path / "b.npy"
+    cloud = np.load(solids / "rod" / "00.npy")
+    np.save(whole, cloud)
+    np.save(holes, np.insert(cloud, (0, 9), np.nan, axis=0))
+    code, _, err = cli("predict", model, holes)
+    assert (code, "pass --drop-missing" in err) == (1, True)
+    code, out, _ = cli("predict", model, holes, whole, "--drop-missing")
+    first, second = (line.split(": ")[1] for line in out.splitlines())
+    assert (code, first) == (0, second)
+
+
+def test_how_many_missing_points_were_left_out(cli, solids, tmp_path):
+    root = Path(shutil.copytree(solids, tmp_path / "solids"))
+    for i, name in enumerate(open_dataset(solids).train.names[:2]):
+        cloud = np.load(root / name)
+        cloud[: 3 + i] = np.nan, np.inf, 0
+        np.save(root / name, cloud)
+    code, _, err = cli("data", "info", root)
+    assert (code, "--drop-missing" in err) == (1, True)
+    code, out, _ = cli("data", "info", root, "--drop-missing")
+    assert code == 0
+    assert "left out (train): 7 points of 2 clouds, NaN or infinite" in out
+    assert "left out (test): 0 points of 0 clouds" in out
+
+
 def test_no_model(tmp_path, solids):
     with pytest.raises(PointstillError, match="no student at"):
         predict_files(tmp_path / "x.onnx", [solids / "rod" / "00.npy"], top=1)

@@ -215,14 +215,15 @@ def test_the_averaged_weights_are_saved(data, tmp_path, monkeypatch):
             steps.append({name: value.clone() for name, value in student.state_dict().items()})
 
     monkeypatch.setattr("pointstill.distillation.Present", Watcher)
-    recipe = replace(SMALL, ema=0.8)
+    recipe = replace(SMALL, ema=0.3)  # which the third step comes to
     run = train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
     assert len(steps) == 6
     saved = run.model().state_dict()
     for name in ("head.2.weight", "norm.running_var"):
         expected = steps[0][name].double()
-        for step in steps[1:]:
-            expected = 0.8 * expected + 0.2 * step[name].double()
+        for number, step in enumerate(steps[1:], 1):
+            decay = min(0.3, (1 + number) / (10 + number))
+            expected = decay * expected + (1 - decay) * step[name].double()
         torch.testing.assert_close(saved[name].double(), expected, rtol=1e-5, atol=1e-7)
         assert not torch.allclose(saved[name], steps[-1][name])
 

@@ -232,14 +232,7 @@ def distill(
     with torchrun.in_turn():
         opened = data.open()
         left_out(opened.train)
-    run = job(
-        student,
-        opened,
-        records=records,
-        out=out,
-        recipe=options,
-        past_records=past_records,
-    )
+    run = job(student, opened, records=records, out=out, recipe=options, past_records=past_records)
     finished(run.folder, data)
 
 
@@ -355,7 +348,7 @@ def export(run: Path, /, *, out: Path) -> None:
 
 
 @app.command
-def predict(model: Path, files: list[Path], /, *, top: int = 3) -> None:
+def predict(model: Path, files: list[Path], /, *, top: int = 3, drop_missing: bool = False) -> None:
     """Classify clouds from files; with an .onnx student, PyTorch is not needed.
 
     **Examples**
@@ -371,10 +364,12 @@ def predict(model: Path, files: list[Path], /, *, top: int = 3) -> None:
         Clouds or meshes: ply, pcd, las, laz, xyz, txt, csv, pts, npy, npz, off, obj, stl, glb.
     top:
         How many classes to name.
+    drop_missing:
+        Leave out points with a NaN or infinite coordinate, instead of refusing their cloud.
     """
     from .show import predict_files
 
-    predict_files(model, files, top)
+    predict_files(model, files, top, drop_missing)
 
 
 @app.command

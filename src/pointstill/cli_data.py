@@ -16,6 +16,7 @@ def data_info(
     up: Up = None,
     features: str = "xyz",
     skip_bad: bool = False,
+    drop_missing: bool = False,
     verify: bool = False,
 ) -> None:
     """Count the shapes, classes and points of a data set, and say what its points have.
@@ -38,12 +39,20 @@ def data_info(
         Read these too, such as xyz,normal, and give their ranges.
     skip_bad:
         Leave out clouds that cannot be used, and list them.
+    drop_missing:
+        Leave out points with a NaN or infinite coordinate, and count them.
     verify:
         Read the source again and compare it with the cache.
     """
     from .show import describe_dataset
 
     options = DataOptions(
-        data=source, fold=fold, up=up, features=features, skip_bad=skip_bad, verify=verify
+        data=source,
+        fold=fold,
+        up=up,
+        features=features,
+        skip_bad=skip_bad,
+        drop_missing=drop_missing,
+        verify=verify,
     )
     describe_dataset(options.open())

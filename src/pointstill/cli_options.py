@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -31,11 +31,11 @@ PATHS = (Path, Path | None, list[Path], list[Path] | None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Where labelled clouds come from."""
+class MaybeData:
+    """Where labelled clouds come from, for a command that may go without."""
 
-    data: str
-    """Folder of a data set (its kind is recognised) or its URL, or primitives, primitives-clean."""
+    data: str | None = None
+    """The data set of the records, as `record` is given it: a folder, its URL, or primitives."""
     fold: int = 0
     """Which of five parts is the test split (0 to 4), for a folder without a split of its own."""
     up: Up = None
@@ -44,23 +44,41 @@ class DataOptions:
     """What a point has: xyz, then any of normal, colour, intensity and height."""
     skip_bad: bool = False
     """Leave out clouds that cannot be used, and list them."""
+    drop_missing: bool = False
+    """Leave out points with a NaN or infinite coordinate, instead of refusing their cloud."""
+
+    def open(self) -> "Dataset | None":
+        """Recognise the data set, if there is one."""
+        return self._opened(self.data) if self.data else None
+
+    def _opened(self, source: str, verify: bool = False) -> "Dataset":
+        from .data import open_dataset
+        from .progress import Reading
+
+        return open_dataset(
+            source,
+            fold=self.fold,
+            up=self.up,
+            features=self.features,
+            skip_bad=self.skip_bad,
+            drop_missing=self.drop_missing,
+            verify=verify,
+            progress=Reading(source),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(MaybeData):
+    """Where labelled clouds come from."""
+
+    data: str = field()  # `field`, as the default of none would be inherited
+    """Folder of a data set (its kind is recognised) or its URL, or primitives, primitives-clean."""
     verify: bool = False
     """Read the source again and compare it with the cache."""
 
     def open(self) -> "Dataset":
         """Recognise the data set."""
-        from .data import open_dataset
-        from .progress import Reading
-
-        return open_dataset(
-            self.data,
-            fold=self.fold,
-            up=self.up,
-            features=self.features,
-            skip_bad=self.skip_bad,
-            verify=self.verify,
-            progress=Reading(self.data),
-        )
+        return self._opened(self.data, self.verify)
 
     @property
     def flags(self) -> str:
@@ -72,7 +90,8 @@ class DataOptions:
         features = self.features if self.features != "xyz" else None
         said = {"fold": self.fold, "up": self.up, "features": features}
         flags = [f"--{name} {value}" for name, value in said.items() if value]
-        return " ".join([f"--data {quote(self.data)}", *flags, *["--skip-bad"] * self.skip_bad])
+        flags += ["--skip-bad"] * self.skip_bad + ["--drop-missing"] * self.drop_missing
+        return " ".join([f"--data {quote(self.data)}", *flags])
 
 
 @dataclass(frozen=True, kw_only=True)

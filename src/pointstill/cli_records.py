@@ -1,19 +1,16 @@
 """The verbs of `pointstill records`: one function each, no logic; heavy imports inside."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from .cli_options import DataOptions, EngineOptions, TeacherOptions, Up, needs_torch
+from .cli_options import DataOptions, EngineOptions, MaybeData, TeacherOptions, needs_torch
 from .errors import UsageError
-
-if TYPE_CHECKING:
-    from .data import Dataset
 
 records_app = App(name="records", help="Look at record stores, and after them.")
 
-SPEAKING, ENGINE = TeacherOptions(), EngineOptions()
+SPEAKING, ENGINE, NO_DATA = TeacherOptions(), EngineOptions(), MaybeData()
 Flat = Parameter(name="*")
 Speaking = Annotated[TeacherOptions, Flat]
 EngineFlags = Annotated[EngineOptions, Flat]
@@ -49,11 +46,7 @@ def estimate(
     augment: str = "scale,shift",
     points: int | None = None,
     batch_size: int = 16,
-    data: str | None = None,
-    fold: int = 0,
-    up: Up = None,
-    features: str = "xyz",
-    skip_bad: bool = False,
+    data: Annotated[MaybeData, Flat] = NO_DATA,
     teacher: str | None = None,
     device: str = "auto",
     threads: int = 0,
@@ -84,16 +77,6 @@ def estimate(
         Points per view; by default what the teacher was trained with, or 1,024.
     batch_size:
         Views the teacher sees at once.
-    data:
-        The data set to be recorded.
-    fold:
-        As for record.
-    up:
-        As for record.
-    features:
-        As for record.
-    skip_bad:
-        As for record.
     teacher:
         Time this one on a few batches of the data.
     device:
@@ -104,7 +87,7 @@ def estimate(
     needs_torch()
     from .estimating import estimate as job
 
-    opened = _opened(data, fold, up, features, skip_bad)
+    opened = data.open()
     if teacher and not opened:
         raise UsageError("a teacher is timed on data: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -183,17 +166,15 @@ def repair(
     store: str,
     /,
     *,
-    data: str | None = None,
-    fold: int = 0,
-    up: Up = None,
-    features: str = "xyz",
-    skip_bad: bool = False,
+    data: Annotated[MaybeData, Flat] = NO_DATA,
     teacher: str | None = None,
     device: str = "auto",
     threads: int = 0,
     speaking: Speaking = SPEAKING,
 ) -> None:
     """Mend a damaged store: copy back headers, record damaged tiles again, and no others.
+
+    With the data that was recorded, tiles that do not replay count as damaged too.
 
     **Examples**
 
@@ -204,16 +185,6 @@ def repair(
     ----------
     store:
         Folder or URL of the record store.
-    data:
-        The data that was recorded; tiles that do not replay are then damaged too.
-    fold:
-        As it was for record.
-    up:
-        As it was for record.
-    features:
-        As it was for record.
-    skip_bad:
-        As it was for record.
     teacher:
         The teacher that was recorded.
     device:
@@ -224,7 +195,7 @@ def repair(
     needs_torch()
     from .upkeep import repair as job
 
-    opened = _opened(data, fold, up, features, skip_bad)
+    opened = data.open()
     if teacher and not opened:
         raise UsageError("a teacher needs the data that was recorded: give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
@@ -306,13 +277,11 @@ def subset(
     views: int | None = None,
     limit: int | None = None,
     classes: list[str] | None = None,
-    data: str | None = None,
-    fold: int = 0,
-    up: Up = None,
-    features: str = "xyz",
-    skip_bad: bool = False,
+    data: Annotated[MaybeData, Flat] = NO_DATA,
 ) -> None:
     """Take some views, or some shapes, of a store into a new one.
+
+    --limit and --classes need the data that was recorded.
 
     **Examples**
 
@@ -331,21 +300,11 @@ def subset(
         Take so many shapes (stratified): those of the same --limit in training.
     classes:
         Take the shapes of these classes; logits keep all classes.
-    data:
-        The data that was recorded, needed for --limit and --classes.
-    fold:
-        As it was for record.
-    up:
-        As it was for record.
-    features:
-        As it was for record.
-    skip_bad:
-        As it was for record.
     """
     needs_torch()
     from .upkeep import subset as job
 
-    opened = _opened(data, fold, up, features, skip_bad)
+    opened = data.open()
     part = job(store, out, opened, views=views, limit=limit, classes=classes)
     print(f"{out} has {part.views} views of {part.rows:,} shapes")
 
@@ -372,9 +331,3 @@ def export(store: str, /, *, parquet: Path) -> None:
 
     path = export_parquet(Store.open(store), parquet)
     print(f"wrote {path} ({size(path.stat().st_size)})")
-
-
-def _opened(data: str | None, fold: int, up: Up, features: str, skip_bad: bool) -> "Dataset | None":
-    """The data set of a command that may go without."""
-    options = DataOptions(data=data or "", fold=fold, up=up, features=features, skip_bad=skip_bad)
-    return options.open() if data else None

@@ -24,19 +24,34 @@ def transposed(array: NDArray[Any]) -> str:
     return ": transpose it, points.T" if turned else ""
 
 
-def unusable(points: NDArray[np.float64]) -> str | None:
+def present(points: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which points (n, 3) are not missing: (n,). Missing: NaN, infinite, or beyond float32."""
+    # In float64, as the smallest whole number has no absolute value; NaN compares false.
+    sizes = np.abs(points, dtype=np.float64)
+    usable: NDArray[np.bool_] = (sizes <= np.finfo(np.float32).max).all(axis=1)
+    return usable
+
+
+def unusable(points: NDArray[np.float64], lost: int = 0) -> str | None:
     """Say what is wrong with the coordinates (n, 3) of a cloud, and how to mend it; None if fine.
 
-    Missing: NaN, infinite, or beyond float32. Stray: the farthest 1 % of the points (or one) from
-    the median point, if they alone make the bounding box more than 100 times larger. Normalised
-    with one, all others would fall together.
+    Few: below `MIN_POINTS`. Missing: see `present`. Stray: the farthest 1 % of the points (or one)
+    from the median point, if they alone make the bounding box more than 100 times larger.
+    Normalised with one, all others would fall together.
+
+    Args:
+        points: the coordinates.
+        lost: how many more there were, but missing and left out.
     """
-    # NaN compares false.
-    usable = (np.abs(points) <= np.finfo(np.float32).max).all(axis=1)
+    if len(points) < MIN_POINTS:
+        beside = f" beside {lost} that are NaN or infinite" if lost else ""
+        return f"has {len(points)} points{beside}, but a cloud needs {MIN_POINTS}"
+    usable = present(points)
     if not usable.all():
         return (
             f"{np.sum(~usable)} of {len(points)} points are NaN or infinite, as depth cameras mark "
-            "what they do not see: remove those points"
+            "what they do not see: remove those points, or pass --drop-missing (in Python "
+            "drop_missing=True)"
         )
     if not far_flung(points):
         return None

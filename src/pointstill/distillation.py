@@ -319,6 +319,7 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
         "up": data.asked_up,
         "features": said(data.features) if data.features != XYZ else None,
         "skip_bad": data.skip_bad,
+        "drop_missing": data.drop_missing,
         **asdict(recipe),
         "origin": {
             "pointstill": __version__,

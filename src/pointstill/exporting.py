@@ -5,6 +5,7 @@ import logging
 import os
 import warnings
 from contextlib import redirect_stdout
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,8 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         "points": points,
         "up": run.recipe["origin"]["up"],
         "origin": run.recipe["origin"],
+        # For `evaluate` and `record`; where the data was is nobody else's business.
+        "trained_on": asdict(replace(run.trained_on, who="", data=None)),
     }
     onnx.helper.set_model_props(proto, {"pointstill": json.dumps(about)})
     try:
@@ -172,7 +175,8 @@ def _cloud(count: int, seed: int) -> np.ndarray:
 class RunClassifier(Classifier):
     """A finished run behind the same door as an exported student, computed by torch."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, drop_missing: bool = False):
+        self.drop_missing = drop_missing
         run = Run(folder)
         _xyz_alone(run)
         self.classes, self.about = run.classes, {"up": run.recipe["origin"]["up"]}

@@ -11,6 +11,7 @@ weights.safetensors   the finished weights; a folder that has them is a finished
 import io
 import json
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,29 @@ from .remote import here
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
 WEIGHTS, LOCK = "weights.safetensors", ".lock"
-MAY_CHANGE = ("data", "skip_bad", "records", "past_records", "device", "threads", "save_minutes")
+MAY_CHANGE = (
+    *("data", "skip_bad", "drop_missing", "records", "past_records"),
+    *("device", "threads", "save_minutes"),
+)
 """Entries of a recipe that may be others when a run is resumed: where things are (fingerprints in
 `origin` tell what they are), and how fast it goes."""
 VERSION = "origin.pointstill"
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The training split that a network has seen."""
+
+    who: str
+    """The run folder or the exported file."""
+    fingerprint: str
+    """Of the split."""
+    fold: int | None
+    """None: not said."""
+    skip_bad: bool = False
+    drop_missing: bool = False
+    data: str | None = None
+    """Where the data was, if that is known."""
 
 
 class Run:
@@ -122,6 +142,19 @@ class Run:
     def features(self) -> Features:
         """What the model takes of each point, `xyz` first."""
         return parse_features(self.recipe.get("features") or "xyz")
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """The training split that it has seen."""
+        recipe = self.recipe
+        return TrainedOn(
+            who=str(self.folder),
+            fingerprint=recipe["origin"]["data"],
+            fold=recipe.get("fold"),
+            skip_bad=recipe.get("skip_bad", False),
+            drop_missing=recipe.get("drop_missing", False),
+            data=recipe["data"],
+        )
 
     @property
     def finished(self) -> bool:

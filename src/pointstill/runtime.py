@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from .cloud import MIN_POINTS, are_numbers, transposed, unusable
+from .cloud import MIN_POINTS, are_numbers, present, transposed, unusable
 from .errors import DataError, PointstillError, UsageError
 from .remote import here
 
@@ -23,6 +23,8 @@ class Classifier:
     Args:
         path: the .onnx file.
         threads: threads that ONNX Runtime may use for one cloud.
+        drop_missing: first leave out the points of a cloud with a NaN or infinite coordinate, as
+            depth cameras mark what they do not see; otherwise such a cloud is refused.
 
     Raises:
         PointstillError: one that may not be read, or one that `pointstill export` did not write.
@@ -34,7 +36,8 @@ class Classifier:
         ('chair', 0.97)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1):
+    def __init__(self, path: str | Path, threads: int = 1, drop_missing: bool = False):
+        self.drop_missing = drop_missing
         path = here(path, "model")
         if not path.is_file():
             raise UsageError(f"no student at {path}: make one with `pointstill export`")
@@ -71,8 +74,8 @@ class Classifier:
             (C,) logits, in the order of `classes`.
 
         Raises:
-            DataError: not such an array, too few points, NaN or infinite coordinates, stray
-                points (see `cloud.unusable`), or all points in one place.
+            DataError: not such an array, too few points, NaN or infinite coordinates (without
+                `drop_missing`), stray points (see `cloud.unusable`), or all points in one place.
             PointstillError: the student answers with NaN or infinite logits.
         """
         try:
@@ -87,7 +90,9 @@ class Classifier:
                 f"{transposed(given)}"
             )
         far = given.astype(np.float64)
-        if wrong := unusable(far):
+        if self.drop_missing:
+            far = far[present(far)]
+        if wrong := unusable(far, lost=len(given) - len(far)):
             raise DataError(f"the cloud: {wrong}")
         # Far from the origin float32 is coarse: come near first, in float64. Halved, as the
         # distance of two float32 numbers may be no float32.

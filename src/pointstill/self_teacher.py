@@ -2,7 +2,7 @@
 
 Every source answers the same questions, so that the training loop asks without an `if`: what did
 the past say about these views, and what is to be kept for later. Where a source has no past yet it
-answers with the present, whose gradient in the self-distillation term is exactly zero.
+answers with NaN, and the loss pushes that view from nothing.
 """
 
 from collections import deque
@@ -20,6 +20,8 @@ from .recipe import LossOptions
 from .records import Store
 from .streaming import Windows
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 class SelfTeacher(Protocol):
     """A source of the student's past."""
@@ -30,17 +32,16 @@ class SelfTeacher(Protocol):
     def resume_epoch(self, epoch: int) -> None:
         """A killed run goes on inside an epoch; `load_state_dict` was called before."""
 
-    def logits(self, points: Tensor, present: Tensor, epoch: int, rows: Tensor) -> Tensor:
+    def logits(self, points: Tensor, epoch: int, rows: Tensor) -> Tensor | None:
         """What the past says of a batch.
 
         Args:
             points: (B, N, 3) the views.
-            present: (B, C) the student's logits on them now.
             epoch: which tells the view.
             rows: (B,) places of the shapes among the training shapes.
 
         Returns:
-            (B, C) logits, detached.
+            (B, C) logits, detached, NaN where there is no past; None if there is none of any.
         """
 
     def after_step(self, student: nn.Module, present: Tensor, epoch: int, rows: Tensor) -> None:
@@ -62,9 +63,9 @@ class Present:
     def resume_epoch(self, epoch: int) -> None:
         """Nothing to do."""
 
-    def logits(self, points: Tensor, present: Tensor, epoch: int, rows: Tensor) -> Tensor:
-        """The present."""
-        return present.detach()
+    def logits(self, points: Tensor, epoch: int, rows: Tensor) -> Tensor | None:
+        """None."""
+        return None
 
     def after_step(self, student: nn.Module, present: Tensor, epoch: int, rows: Tensor) -> None:
         """Nothing to do."""
@@ -90,7 +91,7 @@ class Snapshot(Present):
         self.model.load_state_dict(self.kept[0])
 
     @torch.no_grad()
-    def logits(self, points: Tensor, present: Tensor, epoch: int, rows: Tensor) -> Tensor:
+    def logits(self, points: Tensor, epoch: int, rows: Tensor) -> Tensor:
         """The old weights' logits."""
         result: Tensor = self.model(points)
         return result
@@ -113,7 +114,7 @@ class Average(Present):
         self.model = averaged(student, decay)
 
     @torch.no_grad()
-    def logits(self, points: Tensor, present: Tensor, epoch: int, rows: Tensor) -> Tensor:
+    def logits(self, points: Tensor, epoch: int, rows: Tensor) -> Tensor:
         """The averaged weights' logits."""
         result: Tensor = self.model.eval()(points)
         return result
@@ -137,10 +138,9 @@ class Table(Present):
     def __init__(self, views: int, rows: int, classes: int, device: torch.device):
         self.table = torch.full((views, rows, classes), float("nan"), device=device)
 
-    def logits(self, points: Tensor, present: Tensor, epoch: int, rows: Tensor) -> Tensor:
-        """The kept logits; the present where none are kept."""
-        past = self.table[epoch % len(self.table), rows]
-        return torch.where(past.isnan(), present.detach().to(past.dtype), past)
+    def logits(self, points: Tensor, epoch: int, rows: Tensor) -> Tensor:
+        """The kept logits."""
+        return self.table[epoch % len(self.table), rows]
 
     def after_step(self, student: nn.Module, present: Tensor, epoch: int, rows: Tensor) -> None:
         """Keep what the student said, on every rank: another one may meet the shape next."""
@@ -176,14 +176,22 @@ class RecordedPast(Present):
 
         self.view = self.windows.epoch(epoch).table(logits)
 
-    def logits(self, points: Tensor, present: Tensor, epoch: int, rows: Tensor) -> Tensor:
+    def logits(self, points: Tensor, epoch: int, rows: Tensor) -> Tensor:
         """The recorded logits."""
         return self.view[rows]
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:
-    """A copy of a model that follows it as an exponential moving average, buffers included."""
-    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    """A copy of a model that follows it as an exponential moving average, buffers included.
+
+    After t steps its decay is `min(decay, (1 + t) / (10 + t))`, so that the random start is soon
+    forgotten, however short the run.
+    """
+
+    def follow(average: Tensors, present: Tensors, steps: Tensor | int) -> None:
+        now = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        get_ema_multi_avg_fn(now)(average, present, steps)  # type: ignore[no-untyped-call]
+
     return AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
 
 

@@ -45,6 +45,10 @@ def describe_dataset(data: Dataset) -> None:
         table.add_row(name, *(f"{number:,}" for number in numbers))
     Console(markup=False).print(table)  # a name may have brackets
     for split in splits:
+        if data.drop_missing:
+            points, clouds = sum(split.missing), len(split.missing)
+            gone = f"{points:,} points of {clouds:,} clouds, NaN or infinite"
+            print(f"left out ({split.name}): {gone}")
         for line in split.bad:
             print(f"left out ({split.name}): {line}")
 
@@ -160,9 +164,9 @@ def _describe_accuracy(store: "Store") -> None:
     print("hardest  " + ", ".join(f"{names[i]} {found.classes[i]:.1%}" for i in order[:3]))
 
 
-def predict_files(model: Path, files: list[Path], top: int) -> None:
+def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool = False) -> None:
     """Print the most probable classes of clouds in files; torch only for a run folder."""
-    from .data.dataset import check_cloud
+    from .data.checking import check_cloud
     from .data.files import read_cloud
     from .runtime import Classifier
 
@@ -176,7 +180,8 @@ def predict_files(model: Path, files: list[Path], top: int) -> None:
     bad: list[DataError] = []
     for file in files:
         try:
-            cloud = check_cloud(str(file), read_cloud(file, classifier.about["up"]))
+            loaded = read_cloud(file, classifier.about["up"])
+            cloud = check_cloud(str(file), loaded, drop_missing)
         except DataError as error:
             bad.append(error)
             continue

@@ -152,7 +152,7 @@ def fit(
                 scheduled = schedule(progress, loss_options.beta)
                 with mixed:
                     logits = wrapped(points).float()
-                    s = (past.logits(points, logits, epoch, rows) if scheduled else logits).detach()
+                    s = past.logits(points, epoch, rows) if scheduled else None
                 # 3. Loss, and its parts for the log.
                 teacher = None if view.teacher is None else view.teacher[rows]
                 targets = Targets(material.labels[shapes], teacher, s, scheduled)

@@ -9,7 +9,7 @@ import pytest
 
 from pointstill.cloud import MIN_POINTS
 from pointstill.data import open_dataset
-from pointstill.data.dataset import check_cloud
+from pointstill.data.checking import check_cloud
 from pointstill.errors import DataError, ForbiddenError, UsageError
 
 
@@ -41,9 +41,24 @@ def test_a_near_cloud_is_not_shifted(clouds):
 def test_points_that_are_not_finite_are_counted(value, clouds):
     points = clouds(20).astype(np.float64)
     points[[3, 7], [0, 2]] = value
-    said = "chair_7: 2 of 20 points are NaN or infinite, .*: remove those points"
+    said = "chair_7: 2 of 20 points are NaN or infinite, .*: remove .* or pass --drop-missing"
     with pytest.raises(DataError, match=said):
         check_cloud("chair_7", points)
+    kept = [i for i in range(20) if i not in (3, 7)]
+    found = check_cloud("chair_7", points, drop_missing=True)
+    np.testing.assert_array_equal(found, clouds(20)[kept])
+
+
+def test_a_cloud_with_too_few_points_left_is_refused(clouds):
+    points = clouds(20)
+    points[7:] = np.nan
+    with pytest.raises(DataError, match="a: has 7 points beside 13 that are NaN or infinite, but"):
+        check_cloud("a", points, drop_missing=True)
+    with pytest.raises(DataError, match="a: has 0 points beside 20"):
+        check_cloud("a", points * np.nan, drop_missing=True)
+    few = np.eye(3)  # none is missing
+    with pytest.raises(DataError, match="a: has 3 points, but a cloud needs 8"):
+        check_cloud("a", few, drop_missing=True)
 
 
 @pytest.mark.parametrize(("count", "strays"), [(20, 1), (1000, 1), (1000, 10)])
@@ -102,7 +117,7 @@ BAD = {
 def test_one_bad_cloud_among_many_stops_the_load(name, scans):
     (scans / "cube" / name).write_text(BAD[name])
     good = sum(1 for _ in scans.rglob("*.npy"))
-    with pytest.raises(DataError, match=f"cube/{name}: .*; pass --skip-bad to leave it out"):
+    with pytest.raises(DataError, match=f"cube/{name}: .*; pass --skip-bad to leave the cloud out"):
         [open_dataset(scans, fold=fold).test for fold in range(5)]
     data = open_dataset(scans, skip_bad=True)
     assert len(data.train) + len(data.test) == good

@@ -15,7 +15,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from pointstill.data import primitives
-from pointstill.data.dataset import check_cloud, open_dataset
+from pointstill.data.checking import check_cloud
+from pointstill.data.dataset import open_dataset
 from pointstill.data.draws import uniforms
 from pointstill.data.primitives import Primitives, draw_object
 from pointstill.data.primitives.arithmetic import cosine, cross, dot, gaussian, rotate, sine, unit

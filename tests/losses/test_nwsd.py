@@ -213,7 +213,24 @@ def test_is_kd_without_beta(form: Form) -> None:
     for name, part in expected.items():
         torch.testing.assert_close(actual[name], part, atol=1e-12, rtol=0)
     without = nwsd.parts(student, replace(targets, past=None), options)
-    assert without == expected
+    assert without.items() >= expected.items()
+    assert without.keys() == actual.keys()
+    assert without["repulsion"] == without["floored"] == without["kl_past"] == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_sample_without_a_past_is_not_pushed(form: Form) -> None:
+    """Its gradient is that of KD, to the last bit of a double; the others' is what it was."""
+    student, targets = batch(spread=8.0)
+    assert targets.past is not None
+    options = LossOptions(form=form, beta=0.3, temperature=1.0)
+    absent = torch.arange(len(student)) % 2 == 0
+    past = torch.where(absent[:, None], torch.nan, targets.past)
+    pushed, kd = (gradient(student, targets, replace(options, beta=b)) for b in (0.3, 0.0))
+    actual = gradient(student, replace(targets, past=past), options)
+    torch.testing.assert_close(actual, torch.where(absent[:, None], kd, pushed), rtol=0, atol=1e-15)
+    parts = nwsd.parts(student, replace(targets, past=past), options)
+    assert all(part.isfinite() for part in parts.values())
 
 
 @pytest.mark.parametrize("form", ["guard", "floor", "hinge"])
@@ -245,7 +262,7 @@ def test_bounded_distances(form: Form, limit: float) -> None:
     options = LossOptions(form=form, temperature=1.0)
     for scale in (1.0, 1e2, 1e4):
         student = scale * batch(seed=3)[0]
-        terms = nwsd.FORMS[form](student, targets, options)
+        terms = nwsd.FORMS[form](student, targets, torch.full((8,), options.beta), options)
         assert (terms.repulsion <= limit + 1e-9).all()
         assert (terms.repulsion >= -1e-12).all()
 
@@ -253,7 +270,7 @@ def test_bounded_distances(form: Form, limit: float) -> None:
 def test_hinge_stops_pushing_beyond_its_margin() -> None:
     student, targets = batch()
     options = LossOptions(form="hinge", beta=0.4, temperature=2.0)
-    far = nwsd.hinge(student, targets, options).limited
+    far = nwsd.hinge(student, targets, torch.full((8,), 0.4), options).limited
     assert 0 < far.sum() < len(far)
     held = gradient(student, targets, options)
     raw = gradient(student, targets, replace(options, form="raw"))

@@ -129,7 +129,8 @@ def test_guarded_beta_is_bounded_and_the_largest(sample: tuple[Targets, LossOpti
     targets, options = sample
     p, s, y = soft(targets, options.temperature)
     y = (1 - options.smoothing) * y + options.smoothing / CLASSES
-    beta = nwsd.guarded_beta(p, s, y, options.beta, options).item()
+    wanted = torch.tensor([options.beta], dtype=torch.float64)
+    beta = nwsd.guarded_beta(p, s, y, wanted, options).item()
 
     def bounded(weight: float) -> bool:
         rows = zip(y[0].tolist(), p[0].tolist(), s[0].tolist(), strict=True)

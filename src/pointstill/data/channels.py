@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cloud import are_numbers
+from ..cloud import are_numbers, present
 from ..errors import DataError, ForbiddenError
 from ..features import WIDTHS, Features, said
 from .cache import Entry
@@ -56,6 +56,8 @@ def featured(
     tables = (shape.table() if shape.table else {} for shape in shapes)
     for i, table in enumerate(tables if files else [{}] * len(names)):
         points = entry.points[ends[i] : ends[i + 1]]
+        if table and data.drop_missing:
+            table = _present(table)
         yield (
             names[i],
             int(entry.labels[i]),
@@ -96,6 +98,12 @@ def channels(
             )
         parts.append(UNITS[feature](name, values).astype(np.float32))
     return np.concatenate(parts, axis=1)
+
+
+def _present(table: Mapping[str, Array]) -> dict[str, Array]:
+    """A table without the points that are missing; what has another length is refused later."""
+    kept = present(table["xyz"][:, :3])
+    return {name: each[kept] if len(each) == len(kept) else each for name, each in table.items()}
 
 
 def _there(table: Mapping[str, Array]) -> list[str]:

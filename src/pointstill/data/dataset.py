@@ -10,16 +10,13 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cloud import MIN_POINTS, are_numbers, transposed, unusable
 from ..errors import DataError, EmptySplitError, ForbiddenError, NoDataError, UsageError
 from ..features import XYZ, Extra, Features, parse_features, width
 from ..remote import local
 from . import cache as store
 from .channels import VERSION, featured, offered
+from .checking import check_cloud
 
-FAR = 10.0
-"""A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
-shifted there, as float32 would round its shape away (UTM coordinates in metres)."""
 FOLDS = 5
 
 SplitName = Literal["train", "test"]
@@ -93,6 +90,8 @@ class Split:
     """SHA-256 (hex) over points, offsets, labels, class names, split name and frame."""
     bad: tuple[str, ...] = ()
     """What was left out by `skip_bad`: one line each, naming the cloud and what is wrong."""
+    missing: tuple[int, ...] = ()
+    """Points left out by `drop_missing`, of each cloud that lost some."""
     extra: Extra | None = None
     """Features beside the points, where the data set was opened with some."""
 
@@ -124,6 +123,7 @@ class Dataset:
     features: Features = XYZ
     """What a point of a view has, `xyz` first; see `features.WIDTHS`."""
     skip_bad: bool = False
+    drop_missing: bool = False
     verify: bool = False
     cache: Path = field(default_factory=store.default_root)
     progress: Progress | None = None
@@ -175,8 +175,10 @@ class Dataset:
     def _open(self, name: SplitName) -> Split:
         source = self.source
         bad: list[str] = []
-        about = {"classes": source.classes, "name": name, "up": source.up, "bad": bad}
-        entry = self._entry(name, {}, lambda: self._checked(name, bad), about)
+        missing: list[int] = []
+        about: dict[str, Any] = {"classes": source.classes, "name": name, "up": source.up}
+        about |= {"bad": bad, "missing": missing}
+        entry = self._entry(name, {}, lambda: self._checked(name, bad, missing), about)
         meta = entry.meta
         extra = None
         if self.features != XYZ:
@@ -195,6 +197,7 @@ class Dataset:
             name=name,
             fingerprint=meta["fingerprint"],
             bad=tuple(meta["bad"]),
+            missing=tuple(meta.get("missing", ())),  # entries of before the option have none
             extra=extra,
         )
 
@@ -208,6 +211,8 @@ class Dataset:
     ) -> store.Entry:
         """An entry of the cache, made of `clouds` if it is not there; `more` is part of its key."""
         source = self.source
+        if self.drop_missing:  # said only then, so that entries made without stay what they are
+            more = more | {"drop_missing": True}
         key = store.entry_key(
             source.files(name),
             kind=source.kind,
@@ -231,7 +236,7 @@ class Dataset:
         return entry
 
     def _checked(
-        self, name: SplitName, bad: list[str]
+        self, name: SplitName, bad: list[str], missing: list[int]
     ) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
         """Yield (name, label, points) of every good cloud; stop at a bad one, or list it."""
         shapes = self.source.shapes(name)
@@ -239,15 +244,18 @@ class Dataset:
         good = 0
         for done, shape in enumerate(shapes, 1):
             try:
-                cloud = check_cloud(shape.name, shape.load())
+                loaded = shape.load()
+                cloud = check_cloud(shape.name, loaded, self.drop_missing)
             except ForbiddenError:
                 raise
             except DataError as error:
                 if not self.skip_bad:
-                    raise DataError(f"{error}; pass --skip-bad to leave it out") from error
+                    raise DataError(f"{error}; pass --skip-bad to leave the cloud out") from error
                 bad.append(str(error))
             else:
                 good += 1
+                if lost := len(loaded) - len(cloud):
+                    missing.append(lost)
                 yield shape.name, shape.label, cloud
             if self.progress:
                 self.progress(done, total)
@@ -265,6 +273,7 @@ def open_dataset(
     up: str | None = None,
     features: str | Iterable[str] = XYZ,
     skip_bad: bool = False,
+    drop_missing: bool = False,
     verify: bool = False,
     cache: Path | None = None,
     progress: Progress | None = None,
@@ -280,6 +289,8 @@ def open_dataset(
         features: what a point of a view has: `xyz`, then any of `normal`, `colour`, `intensity` and
             `height`, such as `("xyz", "normal")`.
         skip_bad: leave out clouds that cannot be used, and list them in `Split.bad`.
+        drop_missing: first leave out points with a NaN or infinite coordinate, and what else they
+            have; `Split.missing` counts them.
         verify: read the source again and compare it with the cache.
         cache: folder of parsed splits; `$POINTSTILL_CACHE` or `~/.cache/pointstill` by default.
         progress: called with (done, total) while a split is first read; total 0 is unknown.
@@ -305,6 +316,7 @@ def open_dataset(
         asked_up=up,
         features=parse_features(features),
         skip_bad=skip_bad,
+        drop_missing=drop_missing,
         verify=verify,
         cache=root,
         progress=progress,
@@ -365,37 +377,3 @@ def refuse_fold(source: str | Path, fold: int) -> None:
         raise UsageError(
             f"{source}: comes with its own train and test split; leave out fold {fold}"
         )
-
-
-def check_cloud(name: str, cloud: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the points (n, 3) of a usable cloud as float32.
-
-    Columns after the first three are dropped. A cloud far from the origin (see `FAR`) is shifted,
-    in float64, so that its bounding box is centred there.
-
-    Args:
-        name: of the cloud, for the error.
-        cloud: (n, 3 or more) numbers.
-
-    Raises:
-        DataError: no such array, fewer than `MIN_POINTS` points, a NaN or infinite coordinate,
-            stray points (see `cloud.unusable`), or all points in one place.
-    """
-    if cloud.ndim != 2 or cloud.shape[1] < 3 or not are_numbers(cloud):
-        raise DataError(
-            f"{name}: an array of {cloud.dtype} {cloud.shape}, but a cloud is (points, 3) numbers"
-        )
-    if len(cloud) < MIN_POINTS:
-        short = f"{name}: has {len(cloud)} points, but a cloud needs {MIN_POINTS}"
-        raise DataError(short + transposed(cloud))
-    points = cloud[:, :3].astype(np.float64)
-    if wrong := unusable(points):
-        raise DataError(f"{name}: {wrong}")
-    low, high = points.min(axis=0), points.max(axis=0)
-    centre = (low + high) / 2
-    if np.linalg.norm(centre) > FAR * np.linalg.norm(high - low):
-        points -= centre
-    small = points.astype(np.float32)
-    if (small == small[0]).all():
-        raise DataError(f"{name}: all {len(small)} points are the same")
-    return small

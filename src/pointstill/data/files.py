@@ -28,7 +28,7 @@ def read_cloud(path: str | Path, up: str | None = None) -> Array:
     one is. Other files are not turned.
 
     Meshes (off, obj, stl, glb, and ply with faces) give `MESH_POINTS` points of their surface.
-    Whether the cloud can be used is for `dataset.check_cloud` to say.
+    Whether the cloud can be used is for `checking.check_cloud` to say.
 
     Raises:
         DataError: missing, a folder, unknown suffix, or damaged; the message names the file.

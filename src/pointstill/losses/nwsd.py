@@ -16,13 +16,14 @@ aims past the teacher. For alpha > beta the loss is convex, and it is bounded be
 
 where y is smoothed if the cross-entropy is. Otherwise the logits run away. Each function below is
 one way of keeping, or not keeping, that condition; `FORMS` names them. All take logits (B, C), the
-targets, whose `beta` is the scheduled one, and the options, and return `Terms` for every sample.
+targets, the beta of every sample (B,), and the options, and return `Terms` for every sample.
 With beta < 0 the student is pulled towards its past (ordinary self-distillation): nothing can run
 away then, and `raw`, `guard`, `floor` and `hinge` have the same gradient.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -30,7 +31,7 @@ from torch import Tensor
 
 from ..recipe import Form, LossOptions
 from . import kd
-from .cross_entropy import cross_entropy, smoothed
+from .cross_entropy import cross_entropy, precise, smoothed
 from .targets import Targets, required
 
 GUARD = 0.9  # part of the largest bounded beta that `guard` allows itself
@@ -62,12 +63,7 @@ def _soften(logits: Tensor, targets: Targets, temperature: float) -> _Soft:
     return _Soft(log_p.exp(), log_s.exp(), log_s, kd.log_soft(logits, temperature))
 
 
-def _beta(targets: Targets, options: LossOptions) -> float:
-    """The weight of the push: as scheduled, or in full."""
-    return options.beta if targets.beta is None else targets.beta
-
-
-def _push(soft: _Soft, distance: Tensor, beta: float | Tensor, options: LossOptions) -> Terms:
+def _push(soft: _Soft, distance: Tensor, beta: Tensor, options: LossOptions) -> Terms:
     """Return `alpha T^2 KL(p || q) - beta T^2 distance`, with distance and beta per sample (B,)."""
     pull = options.temperature**2 * kd.kl(soft.p, soft.log_q)
     repulsion = options.temperature**2 * distance
@@ -80,23 +76,22 @@ def _kl_from(log_q: Tensor, log_m: Tensor) -> Tensor:
     return (log_q.exp() * (log_q - log_m)).sum(dim=-1)
 
 
-def raw(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+def raw(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
     """Push by the literal formula, `- beta T^2 KL(s || q)`: unbounded below, for diagnosis."""
     soft = _soften(logits, targets, options.temperature)
-    return _push(soft, kd.kl(soft.s, soft.log_q), _beta(targets, options), options)
+    return _push(soft, kd.kl(soft.s, soft.log_q), beta, options)
 
 
-def guard(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+def guard(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
     """Push as `raw` does, with the `guarded_beta` of every sample in place of beta."""
     soft = _soften(logits, targets, options.temperature)
     y = smoothed(targets.labels, soft.p, options.smoothing)
-    full = _beta(targets, options)
-    beta = guarded_beta(soft.p, soft.s, y, full, options)  # (B,)
-    terms = _push(soft, kd.kl(soft.s, soft.log_q), beta, options)
-    return terms._replace(limited=beta < full)
+    bounded = guarded_beta(soft.p, soft.s, y, beta, options)
+    terms = _push(soft, kd.kl(soft.s, soft.log_q), bounded, options)
+    return terms._replace(limited=bounded < beta)
 
 
-def guarded_beta(p: Tensor, s: Tensor, y: Tensor, beta: float, options: LossOptions) -> Tensor:
+def guarded_beta(p: Tensor, s: Tensor, y: Tensor, beta: Tensor, options: LossOptions) -> Tensor:
     """Return the largest weights up to beta that keep the loss bounded with a margin of 10 %.
 
     That is `min(beta, 0.9 min_c (y_c / T + alpha p_c) / s_c)`; a beta below 0 is kept.
@@ -105,29 +100,28 @@ def guarded_beta(p: Tensor, s: Tensor, y: Tensor, beta: float, options: LossOpti
         p: (B, C) teacher, at temperature T.
         s: (B, C) past student, at temperature T.
         y: (B, C) labels as probabilities, smoothed if the cross-entropy is.
-        beta: the weight that is wanted.
+        beta: (B,) the weight that is wanted.
         options: alpha and temperature.
 
     Returns:
         (B,)
 
     >>> p, s, y = torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]], [[1.0, 0.0]]])
-    >>> guarded_beta(p, s, y, 0.5, LossOptions(temperature=1.0))  # 0.9 x 0.25 / 0.75
+    >>> guarded_beta(p, s, y, torch.tensor([0.5]), LossOptions(temperature=1.0))  # 0.9 / 3
     tensor([0.3000])
     """
     # A class that the past rules out cannot be pushed away from: it sets no limit.
     limit = torch.where(s > 0, (y / options.temperature + options.alpha * p) / s, math.inf)
-    return (GUARD * limit.amin(dim=-1)).clamp(max=beta)
+    return torch.minimum(GUARD * limit.amin(dim=-1), beta)
 
 
-def floor(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+def floor(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
     """Pull by `(alpha - beta) T^2 KL(t || q)` to the `floored_target` t: convex, at least 0.
 
     Where nothing is floored this differs from `raw` by a constant, so its gradient is the same;
     at beta = 0 it is KD. The push is inside t; `repulsion` is T^2 KL(s || q), as for `raw`.
     """
     soft = _soften(logits, targets, options.temperature)
-    beta = _beta(targets, options)
     t, floored = floored_target(soft.p, soft.s, beta, options)
     terms = _push(soft, kd.kl(soft.s, soft.log_q), beta, options)
     weight = (options.alpha - beta) * options.temperature**2
@@ -135,14 +129,14 @@ def floor(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
 
 
 def floored_target(
-    p: Tensor, s: Tensor, beta: float, options: LossOptions
+    p: Tensor, s: Tensor, beta: Tensor, options: LossOptions
 ) -> tuple[Tensor, Tensor]:
     """Return t, proportional to `max(alpha p - beta s, 0.1 alpha p)`, and which classes it floors.
 
     Args:
         p: (B, C) teacher, at temperature T.
         s: (B, C) past student, at temperature T.
-        beta: weight of the push.
+        beta: (B,) weight of the push.
         options: alpha.
 
     Returns:
@@ -150,46 +144,46 @@ def floored_target(
         and a mask (B, C).
 
     >>> p, s = torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]]])
-    >>> floored_target(p, s, 0.1, LossOptions())[0]  # (0.725, 0.175) / 0.9
+    >>> floored_target(p, s, torch.tensor([0.1]), LossOptions())[0]  # (0.725, 0.175) / 0.9
     tensor([[0.8056, 0.1944]])
-    >>> floored_target(p, s, 0.5, LossOptions())  # (0.625, -0.125 -> 0.025) / 0.65
+    >>> floored_target(p, s, torch.tensor([0.5]), LossOptions())  # 0.625, -0.125 -> 0.025
     (tensor([[0.9615, 0.0385]]), tensor([[False,  True]]))
     """
-    aim = options.alpha * p - beta * s
+    aim = options.alpha * p - beta[:, None] * s
     least = FLOOR * options.alpha * p
     t = torch.maximum(aim, least)  # sums to alpha - beta if nothing is floored
     total = t.sum(dim=-1, keepdim=True)
     return t / total.clamp(min=torch.finfo(t.dtype).tiny), aim < least
 
 
-def js(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+def js(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
     """Push by `- beta T^2 JS(s, q)`, the Jensen-Shannon divergence, which is at most ln 2."""
     soft = _soften(logits, targets, options.temperature)
     log_m = torch.logaddexp(soft.log_s, soft.log_q) - math.log(2)  # finite where s or q is 0
     distance = (kd.kl(soft.s, log_m) + _kl_from(soft.log_q, log_m)) / 2
-    return _push(soft, distance, _beta(targets, options), options)
+    return _push(soft, distance, beta, options)
 
 
-def reverse(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+def reverse(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
     """Push by `- beta T^2 KL(q || s_eps)`, `s_eps = 0.9 s + 0.1 / C`: at most ln 10 C."""
     soft = _soften(logits, targets, options.temperature)
     log_s_eps = ((1 - SPREAD) * soft.s + SPREAD / soft.s.shape[-1]).log()
-    return _push(soft, _kl_from(soft.log_q, log_s_eps), _beta(targets, options), options)
+    return _push(soft, _kl_from(soft.log_q, log_s_eps), beta, options)
 
 
-def hinge(logits: Tensor, targets: Targets, options: LossOptions) -> Terms:
+def hinge(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
     """Push by `- beta T^2 min(KL(s || q), 0.5)`: not at all from a past that is already far.
 
     A beta below 0 pulls from any distance, as in `raw`.
     """
     soft = _soften(logits, targets, options.temperature)
-    distance, beta = kd.kl(soft.s, soft.log_q), _beta(targets, options)
+    distance = kd.kl(soft.s, soft.log_q)
     far = (distance > MARGIN) & (beta > 0)
     distance = torch.where(far, MARGIN, distance)
     return _push(soft, distance, beta, options)._replace(limited=far)
 
 
-FORMS: dict[Form, Callable[[Tensor, Targets, LossOptions], Terms]] = {
+FORMS: dict[Form, Callable[[Tensor, Targets, Tensor, LossOptions], Terms]] = {
     "raw": raw,
     "guard": guard,
     "floor": floor,
@@ -224,7 +218,7 @@ def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, T
     fraction of samples with a floored class, or whose push `guard` or `hinge` limited; `kl_past` =
     KL(s || q), without T^2; `agreement` with the teacher; `max_logit`.
 
-    While beta is 0 the past may be missing: the loss is KD then, and so are its parts.
+    A sample without a past has beta 0, and while beta is 0 for all, none need have one: that is KD.
 
     Args:
         logits: (B, C) of the student.
@@ -234,10 +228,16 @@ def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, T
     Raises:
         TrainingError: the targets hold no teacher, or no past though beta is not 0.
     """
-    if targets.past is None and _beta(targets, options) == 0:
-        return kd.parts(logits, targets, options)
+    scheduled = options.beta if targets.beta is None else targets.beta
+    if targets.past is None and scheduled == 0:
+        distilled = kd.parts(logits, targets, options)
+        nothing = torch.zeros_like(distilled["ce"])
+        return distilled | {"repulsion": nothing, "floored": nothing, "kl_past": nothing}
     past = required(targets.past, "past")
-    terms = FORMS[options.form](logits, targets, options)
+    absent = past.isnan().any(dim=-1)
+    past = torch.where(absent[:, None], logits.detach().to(past.dtype), past)
+    beta = torch.full_like(precise(logits.detach())[:, 0], scheduled).masked_fill(absent, 0.0)
+    terms = FORMS[options.form](logits, replace(targets, past=past), beta, options)
     ce = cross_entropy(logits, targets.labels, options.smoothing)
     with torch.no_grad():
         distilled = kd.parts(logits, targets, options)

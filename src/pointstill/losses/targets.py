@@ -17,7 +17,8 @@ class Targets:
 
     labels: Tensor  # (B,) int64
     teacher: Tensor | None = None  # (B, C) logits
-    past: Tensor | None = None  # (B, C) logits of the student's past, on the same views
+    past: Tensor | None = None
+    """(B, C) logits of the student's past, on the same views; a sample of NaN has no past."""
     beta: float | None = None
     """Weight of the push from the past at this moment; None: all of the options' beta."""
 

@@ -15,7 +15,7 @@ from ..errors import NoTeacherError, TeacherError, UsageError
 from ..features import XYZ, Features, parse_features, width
 from ..models import MODELS, build_model
 from ..models.checkpoints import load_weights, read_weights
-from ..run import RECIPE, Run
+from ..run import RECIPE, Run, TrainedOn
 from .classes import ClassMap, find_columns, read_class_map
 from .description import Description, beside
 from .ensemble import Ensemble, Mean
@@ -171,9 +171,8 @@ class _Found:
     classes: Sequence[str] | None = None
     points: int | None = None
     up: str | None = None
-    trained_on: str | None = None
+    trained_on: TrainedOn | None = None
     features: Features | None = None
-    run: Path | None = None
 
 
 def _load_one(
@@ -232,7 +231,8 @@ def _load_one(
     meaning = meaning if said == "auto" else said
 
     # 3. Logits may depend on nothing but the cloud.
-    known_right = (described.checked or {}).get("fingerprint") or found.trained_on
+    seen = found.trained_on
+    known_right = (described.checked or {}).get("fingerprint", seen.fingerprint if seen else None)
     teacher = NetworkTeacher(
         spec=spec,
         classes=tuple(classes),
@@ -245,7 +245,7 @@ def _load_one(
         names=tuple(names or classes),
         fingerprint=fingerprint(network, shape, meaning, axes, columns, own),
         checked_on=known_right if frame is None and not astray else None,
-        run=found.run,
+        trained_on=seen,
         given=given,
         features=own,
     )
@@ -303,9 +303,8 @@ def _find(
         run = Run(spec)
         origin: dict[str, Any] = run.recipe["origin"]
         network = _module(run.model(), device)
-        points, trained_on = run.recipe["points"], origin.get("data")
-        up, own = origin["up"], run.features
-        return _Found(network, run.classes, points, up, trained_on, own, file)
+        points, up = run.recipe["points"], origin["up"]
+        return _Found(network, run.classes, points, up, run.trained_on, run.features)
     if file.is_file():
         return _from_file(file, device, width(features))
     if file.suffix.lower() in SUFFIXES:
@@ -336,8 +335,8 @@ def _from_file(file: Path, device: torch.device, channels: int) -> _Found:
         from .onnx_file import OnnxNetwork
 
         network = OnnxNetwork(file, channels)
-        about = network.about
-        return _Found(network, about.get("classes"), about.get("points"), about.get("up"))
+        classes, points, up = (network.about.get(name) for name in ("classes", "points", "up"))
+        return _Found(network, classes, points, up, network.trained_on)
     raise TeacherError(
         f"{file} holds weights or something unknown, and no network: name the network and give "
         f"--teacher NAME --weights {file}, or give a TorchScript, .pt2 or ONNX file"

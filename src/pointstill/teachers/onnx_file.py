@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import TeacherError
+from ..run import TrainedOn
 from .files import damaged, sha256
 from .speak import Layout, input_shape
 
@@ -76,6 +77,14 @@ class OnnxNetwork:
         for file in self.files:
             yield f"onnx {sha256(file)}".encode()
 
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        """The training split that an exported student has seen; None if the file does not say."""
+        try:
+            return TrainedOn(**self.about["trained_on"] | {"who": str(self.path)})
+        except (KeyError, TypeError):  # of no pointstill, or of another one
+            return None
+
     def _session(self) -> onnxruntime.InferenceSession:
         """A session with as many threads as torch has now."""
         threads = torch.get_num_threads()
@@ -94,11 +103,11 @@ class OnnxNetwork:
 
 
 def _metadata(session: onnxruntime.InferenceSession) -> dict[str, Any]:
-    """What `pointstill export` wrote into the file: classes, points, up; else nothing."""
+    """What `pointstill export` wrote into the file: classes, points, up and more; else nothing."""
     try:
         about = json.loads(session.get_modelmeta().custom_metadata_map["pointstill"])
-        return {name: about[name] for name in ("classes", "points", "up")}
-    except (KeyError, ValueError, TypeError):
+        return about if about.keys() >= {"classes", "points", "up"} else {}
+    except (KeyError, ValueError, AttributeError):
         return {}
 
 

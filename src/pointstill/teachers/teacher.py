@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from ..augment import resample
 from ..errors import TeacherError
 from ..features import XYZ, Features, columns
+from ..run import TrainedOn
 from .classes import Columns, gathered
 from .frame import Axes, turned
 from .speak import Layout, Output, as_logits, ask
@@ -117,8 +117,8 @@ class NetworkTeacher:
     """See the function of that name."""
     checked_on: str | None = None
     """Fingerprint of a training split on which its frame is known to be right."""
-    run: Path | None = None
-    """The run folder that it is, if it is one."""
+    trained_on: TrainedOn | None = None
+    """What it has seen, if it is a run or an exported student."""
     given: Features = XYZ
     """What it is given of each point: the features that the data was opened with."""
     features: Features = XYZ
