@@ -1,4 +1,4 @@
-"""Bad input, end to end: one line that names it and the fix, and exit 1."""
+"""Bad input, end to end: one line that names it and the fix, and exit 1 (2: nothing there)."""
 
 import errno
 import re
@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
+from pointstill.data import open_dataset
+from pointstill.distillation import distill
+from pointstill.distillation import train as train_from_labels
+from pointstill.errors import DataError
+from pointstill.evaluation import evaluate
 from pointstill.models import build_model
+from pointstill.recipe import DistillRecipe, TrainRecipe
+from pointstill.recording import record
 from pointstill.run import WEIGHTS
 
 
@@ -79,22 +86,77 @@ def test_bad_clouds(name, fails, teacher_run, tmp_path):
     fails("predict", teacher_run, root / "a" / name, named=(name, said))
 
 
-def test_missing_folder(fails, tmp_path, teacher_run):
-    missing = tmp_path / "missing"
-    fails("data", "info", missing, named=(str(missing), "no such folder"))
-    fails(
-        "train", "--model", "stillnet-n", "--data", missing, "--out", tmp_path / "run",
-        named=("no such folder",),
-    )  # fmt: skip
-    fails("evaluate", teacher_run, "--data", missing, named=("no such folder",))
-    fails("records", "info", missing, named=("is no record store",))
-    fails("export", missing, "--out", tmp_path / "x.onnx", named=("is no run folder",))
-    fails("predict", missing, missing / "x.npy", named=("no student at",))
+def test_a_path_of_nothing_is_misuse(cli, tmp_path, solids, teacher_run, records):
+    """The same mistake ends every verb alike: one line, exit 2, nothing made."""
+    gone, out, cloud = tmp_path / "gone", tmp_path / "out", solids / "rod" / "00.npy"
+    data, train = ["--data", solids], ["train", "--model", "stillnet-n", "--out", out]
+    gdanet = ["evaluate", "gdanet", *data, "--weights"]
+    for said, *commands in (
+        ("gone: no such folder", ["data", "info", gone], [*train, "--data", gone]),
+        ("gone: no such folder", ["evaluate", teacher_run, "--data", gone]),
+        ("is no run folder", ["export", gone, "--out", out]),
+        ("is no model, run folder, model file", ["evaluate", gone, *data]),
+        ("is no model, run folder", ["record", "--teacher", gone, *data, "--out", out]),
+        ("gone.onnx: there is no such file", ["evaluate", f"{gone}.onnx", *data]),
+        ("no such weights file", [*gdanet, f"{gone}.t7"], [*gdanet, f"{gone}.safetensors"]),
+        ("is no record store", ["records", "info", gone], ["records", "repair", gone]),
+        ("is no record store", ["records", "verify", gone, *data]),
+        ("is no record store", ["records", "merge", gone, gone, "--out", out]),
+        ("is no record store", distilling(solids, gone, out)),
+        ("is no record store", ["evaluate", teacher_run, *data, "--records", gone]),
+        ("no student at", ["predict", gone, cloud], ["predict", f"{gone}.onnx", cloud]),
+        ("gone.npy: no such file", ["predict", teacher_run, cloud, f"{gone}.npy"]),
+        ("gone.yaml cannot be read", ["train", "--recipe", f"{gone}.yaml", *train[1:], *data]),
+        ("gone.txt cannot be read", ["evaluate", teacher_run, *data, "--class-names", "gone.txt"]),
+    ):
+        for command in commands:
+            code, _, err = cli(*command)
+            assert (code, err.count("\n")) == (2, 1), (command, err)
+            assert said in err, (command, err)
+    assert not out.exists()
+
+
+def test_something_else_at_a_path_is_a_failure(fails, cli, tmp_path, solids, teacher_run):
+    """What is there may be mended: it is not the command line that is wrong."""
+    fails("data", "info", tmp_path, named=("no known layout",))
+    fails("export", tmp_path, "--out", tmp_path / "x.onnx", named=("is no run folder",))
+    fails("evaluate", tmp_path, "--data", solids, named=("is no run folder",))
+    fails("records", "info", tmp_path, named=("is no record store",))
+    gone, bad = tmp_path / "gone.npy", tmp_path / "bad.npy"
+    bad.touch()
+    fails("predict", teacher_run, gone, bad, named=("gone.npy: no such file", "bad.npy: damaged"))
+    fails("predict", teacher_run, tmp_path, named=("a folder, but a cloud is a file",))
 
 
 def test_empty_class(fails, tmp_path):
     root = class_folders(tmp_path / "set", lambda folder: (folder.parent / "c").mkdir())
     fails("data", "info", root, named=("set/c: an empty class",))
+
+
+def test_one_class(cli, fails, teacher_run, records, make_solids, tmp_path):
+    """A class folder's own parent is meant, mostly; `data info` shows what was found."""
+    root = make_solids(tmp_path / "set", each=5)
+    for name in ("box", "rod"):
+        shutil.rmtree(root / name)
+    code, out, _ = cli("data", "info", root)
+    assert (code, "classes  1" in out) == (0, True)
+    named = (f"{root} has one class (ball): is it the folder above the class folders",)
+    out = tmp_path / "out"
+    train = ["train", "--model", "stillnet-n", "--data", root, "--device", "cpu", "--out", out]
+    fails(*train, named=named)
+    fails(*distilling(root, records, out), named=named)
+    fails("record", "--teacher", teacher_run, "--data", root, "--out", out, named=named)
+    fails("evaluate", teacher_run, "--data", root, named=named)
+    data = open_dataset(root)
+    for job in (
+        lambda: train_from_labels("stillnet-n", data, out=out, recipe=TrainRecipe()),
+        lambda: distill("x", data, records=records, out=out, recipe=DistillRecipe()),
+        lambda: record(None, data, out=out),
+        lambda: evaluate(teacher_run, data),
+    ):
+        with pytest.raises(DataError, match=r"has one class \(ball\)"):
+            job()
+    assert not out.exists()
 
 
 def test_truncated_h5(fails, tmp_path):

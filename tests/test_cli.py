@@ -211,7 +211,7 @@ def test_a_reader_that_went_away(cli, monkeypatch):
 def test_the_process_ends_as_it_should(tmp_path):
     command = [sys.executable, "-m", "pointstill", "data", "info", tmp_path / "missing"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert re.fullmatch(r"error: .*missing: no such folder; .*\n", done.stderr)
 

@@ -34,7 +34,13 @@ def test_estimate(cli, solids, teacher_run):
     assert "960 records of 6 B logits + 24 B parameters" in out
     assert " records/s with batches of 16 views of 64 points" in out
     assert " of memory at its highest" in out
-    assert cli("records", "estimate", "--shapes", 9)[0] == 2
+    code, _, err = cli("records", "estimate", "--shapes", 9)
+    assert (code, "give --shapes and --classes, or --data" in err) == (2, True)
+    for name in ("shapes", "views", "classes"):
+        given = {"shapes": 100, "classes": 40, "views": 2} | {name: 0}
+        flags = [token for each in given.items() for token in (f"--{each[0]}", each[1])]
+        code, _, err = cli("records", "estimate", *flags)
+        assert (code, err) == (2, f"error: {name} is 0; choose 1 or more\n")
     assert cli("records", "estimate", "--teacher", teacher_run)[0] == 2
 
 
@@ -50,6 +56,7 @@ def test_verify_and_repair(cli, store, solids, teacher_run):
         assert code == 1
         assert "1 of 3 tiles are wrong" in err
         assert "view 1, shapes 0 to 47" in err
+        assert (err.count(str(store)), err.count("records repair")) == (1, 1)
     code, _, err = cli("records", "repair", store)
     assert code == 1
     assert "give --teacher and --data" in err

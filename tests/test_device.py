@@ -1,5 +1,7 @@
 """Devices and precision by name."""
 
+import os
+
 import pytest
 import torch
 
@@ -41,5 +43,31 @@ def test_threads():
         assert torch.get_num_threads() == 3
         with pytest.raises(UsageError, match="threads is -1; choose 0 or more"):
             set_threads(-1)
+        most = 4 * os.cpu_count()
+        set_threads(most)
+        for count in (most + 1, 99_999, 10**30):
+            with pytest.raises(UsageError, match=f"threads is {count} on .*; choose {most} or few"):
+                set_threads(count)
+        assert torch.get_num_threads() == most
     finally:
         torch.set_num_threads(before)
+
+
+def test_threads_that_no_machine_has(cli, solids, teacher_run, records, tmp_path):
+    """By every verb that takes them, as a usage error, with nothing made."""
+    out, data = tmp_path / "out", ["--data", solids]
+    for tokens in (
+        ["train", "--model", "stillnet-n", *data, "--out", out],
+        ["distill", "--student", "stillnet-n", *data, "--records", records, "--out", out],
+        ["record", "--teacher", teacher_run, *data, "--out", out],
+        ["evaluate", teacher_run, *data],
+        ["teacher", "describe", "--teacher", teacher_run, *data, "--out", out],
+        ["records", "estimate", "--teacher", teacher_run, *data],
+        ["records", "verify", records, "--teacher", teacher_run, *data],
+        ["records", "repair", records, "--teacher", teacher_run, *data],
+        ["records", "extend", records, "--views", 3, "--teacher", teacher_run, *data],
+    ):
+        code, _, err = cli(*tokens, "--threads", 99_999)
+        assert (code, err.count("\n")) == (2, 1), tokens
+        assert err.startswith("error: threads is 99999 on ")
+    assert not out.exists()

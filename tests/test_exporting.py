@@ -14,7 +14,9 @@ import torch
 import pointstill
 from pointstill import exporting
 from pointstill.augment import Clouds
+from pointstill.data import open_dataset
 from pointstill.errors import DataError, PointstillError, TrainingError
+from pointstill.evaluation import evaluate
 from pointstill.exporting import Deployed, RunClassifier, export
 from pointstill.run import Run
 from pointstill.runtime import Classifier
@@ -176,3 +178,10 @@ def test_what_is_no_finished_run(tmp_path, student_run):
     (tmp_path / "recipe.yaml").write_bytes((student_run / "recipe.yaml").read_bytes())
     with pytest.raises(TrainingError, match="is not finished"):
         export(tmp_path, tmp_path / "x.onnx")
+
+
+def test_each_score_of_an_evaluation_says_what_computed_it(solids, student_run, student_onnx):
+    data = open_dataset(solids)
+    found = evaluate([student_run, str(student_onnx)], data, limit=4, quiet=True)
+    assert [score.runtime for score in found.scores] == ["torch", "ONNX Runtime"]
+    assert found.about["onnxruntime"] == onnxruntime.__version__

@@ -2,13 +2,17 @@
 
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import pointstill
+from pointstill.cli_options import TRAIN
 
 HEAVY = ("numpy", "torch", "onnxruntime", "h5py", "trimesh", "zarr", "scipy", "rich.progress")
 
@@ -78,3 +82,65 @@ def test_python_dash_m():
     command = [sys.executable, "-m", "pointstill", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"{pointstill.__version__}\n"
+
+
+HIDDEN = """
+import os, sys, torch
+from pointstill.__main__ import run
+
+def hide(package):
+    class Hidden:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] == package:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, Hidden())
+
+for case in sys.argv[1:]:
+    package, *tokens = case.split()
+    if not (child := os.fork()):  # each alone, but torch is imported once
+        hide(package)
+        sys.stderr = sys.stdout
+        code = run(tokens)
+        sys.stdout.flush()
+        os._exit(code)
+    print("exit", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def test_a_package_of_an_extra_that_is_missing_is_named(solids, student_run, tmp_path):
+    """With torch there and another package not; a run is classified with without ONNX's."""
+    (tmp_path / "mine.py").write_text("import scipy\n")
+    data, out = f"--data {solids}", f"--out {tmp_path / 'out'}"
+    needing = {
+        "fpsample": "models",
+        "zarr": "records info r.zarr",
+        "scipy": f"evaluate run {data}",
+        "torchmetrics": f"evaluate run {data}",
+        "onnx": f"export {student_run} {out}",
+        "onnxscript": f"export {student_run} {out}",
+        "safetensors": f"train --model stillnet-n {data} {out}",
+        "lightning_fabric": f"train --model stillnet-n {data} {out}",
+    }
+    cases = [f"{package} {line}" for package, line in needing.items()]
+    cases.append(f"scipy record --teacher mine:net {data} {out}")
+    cases.append(f"onnx predict {student_run} {solids / 'rod' / '00.npy'}")
+    command = [sys.executable, "-c", HIDDEN, *cases]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    for package in needing:
+        name = package.replace("_", "-")
+        assert lines[:2] == [f"error: this needs {name}: pip install 'pointstill[train]'", "exit 2"]
+        lines = lines[2:]
+    assert lines[0].startswith("error: teacher mine:net: mine cannot be imported (ModuleNotFound")
+    assert lines[1] == "exit 1"
+    assert lines[2].startswith(f"{solids / 'rod' / '00.npy'}: ")
+    assert lines[3:] == ["exit 0"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_packages_of_the_extra_are_those_that_are_declared():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    extra = project["project"]["optional-dependencies"]["train"]
+    assert [re.match(r"[\w-]+", each)[0] for each in extra] == list(TRAIN)

@@ -69,4 +69,4 @@ def test_what_is_on_this_machine(tmp_path, cli):
     assert here("runs/a b", "out") == here(Path("runs/a b"), "out") == Path("runs/a b")
     assert here("file:///runs/a%20b", "out") == Path("/runs/a b")
     code, _, err = cli("export", f"file://{tmp_path}/no%20run", "--out", "x.onnx")
-    assert (code, err.startswith(f"error: {tmp_path}/no run is no run folder")) == (1, True)
+    assert (code, err.startswith(f"error: {tmp_path}/no run is no run folder")) == (2, True)

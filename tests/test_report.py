@@ -71,11 +71,28 @@ def test_latency_says_what_it_was_measured_on(evaluation):
     def caption() -> str:
         return " ".join(str(score_table(evaluation).caption).split())
 
-    assert "one thread of torch 2.9.0 on a CPU, 2024-09-05" in caption()
-    evaluation.about["device"] = "cpu"
-    assert "one thread of torch 2.9.0 on a CPU, 2024-09-05" in caption()
+    for _ in range(2):
+        assert "one thread of torch 2.9.0 on a CPU (normalised and drawn before), 20" in caption()
+        evaluation.about["device"] = "cpu"
+    assert "ONNX" not in caption()
     evaluation.about["device"] = "NVIDIA H100"
-    assert "a cloud, torch 2.9.0 on NVIDIA H100 (host: a CPU), 2024-09-05" in caption()
+    assert "a cloud, torch 2.9.0 on NVIDIA H100 (host: a CPU) (normalised and" in caption()
+
+
+def test_the_runtime_of_each_row_is_told(evaluation):
+    first, second = evaluation.scores
+    evaluation.about["onnxruntime"] = "1.22.0"
+    exported = replace(second, name="x.onnx", runtime="ONNX Runtime")
+    mixed = replace(evaluation, scores=[first, exported])
+    rows = {line[1]: line for line in shown(score_table(mixed)) if len(line) > 5}
+    assert "3.46" in rows["runs/nwsd"]
+    assert "3.46*" in rows["x.onnx"]
+    caption = " ".join(str(score_table(mixed).caption).split())
+    within = "* one thread of ONNX Runtime 1.22.0 on a CPU (an exported student normalises and"
+    assert f"torch 2.9.0 on a CPU (normalised and drawn before); {within}" in caption
+    alone = str(score_table(replace(evaluation, scores=[exported])).caption)
+    assert within in " ".join(alone.split())
+    assert "torch" not in alone
 
 
 def test_places_are_made_or_refused(tmp_path):

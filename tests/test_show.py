@@ -176,3 +176,10 @@ def test_a_glb_is_classified_as_the_data_has_it(student_onnx, tmp_path, capsys, 
     trimesh.creation.box((1, 5, 2)).export(tmp_path / "tall.glb")
     predict_files(student_onnx, [tmp_path / "tall.glb"], 1)
     assert np.ptp(seen[0], axis=0) == pytest.approx([1, 2, 5], abs=1e-3)
+
+
+def test_a_run_needs_torch(cli, student_run, solids, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, out, err = cli("predict", student_run, solids / "rod" / "00.npy")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: this command needs PyTorch")

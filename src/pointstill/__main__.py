@@ -10,7 +10,7 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from .cli import app
-from .cli_options import read_recipe
+from .cli_options import lacking, read_recipe
 from .errors import PointstillError, UsageError
 from .torchrun import first, left_alone, tell, world
 
@@ -50,6 +50,9 @@ def run(tokens: list[str]) -> int:
         tell(f"error: {error}: check the path, its permissions and the space")
         return 1
     except Exception as error:
+        if package := lacking(error):
+            tell(f"error: this needs {package}: pip install 'pointstill[train]'")
+            return UsageError.exit_code
         if os.environ.get("POINTSTILL_DEBUG"):
             raise
         if left_alone(error):

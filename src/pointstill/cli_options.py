@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from .teachers import Teacher
 
 Up = Literal["x", "y", "z"] | None
+TRAIN = (
+    *("fpsample", "lightning-fabric", "matplotlib", "onnx", "onnxscript", "safetensors"),
+    *("scipy", "torch", "torchmetrics", "zarr"),
+)
+"""The packages of the extra `train`."""
 PATHS = (Path, Path | None, list[Path], list[Path] | None)
 
 
@@ -119,6 +124,9 @@ class NetworkOptions:
 
     def options(self, data: "Dataset", device: str) -> dict[str, Any]:
         """Arguments of `load_teacher`, all but the teacher and its weights."""
+        from .data.subset import check_classes
+
+        check_classes(data)  # which the teacher would be said not to fit
         names = None
         if self.class_names:
             try:
@@ -315,3 +323,14 @@ def needs_torch() -> None:
             "this command needs PyTorch: install it as pytorch.org says for your machine, then "
             "pip install 'pointstill[train]'"
         )
+
+
+def lacking(error: Exception) -> str | None:
+    """The package of the extra `train` that an import of ours did not find, if it is that.
+
+    What the code of a user's own teacher lacks, `load_teacher` tells.
+    """
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    package = error.name.partition(".")[0].replace("_", "-")
+    return package if package in TRAIN else None

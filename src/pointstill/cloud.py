@@ -18,6 +18,12 @@ def are_numbers(array: NDArray[Any]) -> bool:
     return array.dtype.kind in "fiu"
 
 
+def transposed(array: NDArray[Any]) -> str:
+    """The fix for an array (3, n) of a cloud that is (n, 3), to end an error; else nothing."""
+    turned = array.ndim == 2 and len(array) == 3 and array.shape[1] >= MIN_POINTS
+    return ": transpose it, points.T" if turned else ""
+
+
 def present(points: NDArray[Any]) -> NDArray[np.bool_]:
     """Which points (n, 3) are not missing: (n,). Missing: NaN, infinite, or beyond float32."""
     # In float64, as the smallest whole number has no absolute value; NaN compares false.

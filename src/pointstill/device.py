@@ -1,8 +1,13 @@
 """Where tensors live and how many threads work on them."""
 
+import os
+
 import torch
 
 from .errors import UsageError
+
+MOST = 4
+"""Threads a CPU at most: more are never of use, and far more end the process inside torch."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -33,9 +38,12 @@ def set_threads(count: int) -> None:
     """Let torch use `count` CPU threads; 0 leaves its own choice.
 
     Raises:
-        UsageError: a negative count.
+        UsageError: a negative count, or more than `MOST` for each CPU.
     """
     if count < 0:
         raise UsageError(f"threads is {count}; choose 0 or more")
+    cpus = os.cpu_count() or 1
+    if count > MOST * cpus:
+        raise UsageError(f"threads is {count} on {cpus} CPUs; choose {MOST * cpus} or fewer")
     if count:
         torch.set_num_threads(count)

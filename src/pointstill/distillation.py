@@ -14,7 +14,7 @@ from torch import Tensor
 from . import __version__, torchrun
 from .augment import Clouds, Pipeline, parse
 from .data import Dataset, Split
-from .data.subset import held_out, limited
+from .data.subset import check_classes, held_out, limited
 from .errors import RecordsError, TrainingError, UsageError
 from .features import XYZ, said, width
 from .losses import LOSSES
@@ -49,10 +49,12 @@ def train(
         The finished run.
 
     Raises:
+        DataError: fewer than two classes.
         TrainingError: see `training.fit` and `Run.begin`.
         UsageError: a run folder that is not on this machine.
     """
     out, quiet = here(out, "out"), quiet or not torchrun.first()
+    check_classes(data)
     with torchrun.in_turn():
         split = data.train
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
@@ -102,6 +104,7 @@ def distill(
         The finished run.
 
     Raises:
+        DataError: fewer than two classes.
         RecordsError: the records are unfinished, damaged, or made from something else.
         TrainingError: see `training.fit` and `Run.begin`.
         UsageError: past records that the recipe would not use, or a run folder that is not on
@@ -114,6 +117,7 @@ def distill(
             f"{recipe.past}: leave them out, or choose --loss nwsd --past records"
         )
     out, quiet = here(out, "out"), quiet or not torchrun.first()
+    check_classes(data)
     with torchrun.in_turn():
         split = data.train
     store = Store.open(records)

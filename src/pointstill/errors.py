@@ -12,7 +12,7 @@ class PointstillError(Exception):
 
 
 class UsageError(PointstillError):
-    """An option, name or recipe that makes no sense; nothing was started."""
+    """The command line itself is wrong: an option, a value, a name or path of nothing."""
 
     exit_code = 2
 
@@ -47,3 +47,22 @@ class RemoteError(PointstillError):
 
 class UnreachableError(RemoteError):
     """The way to an object store fails."""
+
+
+# Where there is nothing at all under a name or path that was given, the command line is wrong.
+
+
+class NoDataError(UsageError, DataError):
+    """There is no such data set, or no such file of a cloud."""
+
+
+class NoTeacherError(UsageError, TeacherError):
+    """There is no such file of a teacher."""
+
+
+class NoRecordsError(UsageError, RecordsError):
+    """There is no such record store."""
+
+
+class NoRunError(UsageError, TrainingError):
+    """There is no such run."""

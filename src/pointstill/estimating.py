@@ -48,12 +48,15 @@ def estimate(
         batch_size: as for `record`.
 
     Raises:
-        UsageError: shapes or classes are not known.
+        UsageError: shapes or classes are not known, or there are none.
     """
-    shapes = shapes or (len(data.train) if data else None)
-    classes = classes or (len(data.classes) if data else None)
-    if not shapes or not classes or min(shapes, views, classes) < 1:
-        raise UsageError("give --shapes and --classes, or --data to count them; 1 or more of each")
+    shapes = len(data.train) if shapes is None and data else shapes
+    classes = len(data.classes) if classes is None and data else classes
+    if shapes is None or classes is None:
+        raise UsageError("give --shapes and --classes, or --data to count them")
+    for name, value in (("shapes", shapes), ("views", views), ("classes", classes)):
+        if value < 1:
+            raise UsageError(f"{name} is {value}; choose 1 or more")
     pipeline = Pipeline(parse(augment, data.up if data else "z"), 0)
     columns = len(pipeline.columns)
     features = width(data.features) - 3 if data else 0

@@ -1,4 +1,4 @@
-"""Job 3: what a model is worth, measured honestly (the only job that opens the test split)."""
+"""Job 3: what a model is worth, measured honestly, on a split that no training opens."""
 
 import json
 import math
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from scipy.stats import binomtest
 from torchmetrics.functional.classification import (
@@ -21,7 +22,7 @@ from . import __version__
 from .augment import Clouds
 from .data import Dataset
 from .data.dataset import SplitName
-from .data.subset import limited
+from .data.subset import check_classes, limited
 from .distillation import check_records, recorded_pipeline
 from .errors import UsageError
 from .features import width
@@ -61,11 +62,14 @@ class Score:
     bytes: int | None
     """Size of the weights and buffers."""
     latency_ms: float
-    """Median time for one cloud, batch 1, one CPU thread, eager torch or ONNX Runtime."""
+    """Median time for one cloud, batch 1, one CPU thread, in `runtime`. The cloud is normalised and
+    its points are drawn; an ONNX file of `export` does both again, and within this time."""
     points: int
     agreement: dict[str, float] | None = None
     """With records: argmax agreement with the teacher, and KL(teacher || model) at T = 1, on the
     first recorded view of up to 1,024 shapes."""
+    runtime: str = "torch"
+    """What computes it: torch (eager), or ONNX Runtime (of an ensemble: some or all members)."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,7 @@ def evaluate(
         quiet: report nothing.
 
     Raises:
+        DataError: the data has fewer than two classes.
         TeacherError: a model does not fit the classes of the data.
         RecordsError: the records are not of this data.
         UsageError: a run was trained on another fold of the data, so on shapes of this test split.
@@ -143,6 +148,7 @@ def evaluate(
         raise UsageError("nothing to evaluate: name a run folder or a teacher")
     if min(batch_size, limit if limit is not None else 1) < 1:
         raise UsageError("limit and batch size must be 1 or more")
+    check_classes(data)
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
         check_folds(teacher, data)
@@ -173,6 +179,7 @@ def evaluate(
             "fingerprint": chosen.fingerprint,
             "pointstill": __version__,
             "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
             "processor": processor(),
             "threads": torch.get_num_threads(),
             "device": ", ".join(sorted({_device_name(teacher.device) for teacher in teachers})),
@@ -234,6 +241,7 @@ def score(
         latency_ms=latency(teacher.logits, points, teacher.device, channels=channels),
         points=points,
         agreement=agreement,
+        runtime="torch" if teacher.counted else "ONNX Runtime",
     )
 
 

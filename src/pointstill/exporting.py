@@ -7,10 +7,9 @@ import warnings
 from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -25,6 +24,9 @@ from .models.neighbours import gather
 from .remote import here
 from .run import Run
 from .runtime import Classifier
+
+if TYPE_CHECKING:
+    import onnx  # only to write: a run can be classified with without it
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between torch and ONNX Runtime, relative to the largest logit."""
@@ -64,6 +66,8 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
             cannot be written, or ONNX Runtime does not agree with torch.
         UsageError: the run or the file is not on this machine.
     """
+    import onnx
+
     path = here(out, "out")
     run = run if isinstance(run, Run) else Run(run)
     _xyz_alone(run)
@@ -114,7 +118,7 @@ def onnx_session(model: Deployed, points: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _onnx(model: Deployed, points: int, name: str) -> onnx.ModelProto:
+def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
     """The graph of a model, with any number of clouds and points."""
     example = torch.from_numpy(_cloud(points, 0))[None].repeat(2, 1, 1)
     dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=32)}}

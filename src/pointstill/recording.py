@@ -11,7 +11,7 @@ import torch
 
 from .augment import Clouds, Pipeline, moments, parse
 from .data import Dataset, Split
-from .data.subset import limited
+from .data.subset import check_classes, limited
 from .describing import check_frames
 from .engines import Engine
 from .engines.local import one_process
@@ -81,7 +81,7 @@ def record(
             `describing.check_frames`, also for what that costs.
 
     Raises:
-        DataError: the cache of the data is damaged.
+        DataError: fewer than two classes, or a damaged cache of the data.
         RecordsError: `out` holds records of something else, is being written by another process or
             cannot be written; or the codec loses too much of this teacher.
         UsageError: options that make no sense, or a run of another fold as teacher.
@@ -90,6 +90,7 @@ def record(
     if min(number for number in (views, points, batch_size, limit) if number is not None) < 1:
         raise UsageError("views, points, limit and batch size must be 1 or more")
     check_seed(seed)
+    check_classes(data)
     check_folds(teacher, data)
     check_given(teacher, data.features)
     split = data.train

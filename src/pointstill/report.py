@@ -24,7 +24,7 @@ def score_table(evaluation: Evaluation) -> Table:
     voting = f"voting (up to {votes})" if votes > 1 else "no voting"
     table = Table(
         title=f"{Path(about['data']).name}, {about['shapes']:,} {about['split']} shapes, {voting}",
-        caption=f"± is the binomial standard error; ms: median for a cloud, {_timed_on(about)}, "
+        caption=f"± is the binomial standard error; ms: median for a cloud, {_timed(evaluation)}, "
         f"{about['date']}",
         caption_justify="left",
     )
@@ -41,7 +41,7 @@ def score_table(evaluation: Evaluation) -> Table:
             f"{100 * score.calibration_error:.1f}",
             "-" if score.parameters is None else f"{score.parameters / 1e3:,.1f} k",
             "-" if score.flops is None else f"{score.flops / 1e6:,.1f}",
-            f"{score.latency_ms:.2f}",
+            f"{score.latency_ms:.2f}{'*' * (score.runtime != 'torch')}",
         ]
         if agreed:
             row.append(f"{100 * score.agreement['argmax']:.1f}" if score.agreement else "")
@@ -49,8 +49,22 @@ def score_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def _timed(evaluation: Evaluation) -> str:
+    """What the latencies were measured in and on, and what is in them, by runtime."""
+    about, runtimes = evaluation.about, {score.runtime for score in evaluation.scores}
+    parts = []
+    if "torch" in runtimes:
+        parts.append(f"{_timed_on(about)} (normalised and drawn before)")
+    if runtimes - {"torch"}:
+        parts.append(
+            f"* one thread of ONNX Runtime {about['onnxruntime']} on {about['processor']} "
+            "(an exported student normalises and draws within)"
+        )
+    return "; ".join(parts)
+
+
 def _timed_on(about: dict[str, Any]) -> str:
-    """What a latency was measured on: one thread of the CPU, or a GPU."""
+    """What torch's latency was measured on: one thread of the CPU, or a GPU."""
     on_cpu = about.get("device", "cpu") == "cpu"
     where = about["processor"] if on_cpu else f"{about['device']} (host: {about['processor']})"
     return f"{'one thread of ' * on_cpu}torch {about['torch']} on {where}"

@@ -19,7 +19,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save
 
-from .errors import TrainingError
+from .errors import NoRunError, TrainingError
 from .features import Features, parse_features, width
 from .locking import lock, write_whole
 from .models import build_model
@@ -59,7 +59,7 @@ class Run:
         """Open a folder that `begin` made.
 
         Raises:
-            TrainingError: there is no run, or it may not be read.
+            TrainingError: it is no run, or may not be read; a NoRunError if there is nothing.
             UsageError: it is not on this machine.
         """
         self.folder = here(folder, "run")
@@ -68,7 +68,8 @@ class Run:
             self.model_name: str = self.recipe["origin"]["model"]
             self.classes: list[str] = self.recipe["origin"]["classes"]
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise TrainingError(
+            kind = TrainingError if self.folder.exists() else NoRunError
+            raise kind(
                 f"{folder} is no run folder (no {RECIPE} in it): give one that "
                 "`pointstill train` or `distill` wrote"
             ) from error

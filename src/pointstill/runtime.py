@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from .cloud import MIN_POINTS, are_numbers, present, unusable
+from .cloud import MIN_POINTS, are_numbers, present, transposed, unusable
 from .errors import DataError, PointstillError, UsageError
 from .remote import here
 
@@ -27,8 +27,8 @@ class Classifier:
             depth cameras mark what they do not see; otherwise such a cloud is refused.
 
     Raises:
-        PointstillError: no such file, one that may not be read, or one that `pointstill export` did
-            not write; or one that is not on this machine.
+        PointstillError: one that may not be read, or one that `pointstill export` did not write.
+        UsageError: no such file, or one that is not on this machine.
 
     Example:
         >>> classifier = Classifier("student.onnx")  # doctest: +SKIP
@@ -40,7 +40,7 @@ class Classifier:
         self.drop_missing = drop_missing
         path = here(path, "model")
         if not path.is_file():
-            raise PointstillError(f"no student at {path}: make one with `pointstill export`")
+            raise UsageError(f"no student at {path}: make one with `pointstill export`")
         try:
             path.open("rb").close()  # as ONNX Runtime does not say why it cannot
         except OSError as error:
@@ -85,10 +85,9 @@ class Classifier:
         if not are_numbers(given):
             raise DataError(f"a cloud must be an (n, 3) array of numbers, not of {given.dtype}")
         if given.ndim != 2 or given.shape[1] != 3 or len(given) < MIN_POINTS:
-            turned = given.ndim == 2 and len(given) == 3 and given.shape[1] >= MIN_POINTS
             raise DataError(
                 f"a cloud of shape {given.shape} was given; it must be (n, 3), n >= {MIN_POINTS}"
-                f"{': transpose it, points.T' if turned else ''}"
+                f"{transposed(given)}"
             )
         far = given.astype(np.float64)
         if self.drop_missing:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
+from .cli_options import needs_torch
 from .data import Dataset, Split
 from .data.dataset import SplitName
-from .errors import DataError, EmptySplitError
+from .errors import DataError, EmptySplitError, NoDataError
 from .features import XYZ, columns, said
 from .progress import size
 
@@ -170,20 +171,22 @@ def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool =
     from .runtime import Classifier
 
     if model.is_dir():
+        needs_torch()
         from .exporting import RunClassifier
 
         classifier: Classifier = RunClassifier(model)
     else:
         classifier = Classifier(model)
-    bad = []
+    bad: list[DataError] = []
     for file in files:
         try:
             loaded = read_cloud(file, classifier.about["up"])
             cloud = check_cloud(str(file), loaded, drop_missing)
         except DataError as error:
-            bad.append(str(error))
+            bad.append(error)
             continue
         found = classifier.predict(cloud, top)
         print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in found))
     if bad:
-        raise DataError("; ".join(bad))
+        gone = all(isinstance(error, NoDataError) for error in bad)
+        raise (NoDataError if gone else DataError)("; ".join(map(str, bad)))

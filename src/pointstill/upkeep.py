@@ -17,7 +17,7 @@ from .recipe import check_seed
 from .recording import check_made, fill, record_tile, records_of
 from .records import Store, Tile, heads, joining
 from .records.codec import divergence
-from .records.place import place_of
+from .records.place import no_store, place_of
 from .records.verify import check_replay, replay
 from .teachers import Teacher
 
@@ -79,7 +79,7 @@ def repair(
     """
     place = place_of(path)
     if not place.holds():
-        raise RecordsError(f"{path} is no record store: give the path of one")
+        raise no_store(place)
     with place.lock():
         place.sweep()
         mended = heads.restore(place)
@@ -133,7 +133,7 @@ def extend(
     """
     place = place_of(path)
     if not place.holds():
-        raise RecordsError(f"{path} is no record store: give the path of one")
+        raise no_store(place)
     with place.lock():
         place.sweep()
         heads.restore(place)  # ends an extension that was killed
@@ -210,7 +210,8 @@ def verify(
                             f"{tolerance:g}), a logit differs by {logits[-1]:.2g}"
                         )
             except RecordsError as error:
-                wrong.append(str(error))
+                # Store and fix are said once, for all tiles.
+                wrong.append(store.bare(error))
             track.advance(tile.stop - tile.start)
     if wrong:
         raise RecordsError(

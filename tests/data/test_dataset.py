@@ -88,7 +88,8 @@ def test_sparse_but_honest_clouds_are_kept(clouds):
 @pytest.mark.parametrize(
     ("cloud", "message"),
     [
-        (np.eye(3), "has 3 points, but a cloud needs 8"),
+        (np.eye(3), "has 3 points, but a cloud needs 8$"),
+        (np.ones((3, 20)), r"has 3 points, but a cloud needs 8: transpose it, points\.T$"),
         (np.ones((MIN_POINTS, 3)), "all 8 points are the same"),
         (np.zeros((0, 3)), "has 0 points"),
         (np.zeros((20, 2)), r"float64 \(20, 2\)"),

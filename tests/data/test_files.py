@@ -227,6 +227,13 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(name, public_path, un
     public_path.chmod(0o777)
 
 
+def test_a_folder_is_called_one(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read_cloud(tmp_path)
+    said = f"{tmp_path}: a folder, but a cloud is a file; give its files, such as {tmp_path}/*"
+    assert str(caught.value) == said
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gone\.ply: no such file"):
         read_cloud(tmp_path / "gone.ply")

@@ -1,6 +1,7 @@
 """Folders of class folders: what is found, and how it is split."""
 
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -68,6 +69,26 @@ def test_a_split_above_or_below_is_respected(place, scans, tmp_path):
         assert [n.replace(f"{split}/", "") for n in getattr(data, split).names] == names
     with pytest.raises(UsageError, match="leave out fold 1"):
         open_dataset(tmp_path / "own", fold=1)
+
+
+@pytest.mark.parametrize("place", ["{split}/{name}", "{name}/{split}"])
+def test_a_folder_beside_the_splits_is_said_to_be_ignored(place, scans, tmp_path):
+    root = tmp_path / "own"
+    for split in ("train", "test", "val"):
+        for name in ("cone", "cube"):
+            shutil.copytree(scans / name, root / place.format(split=split, name=name))
+        if split == "test":
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                whole = open_dataset(root)
+    ignored = "val/" if place.startswith("{split}") else "cone/val/, cube/val/"
+    with pytest.warns(UserWarning, match="beside train/ and test/ is no split") as told:
+        data = open_dataset(root)
+    (said,) = [str(each.message) for each in told]
+    assert said.startswith(f"{root}: {ignored} beside ")
+    assert "\n" not in said
+    assert (data.classes, data.train.names) == (whole.classes, whole.train.names)
+    assert data.test.names == whole.test.names
 
 
 def test_kinds_of_files_may_be_mixed(scans, clouds):

@@ -13,17 +13,17 @@ import pytest
 from small_stores import LABELS, about
 from test_store import check_content, files
 
-from pointstill.errors import RecordsError
+from pointstill.errors import NoRecordsError, RecordsError
 from pointstill.records import Store, Tile, disk, heads
 from pointstill.records.place import place_of
 
 
 def refused(error: RecordsError, path: Path) -> str:
-    """What the user reads: one line that names the store, and exit code 1."""
+    """What the user reads: one line that names the store, and exit code 1 (2: nothing there)."""
     message = str(error)
     assert str(path) in message
     assert "\n" not in message
-    assert error.exit_code == 1
+    assert error.exit_code == 1 + isinstance(error, NoRecordsError)
     return message
 
 
@@ -81,6 +81,7 @@ def test_what_is_no_store_is_not_opened(tmp_path, there):
     with pytest.raises(RecordsError, match="pointstill record") as caught:
         Store.open(path)
     refused(caught.value, path)
+    assert isinstance(caught.value, NoRecordsError) == (there == "nothing")
     assert sorted(tmp_path.rglob("*")) == before
 
 

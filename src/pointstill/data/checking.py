@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cloud import are_numbers, present, unusable
+from ..cloud import are_numbers, present, transposed, unusable
 from ..errors import DataError
 
 FAR = 10.0
@@ -36,7 +36,7 @@ def check_cloud(name: str, cloud: NDArray[Any], drop_missing: bool = False) -> N
     if drop_missing:
         points = points[present(points)]
     if wrong := unusable(points, lost=len(cloud) - len(points)):
-        raise DataError(f"{name}: {wrong}")
+        raise DataError(f"{name}: {wrong}{transposed(cloud)}")
     low, high = points.min(axis=0), points.max(axis=0)
     centre = (low + high) / 2
     if np.linalg.norm(centre) > FAR * np.linalg.norm(high - low):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
+from ..errors import DataError, EmptySplitError, ForbiddenError, NoDataError, UsageError
 from ..features import XYZ, Extra, Features, parse_features, width
 from ..remote import local
 from . import cache as store
@@ -318,7 +318,8 @@ def open_dataset(
         progress: called with (done, total) while a split is first read; total 0 is unknown.
 
     Raises:
-        DataError: nothing known is at `source`; the message lists what was looked for.
+        DataError: nothing known is at `source`; the message lists what was looked for. If there is
+            nothing at all, a NoDataError, which is a UsageError as well.
         RemoteError: an object store cannot be listed.
         UsageError: a fold that does not exist, an up axis that is none or is fixed, or a feature
             that is none.
@@ -372,7 +373,7 @@ def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Sou
     except OSError as error:
         raise DataError(f"{path}: cannot be listed ({error}); mend its permissions") from error
     if not path.exists():
-        raise DataError(f"{path}: no such folder; check the path, or use the built-in primitives")
+        raise NoDataError(f"{path}: no such folder; check the path, or use the built-in primitives")
     if not path.is_dir():
         raise DataError(
             f"{path}: a file, but a data set is a folder; give the folder that holds it"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, ForbiddenError
+from ..errors import DataError, ForbiddenError, NoDataError
 from .sampling import sample_mesh
 
 VERSION = "2"
@@ -31,22 +31,21 @@ def read_cloud(path: str | Path, up: str | None = None) -> Array:
     Whether the cloud can be used is for `checking.check_cloud` to say.
 
     Raises:
-        DataError: missing, unknown suffix, or damaged; the message names the file.
+        DataError: missing, a folder, unknown suffix, or damaged; the message names the file.
         ForbiddenError: its permissions do not let it be read.
     """
     path = Path(path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path}: cannot read {path.suffix or 'no suffix'}; known are {SUFFIXES}")
-    points = guarded(path, reader)
+    points = guarded(path, READERS.get(path.suffix.lower(), _unknown))
     return _turned(points, up) if up and path.suffix.lower() == ".glb" else points
 
 
 def guarded(path: Path, reader: Callable[[Path], Found]) -> Found:
     """Read a file, with one line that names it for whatever goes wrong; see `read_cloud`."""
     try:
+        if path.is_dir():
+            raise DataError(f"a folder, but a cloud is a file; give its files, such as {path}/*")
         if not path.is_file():
-            raise DataError("no such file; check the path")
+            raise NoDataError("no such file; check the path")
         path.open("rb").close()  # as not every library says why it cannot
         return reader(path)
     except PermissionError as error:
@@ -54,10 +53,14 @@ def guarded(path: Path, reader: Callable[[Path], Found]) -> Found:
             f"{path}: cannot be read ({error.strerror}); mend its permissions"
         ) from error
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
     except Exception as error:  # whatever the libraries raise on a damaged file
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(f"{path}: damaged, or not a {path.suffix} file ({reason})") from error
+
+
+def _unknown(path: Path) -> Array:
+    raise DataError(f"cannot read {path.suffix or 'no suffix'}; known are {SUFFIXES}")
 
 
 def _turned(points: Array, up: str) -> Array:

@@ -1,5 +1,6 @@
 """A folder of class folders: one file a shape, of any kinds that `files` reads, mixed."""
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ SPLITS: tuple[SplitName, ...] = ("train", "test")
 class ClassFolders:
     """Class folders, with `train/` and `test/` above or below them, or split by file names.
 
-    Hidden files and unknown suffixes are ignored. Coordinates are taken as they are in the files,
+    Hidden files and unknown suffixes are ignored, and so are other folders beside `train/` and
+    `test/`, with a warning. Coordinates are taken as they are in the files,
     except that glb files, y up by their standard, are turned to `up`.
     """
 
@@ -37,6 +39,9 @@ class ClassFolders:
     @classmethod
     def find(cls, path: Path, fold: int) -> Self | None:
         """Recognise the folder by any readable file in a class folder.
+
+        Warns:
+            UserWarning: folders beside `train/` and `test/`, which are ignored.
 
         Raises:
             DataError: a class folder without one, or some class folders split and others not.
@@ -61,6 +66,13 @@ class ClassFolders:
             raise DataError(f"{odd}: has neither train/ nor test/, which other classes have")
         if None not in own:
             refuse_fold(path, fold)
+        if beside := _beside_splits(path):
+            more = " and others" if len(beside) > 3 else ""
+            warnings.warn(
+                f"{path}: {', '.join(beside[:3])}{more} beside train/ and test/ is no split and is "
+                "ignored: move what is in it into train/ to train on it",
+                stacklevel=4,
+            )
         for split, name, _, readable in sorted(found, key=lambda item: item[1]):
             label = classes.index(name)
             tested = set() if split else in_fold(name, [f.name for f in readable], fold)
@@ -113,6 +125,17 @@ def _folders_of(root: Path) -> list[tuple[SplitName | None, str, Path]]:
         below = _folders(folder)
         splits = [(split, name, below[split]) for split in SPLITS if split in below]
         found += splits or [(None, name, folder)]
+    return found
+
+
+def _beside_splits(root: Path) -> list[str]:
+    """The folders, as `val/`, that lie beside both `train/` and `test/`, above or below classes."""
+    found = []
+    for place in (root, *_folders(root).values()):
+        inside = _folders(place)
+        if set(SPLITS) <= set(inside):
+            others = [inside[name].relative_to(root) for name in inside if name not in SPLITS]
+            found += [f"{folder.as_posix()}/" for folder in others]
     return found
 
 

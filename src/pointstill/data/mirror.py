@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..errors import DataError, RemoteError, UnreachableError, UsageError
+from ..errors import DataError, NoDataError, RemoteError, UnreachableError, UsageError
 from ..locking import write_whole
 from ..remote import PARALLEL, Found, Remote, local
 from .dataset import Shape, Source, SplitName, find_source
@@ -44,7 +44,7 @@ def find_anywhere(
         above, _, part = url.rstrip("/").rpartition("/")
         mirror = Mirror(above, cache, quiet)
         if part.lower() not in (*VARIANTS, *ModelNetText.prefixes) or not mirror.refresh():
-            raise DataError(f"{url}: nothing is there; check the URL")
+            raise NoDataError(f"{url}: nothing is there; check the URL")
     mirror.fetch(mirror.root.glob("*.txt"))  # what tells one layout from another
     try:
         return Fetched(find_source(mirror.root / part, fold, up), mirror)

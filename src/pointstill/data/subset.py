@@ -2,8 +2,22 @@
 
 import numpy as np
 
-from .dataset import Split
+from ..errors import DataError
+from .dataset import Dataset, Split
 from .draws import stratified
+
+
+def check_classes(data: Dataset) -> None:
+    """Refuse a data set that leaves nothing to tell apart, before any of it is read.
+
+    Raises:
+        DataError: it has fewer than two classes.
+    """
+    if len(data.classes) < 2:
+        raise DataError(
+            f"{data.name} has one class ({', '.join(data.classes)}): is it the folder above the "
+            "class folders that is meant?"
+        )
 
 
 def limited(split: Split, limit: int | None) -> np.ndarray:

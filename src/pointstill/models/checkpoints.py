@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import TeacherError
+from ..errors import NoTeacherError, TeacherError
 
 WRAPPERS = ("net", "model", "model_state_dict", "state_dict", "base_model")
 """Keys under which published checkpoints keep their state dict."""
@@ -60,7 +60,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     """
     if not path.is_file():
-        raise TeacherError(f"{path}: there is no such weights file")
+        raise NoTeacherError(f"{path}: there is no such weights file")
     try:
         path.open("rb").close()  # as safetensors does not say why it cannot
         if path.suffix == ".safetensors":

@@ -171,6 +171,10 @@ def parse(text: str, classes: int) -> Coding:
         known = "float16, int8, topk:16"
         raise UsageError(f"unknown codec {text!r}: choose from {known}")
     k = int(number or 16) if name == "topk" else 0
+    if name == "topk" and classes < 2:
+        raise UsageError(
+            f"codec {text} keeps fewer than all classes, and there is {classes}: choose float16"
+        )
     if name == "topk" and not 1 <= k < min(classes, 2**16):
         raise UsageError(
             f"codec {text} keeps {k} of {classes} classes: choose a k from 1 to {classes - 1}, or "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .. import remote
+from ..errors import NoRecordsError, RecordsError
 from . import disk
 
 SIDECAR = "provenance.jsonl"
@@ -72,6 +73,15 @@ def place_of(where: str | Path) -> Place:
     from .bucket import Bucket
 
     return Bucket(store)
+
+
+def no_store(place: Place) -> RecordsError:
+    """The error for a place that holds no store: of the command line, if nothing is there."""
+    kind = RecordsError if place.taken() else NoRecordsError
+    return kind(
+        f"{place.path} is no record store (no zarr.json in it): give the path of one, or make one "
+        "with `pointstill record` at a path that does not exist yet"
+    )
 
 
 class Folder:

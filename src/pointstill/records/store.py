@@ -31,7 +31,7 @@ from .layout import (
     lengthened,
     recorded_features,
 )
-from .place import SIDECAR, Folder, Place, place_of
+from .place import SIDECAR, Folder, Place, no_store, place_of
 
 UNFINISHED = "the recording is unfinished, run the same `pointstill record` again"
 
@@ -94,10 +94,7 @@ class Store:
         except PermissionError as error:
             raise disk.forbidden(path, error) from error
         if not (there or spare):
-            raise RecordsError(
-                f"{path} is no record store (no zarr.json in it): give the path of one, or make "
-                "one with `pointstill record` at a path that does not exist yet"
-            )
+            raise no_store(place)
         if spare:
             heads.check(place)
         try:
@@ -348,15 +345,20 @@ class Store:
 
     def _whole(self, name: str, tile: Tile, values: np.ndarray) -> np.ndarray:
         if not np.isfinite(values).all():
-            what, fix = f"is missing in {tile}", self._repair
+            what, fix = f"is missing in {tile}", self.remedy
             if not self.recorded(tile):
                 what = f"holds nothing for {tile}"
                 fix = UNFINISHED
             raise RecordsError(f"{self.path}: array {name} ({tile.chunk}) {what}: {fix}")
         return values
 
+    def bare(self, error: RecordsError) -> str:
+        """What an error says beside naming this store and its repair."""
+        return str(error).removeprefix(f"{self.path}: ").removesuffix(f": {self.remedy}")
+
     @property
-    def _repair(self) -> str:
+    def remedy(self) -> str:
+        """What mends damage."""
         return f"run `pointstill records repair {self.path}` with its teacher and data"
 
     def _read(self, name: str, where: Any, tile: Tile | None = None) -> Any:
@@ -368,7 +370,7 @@ class Store:
             place = f"file {tile.chunk}, {tile}" if tile else self._first_bad(name)
             raise RecordsError(
                 f"{self.path}: array {name} cannot be read ({place}: {_one_line(error)}): "
-                f"{self._repair}"
+                f"{self.remedy}"
             ) from error
 
     def _first_bad(self, name: str) -> str:

@@ -44,7 +44,7 @@ def check_replay(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -
     if now != proof:
         raise RecordsError(
             f"{store.path}: {tile} does not replay: its points or parameters are not those that "
-            "the teacher saw; the store is damaged, run `pointstill records repair` or record again"
+            f"the teacher saw: {store.remedy}"
         )
     worst = float(np.abs(measured - sums[:, : measured.shape[1]]).max())
     if not worst <= TOLERANCE:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..errors import TeacherError, UsageError
+from ..errors import NoTeacherError, TeacherError, UsageError
 from ..features import XYZ, Features, parse_features, width
 from ..models import MODELS, build_model
 from ..models.checkpoints import load_weights, read_weights
@@ -308,7 +308,7 @@ def _find(
     if file.is_file():
         return _from_file(file, device, width(features))
     if file.suffix.lower() in SUFFIXES:
-        raise TeacherError(f"{spec}: there is no such file")
+        raise NoTeacherError(f"{spec}: there is no such file")
     if _is_code(spec):
         model = load_callable(spec, classes)
         if weights is not None:
