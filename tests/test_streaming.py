@@ -259,5 +259,5 @@ def test_the_recorded_past_streams_too(tiled):
     past.begin_epoch(3, torch.nn.Identity())
     assert isinstance(past.view, Windowed)
     for some in torch.from_numpy(windows.epoch(3).rows).split(5):
-        found = past.logits(torch.empty(0), torch.empty(0), 3, some)
+        found = past.logits(torch.empty(0), 3, some)
         np.testing.assert_array_equal(found, tiled.logits(1)[rows[some.numpy()]])

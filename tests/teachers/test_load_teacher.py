@@ -176,8 +176,9 @@ def run(tmp_path: Path) -> Path:
     """What a finished training leaves; its classes are in another order than the data's."""
     folder = tmp_path / "run"
     folder.mkdir()
-    origin = {"model": "stillnet-n", "classes": list(reversed(CLASSES)), "up": "z"}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump({"points": 256, "origin": origin}))
+    origin = {"model": "stillnet-n", "classes": list(reversed(CLASSES)), "up": "z", "data": "f00d"}
+    recipe = {"data": "shapes", "points": 256, "origin": origin}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     torch.manual_seed(0)
     save_file(build_model("stillnet-n", 4).state_dict(), folder / "weights.safetensors")
     return folder

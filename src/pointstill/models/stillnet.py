@@ -44,12 +44,22 @@ class Size:
     neighbour_centroids: int = 8
     """Centroids around a centroid, itself included."""
     blocks: int = 2
+    waves: tuple[float, ...] = ()
+    """Frequencies at which edges are described by sines and cosines as well."""
     dropout: float = 0.2
 
 
 N = Size(edge=32, width=64, embedding=128, hidden=64, dropout=0.1)
 S = Size(edge=48, width=96, embedding=192, hidden=128)
-M = Size(edge=64, width=128, embedding=256, hidden=160)
+M = Size(
+    edge=64,
+    width=128,
+    embedding=256,
+    hidden=160,
+    centroids=96,
+    candidates=384,
+    waves=(2.5, 5.0),
+)
 
 
 def strides(points: Tensor, count: int) -> Tensor:
@@ -114,7 +124,8 @@ class Grouping(nn.Module):
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.k = size.neighbours
-        self.edge = normalised(4, size.edge)
+        self.waves = size.waves
+        self.edge = normalised(4 + 6 * len(size.waves), size.edge)
         self.lift = nn.Linear(size.edge, size.width, bias=False)
         self.place = nn.Linear(3, size.width, bias=False)
         self.norm = nn.BatchNorm1d(size.width)
@@ -126,7 +137,11 @@ class Grouping(nn.Module):
         radius = offsets.square().sum(-1).amax(-1).sqrt().clamp_min(1e-6)  # (B, M)
         radius = radius[:, :, None, None]
         # The direction and relative length of an edge, and beside it how dense the cloud is here.
-        edges = torch.cat([offsets / radius, radius.expand(-1, -1, self.k, -1)], -1)
+        offsets = offsets / radius
+        parts = [offsets, radius.expand(-1, -1, self.k, -1)]
+        for frequency in self.waves:
+            parts += [torch.sin(frequency * offsets), torch.cos(frequency * offsets)]
+        edges = torch.cat(parts, -1)
         features = self.lift(self.edge(edges.flatten(0, 2)))  # (B*M*k, width)
         pooled = features.unflatten(0, (-1, self.k)).amax(1)
         # Where in the shape it is tells as much as what it looks like.
