@@ -36,6 +36,8 @@ hand. Both parts of a ratio are measured in turns in the same run.
 The student is `{student}` with batches of {batch} views of 1,024 points, drawn from clouds of the
 built-in data (128 to 1,329 points), or from clouds of 2,048. A step is forward, loss, backward and
 AdamW; a CE step on ready points takes {steps}.
+The same CE step measured once more among the others was {again} times as long, so a ratio of steps
+is no surer than that.
 An epoch is one of `distill`: reading of records, clipping, metrics and saving are in it. A snapshot
 runs the past student forward as well, so its goal is 1.05 and that forward, which was measured
 beside a step. Recording draws views, asks the teacher, proves the replay and waits until all is
@@ -170,6 +172,7 @@ def markdown(results: dict[str, Any]) -> str:
         steps=", ".join(
             f"{each['ce_ms']:.2f} ms a shape ({case})" for case, each in results["step"].items()
         ),
+        again=", ".join(f"{each['again_over_ce']:.3f}" for each in results["step"].values()),
         ratios=table(("", "measured", "goal", ""), measured),
         ways=table(("", "ms a shape", "to records", "MiB", "to records"), ways),
         even=table(("teacher", "R, ms", "on - off, ms", "E, epochs"), even),
