@@ -1,11 +1,16 @@
 """Devices and precision by name."""
 
+import ctypes
 import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from pointstill.device import pick_device, pick_precision, set_threads
+from pointstill.device import keep_memory, pick_device, pick_precision, set_threads
 from pointstill.errors import UsageError
 
 
@@ -71,3 +76,34 @@ def test_threads_that_no_machine_has(cli, solids, teacher_run, records, tmp_path
         assert (code, err.count("\n")) == (2, 1), tokens
         assert err.startswith("error: threads is 99999 on ")
     assert not out.exists()
+
+
+STEPS = """
+import resource, sys, torch
+from pointstill.device import keep_memory
+if "keep" in sys.argv:
+    keep_memory()
+for step in range(6):  # 64 MB in pieces of 16, freed again
+    if step == 3:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    pieces = [torch.ones(4 << 20) for _ in range(4)]
+    del pieces
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so")
+def test_kept_memory_is_not_asked_for_again():
+    def faults(*arguments: str) -> int:
+        command = [sys.executable, "-c", STEPS, *arguments]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert faults("keep") < 1000
+    huge = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not (huge.exists() and "[always]" in huge.read_text()):
+        assert faults() > 10_000  # a page of 4 kB each
+
+
+def test_elsewhere_nothing_is_kept(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    keep_memory()

@@ -21,6 +21,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # a name it cannot write ends no finished job
             stream.reconfigure(errors="replace")
     warnings.showwarning = _warn
+    # Torch reads it at its first tensor: large ones lie in pages of 2 MB, where Linux has them.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     sys.exit(run(sys.argv[1:]))
 
 

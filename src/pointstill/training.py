@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from . import ranks, torchrun
 from .augment import Clouds, Pipeline
-from .device import pick_device, pick_precision, set_threads
+from .device import keep_memory, pick_device, pick_precision, set_threads
 from .errors import TrainingError, UsageError
 from .losses import LOSSES, Targets
 from .losses.nwsd import schedule
@@ -65,6 +65,7 @@ def start_fabric(options: FitOptions) -> Fabric:
         UsageError: no such device, or one of several ranks that torchrun did not start.
     """
     set_threads(options.threads)
+    keep_memory()
     if torchrun.world() > 1:
         return ranks.start(options.device)
     if int(os.environ.get("WORLD_SIZE") or 1) > 1:
