@@ -27,6 +27,7 @@ from conditions import conditions
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.data import open_dataset
 from pointstill.data.subset import limited
+from pointstill.device import keep_memory
 from pointstill.losses import LOSSES, Targets
 from pointstill.models import build_model
 from pointstill.recipe import LossOptions
@@ -76,6 +77,7 @@ def bench_step() -> dict[str, dict[str, float]]:
     On the clouds of the built-in data, and on clouds of 2,048 points, as ModelNet40 has them, of
     which a view draws 1,024.
     """
+    keep_memory()  # as training does
     split = open_dataset("primitives").train
     small = Clouds.of(split), torch.from_numpy(limited(split, BATCH))
     points = np.random.default_rng(0).normal(size=(BATCH * 2048, 3)).astype(np.float32)

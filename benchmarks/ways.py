@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.data import Dataset, open_dataset
 from pointstill.data.subset import limited
+from pointstill.device import keep_memory
 from pointstill.distillation import distill
 from pointstill.losses import kd
 from pointstill.losses.targets import Targets
@@ -163,6 +164,7 @@ def record(name: str) -> dict[str, float]:
 
 def online(name: str) -> dict[str, float]:
     """Distillation with the teacher in the loop, as plain as it can be written."""
+    keep_memory()  # as `distill` does
     data = open_dataset("primitives")
     split = data.train
     clouds = Clouds.of(split)
