@@ -18,6 +18,7 @@ from pointstill.data import open_dataset
 from pointstill.errors import DataError, PointstillError, TrainingError
 from pointstill.evaluation import evaluate
 from pointstill.exporting import Deployed, RunClassifier, export
+from pointstill.models import build_model
 from pointstill.run import Run
 from pointstill.runtime import Classifier
 
@@ -185,3 +186,9 @@ def test_each_score_of_an_evaluation_says_what_computed_it(solids, student_run, 
     found = evaluate([student_run, str(student_onnx)], data, limit=4, quiet=True)
     assert [score.runtime for score in found.scores] == ["torch", "ONNX Runtime"]
     assert found.about["onnxruntime"] == onnxruntime.__version__
+
+
+def test_a_graph_of_one_size_is_refused():
+    """DGCNN's graph is fixed to the clouds of the example, which no other number fits."""
+    with pytest.raises(TrainingError, match="fixes the number of clouds"):
+        exporting.onnx_session(Deployed(build_model("dgcnn", 3), 64).eval(), 64)

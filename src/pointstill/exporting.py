@@ -124,7 +124,8 @@ def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
     dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=32)}}
     with warnings.catch_warnings(), open(os.devnull, "w") as null, redirect_stdout(null):  # noqa: PTH123
         warnings.simplefilter("ignore")  # the exporter's talk about its own inside
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for talker in ("torch.onnx", "onnxscript"):
+            logging.getLogger(talker).setLevel(logging.ERROR)
         try:
             program = torch.onnx.export(
                 model,
@@ -142,6 +143,12 @@ def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
             ) from error
     assert program is not None
     proto = program.model_proto
+    sizes = proto.graph.input[0].type.tensor_type.shape.dim
+    if any(size.HasField("dim_value") for size in sizes[:2]):
+        raise TrainingError(
+            f"{name} cannot be written as ONNX (torch's exporter fixes the number of clouds or "
+            "points that it takes): export a student such as stillnet-n"
+        )
     for node in proto.graph.node:  # what the exporter notes of itself: half of the file, and paths
         del node.metadata_props[:]
     return proto
