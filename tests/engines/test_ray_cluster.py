@@ -57,7 +57,8 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="ps-"))
     monkeypatch.setenv("RAY_TMPDIR", str(folder))
     yield folder
-    deadline = time.monotonic() + 20
+    # Agents of a Ray whose coordinator was killed end by themselves, some after more than a minute.
+    deadline = time.monotonic() + 120
     while (left := started_with(folder)) and time.monotonic() < deadline:
         time.sleep(0.2)
     shutil.rmtree(folder, ignore_errors=True)
