@@ -81,13 +81,16 @@ def test_threads_that_no_machine_has(cli, solids, teacher_run, records, tmp_path
 STEPS = """
 import resource, sys, torch
 from pointstill.device import keep_memory
+from pointstill.models import build_model
+torch.set_num_threads(1)
 if "keep" in sys.argv:
     keep_memory()
-for step in range(6):  # 64 MB in pieces of 16, freed again
-    if step == 3:
+model, points = build_model("stillnet-s", 40), torch.rand(64, 1024, 3)
+for step in range(7):
+    if step == 4:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    pieces = [torch.ones(4 << 20) for _ in range(4)]
-    del pieces
+    model(points).square().mean().backward()
+    model.zero_grad()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -98,10 +101,11 @@ def test_kept_memory_is_not_asked_for_again():
         command = [sys.executable, "-c", STEPS, *arguments]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
-    assert faults("keep") < 1000
+    # Three steps; the system may take back a little by itself.
+    assert faults("keep") < 36_000
     huge = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     if not (huge.exists() and "[always]" in huge.read_text()):
-        assert faults() > 10_000  # a page of 4 kB each
+        assert faults() > 48_000
 
 
 def test_elsewhere_nothing_is_kept(monkeypatch):
