@@ -44,22 +44,14 @@ class Size:
     neighbour_centroids: int = 8
     """Centroids around a centroid, itself included."""
     blocks: int = 2
-    waves: tuple[float, ...] = ()
-    """Frequencies at which edges are described by sines and cosines as well."""
+    members: int = 1
+    """Networks over the same centroids whose logits are averaged."""
     dropout: float = 0.2
 
 
 N = Size(edge=32, width=64, embedding=128, hidden=64, dropout=0.1)
 S = Size(edge=48, width=96, embedding=192, hidden=128)
-M = Size(
-    edge=64,
-    width=128,
-    embedding=256,
-    hidden=160,
-    centroids=96,
-    candidates=384,
-    waves=(2.5, 5.0),
-)
+M = Size(edge=48, width=88, embedding=176, hidden=128, members=2)
 
 
 def strides(points: Tensor, count: int) -> Tensor:
@@ -124,8 +116,7 @@ class Grouping(nn.Module):
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.k = size.neighbours
-        self.waves = size.waves
-        self.edge = normalised(4 + 6 * len(size.waves), size.edge)
+        self.edge = normalised(4, size.edge)
         self.lift = nn.Linear(size.edge, size.width, bias=False)
         self.place = nn.Linear(3, size.width, bias=False)
         self.norm = nn.BatchNorm1d(size.width)
@@ -137,11 +128,7 @@ class Grouping(nn.Module):
         radius = offsets.square().sum(-1).amax(-1).sqrt().clamp_min(1e-6)  # (B, M)
         radius = radius[:, :, None, None]
         # The direction and relative length of an edge, and beside it how dense the cloud is here.
-        offsets = offsets / radius
-        parts = [offsets, radius.expand(-1, -1, self.k, -1)]
-        for frequency in self.waves:
-            parts += [torch.sin(frequency * offsets), torch.cos(frequency * offsets)]
-        edges = torch.cat(parts, -1)
+        edges = torch.cat([offsets / radius, radius.expand(-1, -1, self.k, -1)], -1)
         features = self.lift(self.edge(edges.flatten(0, 2)))  # (B*M*k, width)
         pooled = features.unflatten(0, (-1, self.k)).amax(1)
         # Where in the shape it is tells as much as what it looks like.
@@ -172,12 +159,11 @@ class Block(nn.Module):
         return features + update
 
 
-class StillNet(nn.Module):
-    """The classifier: any number of points from 32 up, best in the unit sphere."""
+class Member(nn.Module):
+    """A whole network on given centroids."""
 
     def __init__(self, classes: int, size: Size) -> None:
         super().__init__()
-        self.size = size
         self.grouping = Grouping(size)
         self.blocks = nn.ModuleList(Block(size.width) for _ in range(size.blocks))
         self.embed = normalised(size.width, size.embedding)
@@ -186,6 +172,30 @@ class StillNet(nn.Module):
             nn.Dropout(size.dropout),
             nn.Linear(size.hidden, classes),
         )
+
+    def forward(self, points: Tensor, centroids: Tensor, index: Tensor) -> Tensor:
+        """(B, N, 3), (B, M, 3), neighbouring centroids (B, M, k) -> logits (B, classes)."""
+        features = self.grouping(points, centroids)
+        for block in self.blocks:
+            features = block(features, centroids, index)
+        embedded = self.embed(features).unflatten(0, (-1, centroids.shape[1]))
+        pooled = torch.cat([embedded.amax(1), embedded.mean(1)], -1)  # (B, 2 embedding)
+        logits: Tensor = self.head(pooled)
+        return logits
+
+
+class StillNet(nn.Module):
+    """The classifier: any number of points from 32 up, best in the unit sphere.
+
+    Of several members each learns from a share of every batch of its own, which costs what a single
+    one does and keeps them different; afterwards the mean of their logits is the answer
+    (an ensemble as of Lakshminarayanan et al., arXiv 1612.01474, in one file).
+    """
+
+    def __init__(self, classes: int, size: Size) -> None:
+        super().__init__()
+        self.size = size
+        self.members = nn.ModuleList(Member(classes, size) for _ in range(size.members))
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) -> logits (B, classes)."""
@@ -202,16 +212,14 @@ class StillNet(nn.Module):
 
     def classify(self, points: Tensor, candidates: Tensor) -> Tensor:
         """Points (B, N, 3) and candidates (B, n, 3) for centroids -> logits (B, classes)."""
-        size = self.size
-        centroids = pick_centroids(candidates, size.centroids)
-        index = nearest(centroids, centroids, size.neighbour_centroids)
-        features = self.grouping(points, centroids)
-        for block in self.blocks:
-            features = block(features, centroids, index)
-        embedded = self.embed(features).unflatten(0, (-1, size.centroids))  # (B, M, embedding)
-        pooled = torch.cat([embedded.amax(1), embedded.mean(1)], -1)
-        logits: Tensor = self.head(pooled)
-        return logits
+        centroids = pick_centroids(candidates, self.size.centroids)
+        index = nearest(centroids, centroids, self.size.neighbour_centroids)
+        given, count = (points, centroids, index), len(self.members)
+        # BatchNorm wants two shapes in a share.
+        if self.training and count > 1 and len(points) >= 2 * count:
+            shares = zip(*(each.tensor_split(count) for each in given), strict=True)
+            return torch.cat([m(*share) for m, share in zip(self.members, shares, strict=True)])
+        return torch.stack([member(*given) for member in self.members]).mean(0)
 
 
 def stillnet_n(classes: int) -> StillNet:
