@@ -111,6 +111,44 @@ def test_a_block_is_the_maximum_over_edges() -> None:
             torch.testing.assert_close(out[b, i], told + block.mix(told[None])[0])
 
 
+def test_several_members_answer_with_the_mean_of_their_logits() -> None:
+    torch.manual_seed(0)
+    model = build_model("stillnet-m", 6).eval()
+    cloud = torch.rand(3, 200, 3)
+    with torch.inference_mode():
+        together = model(cloud)
+        apart = []
+        for member in list(model.members):
+            model.members = torch.nn.ModuleList([member])
+            apart.append(model(cloud))
+    assert len(apart) == 2
+    assert not torch.allclose(*apart)
+    torch.testing.assert_close(together, (apart[0] + apart[1]) / 2)
+
+
+def test_each_member_learns_from_its_own_share_of_a_batch() -> None:
+    torch.manual_seed(0)
+    model = build_model("stillnet-m", 6)
+    logits = model(torch.rand(5, 200, 3))  # shares of 3 and 2
+    assert logits.shape == (5, 6)
+    logits[:3].sum().backward()
+    with_gradient = [
+        any(p.grad is not None and bool(p.grad.any()) for p in member.parameters())
+        for member in model.members
+    ]
+    assert with_gradient == [True, False]
+
+
+def test_a_batch_too_small_to_share_goes_to_all_members() -> None:
+    torch.manual_seed(0)
+    model = build_model("stillnet-m", 6)
+    model(torch.rand(3, 200, 3)).square().sum().backward()
+    assert all(
+        any(p.grad is not None and bool(p.grad.any()) for p in member.parameters())
+        for member in model.members
+    )
+
+
 def test_learns_two_shapes() -> None:
     """Spheres and cylinders, freshly drawn, are told apart (running statistics lag some steps)."""
     torch.manual_seed(0)
