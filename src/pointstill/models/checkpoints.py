@@ -1,6 +1,7 @@
 """Weights files: read without running code, unwrapped from published layouts, loaded strictly."""
 
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -132,9 +133,9 @@ def _renamed(key: str, aliases: Mapping[str, str]) -> str:
 
 
 def _last_layer(state: Mapping[str, Any]) -> list[str]:
-    """Names of the last layer's weight and bias."""
-    layer = list(state)[-1].rpartition(".")[0]
-    return [key for key in state if key.rpartition(".")[0] == layer]
+    """Names of the last layer's weight and bias, in every member where a model has several."""
+    layers = {key: re.sub(r"^members\.\d+\.", "", key).rpartition(".")[0] for key in state}
+    return [key for key in state if layers[key] == layers[list(state)[-1]]]
 
 
 def _shapes(key: str, theirs: Tensor, ours: Tensor) -> str:
