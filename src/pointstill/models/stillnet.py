@@ -9,7 +9,8 @@ Where the time goes on a CPU, and what is done about it (`docs/students.md` has 
 - edges: they cost k times a point, so only a small network runs on them; later blocks go
   "linear, gather, max" (as DeLA, Chen et al., arXiv 2303.17820, and others do): the linear layer
   runs on points, before the gather, and normalisation after the maximum;
-- head: maximum and mean over the centroids, then two linear layers.
+- head: maximum and mean over the centroids, then two linear layers;
+- members: two small networks over the same centroids learn less by heart than one large network.
 
 All of BatchNorm is affine in eval mode, so a prediction never depends on the rest of its batch.
 """
@@ -110,27 +111,31 @@ def normalised(channels_in: int, channels_out: int) -> nn.Sequential:
     )
 
 
+def surroundings(points: Tensor, centroids: Tensor, k: int) -> Tensor:
+    """The k nearest points of each centroid: (B, N, 3), (B, M, 3) -> (B, M, k, 4).
+
+    The direction and relative length of an edge, and beside it how dense the cloud is there.
+    """
+    groups = gather(points, nearest(centroids, points, k))
+    offsets = groups - centroids.unsqueeze(2)
+    radius = offsets.square().sum(-1).amax(-1).sqrt().clamp_min(1e-6)[:, :, None, None]
+    return torch.cat([offsets / radius, radius.expand(-1, -1, k, -1)], -1)
+
+
 class Grouping(nn.Module):
     """Describe the surface around each centroid by its nearest points (a one-level PointNet++)."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.k = size.neighbours
         self.edge = normalised(4, size.edge)
         self.lift = nn.Linear(size.edge, size.width, bias=False)
         self.place = nn.Linear(3, size.width, bias=False)
         self.norm = nn.BatchNorm1d(size.width)
 
-    def forward(self, points: Tensor, centroids: Tensor) -> Tensor:
-        """(B, N, 3), (B, M, 3) -> features (B*M, width)."""
-        groups = gather(points, nearest(centroids, points, self.k))  # (B, M, k, 3)
-        offsets = groups - centroids.unsqueeze(2)
-        radius = offsets.square().sum(-1).amax(-1).sqrt().clamp_min(1e-6)  # (B, M)
-        radius = radius[:, :, None, None]
-        # The direction and relative length of an edge, and beside it how dense the cloud is here.
-        edges = torch.cat([offsets / radius, radius.expand(-1, -1, self.k, -1)], -1)
+    def forward(self, edges: Tensor, centroids: Tensor) -> Tensor:
+        """(B, M, k, 4), (B, M, 3) -> features (B*M, width)."""
         features = self.lift(self.edge(edges.flatten(0, 2)))  # (B*M*k, width)
-        pooled = features.unflatten(0, (-1, self.k)).amax(1)
+        pooled = features.unflatten(0, (-1, edges.shape[2])).amax(1)
         # Where in the shape it is tells as much as what it looks like.
         return torch.relu(self.norm(pooled + self.place(centroids.flatten(0, 1))))
 
@@ -160,7 +165,7 @@ class Block(nn.Module):
 
 
 class Member(nn.Module):
-    """A whole network on given centroids."""
+    """A whole network on centroids and what surrounds them."""
 
     def __init__(self, classes: int, size: Size) -> None:
         super().__init__()
@@ -173,9 +178,9 @@ class Member(nn.Module):
             nn.Linear(size.hidden, classes),
         )
 
-    def forward(self, points: Tensor, centroids: Tensor, index: Tensor) -> Tensor:
-        """(B, N, 3), (B, M, 3), neighbouring centroids (B, M, k) -> logits (B, classes)."""
-        features = self.grouping(points, centroids)
+    def forward(self, edges: Tensor, centroids: Tensor, index: Tensor) -> Tensor:
+        """(B, M, k, 4), (B, M, 3), neighbouring centroids (B, M, k') -> logits (B, classes)."""
+        features = self.grouping(edges, centroids)
         for block in self.blocks:
             features = block(features, centroids, index)
         embedded = self.embed(features).unflatten(0, (-1, centroids.shape[1]))
@@ -187,9 +192,9 @@ class Member(nn.Module):
 class StillNet(nn.Module):
     """The classifier: any number of points from 32 up, best in the unit sphere.
 
-    Of several members each learns from a share of every batch of its own, which costs what a single
-    one does and keeps them different; afterwards the mean of their logits is the answer
-    (an ensemble as of Lakshminarayanan et al., arXiv 1612.01474, in one file).
+    Where it has several members, each learns from its own share of every batch, which costs what a
+    single one does and keeps them different. Later the mean of their logits is the answer: a deep
+    ensemble (Lakshminarayanan et al., arXiv 1612.01474, who average probabilities) in one file.
     """
 
     def __init__(self, classes: int, size: Size) -> None:
@@ -212,9 +217,11 @@ class StillNet(nn.Module):
 
     def classify(self, points: Tensor, candidates: Tensor) -> Tensor:
         """Points (B, N, 3) and candidates (B, n, 3) for centroids -> logits (B, classes)."""
-        centroids = pick_centroids(candidates, self.size.centroids)
-        index = nearest(centroids, centroids, self.size.neighbour_centroids)
-        given, count = (points, centroids, index), len(self.members)
+        size, count = self.size, len(self.members)
+        centroids = pick_centroids(candidates, size.centroids)
+        edges = surroundings(points, centroids, size.neighbours)
+        index = nearest(centroids, centroids, size.neighbour_centroids)
+        given = edges, centroids, index
         # BatchNorm wants two shapes in a share.
         if self.training and count > 1 and len(points) >= 2 * count:
             shares = zip(*(each.tensor_split(count) for each in given), strict=True)
