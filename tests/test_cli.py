@@ -271,7 +271,9 @@ def test_a_run_that_left_out_bad_clouds_is_repeated(cli, solids, tmp_path):
     np.save(holed, np.insert(np.load(holed), 0, np.nan, axis=0))
     tokens = ["--model", "stillnet-n", "--data", root, *SHORT, "--limit", "9"]
     tokens += ["--skip-bad", "--drop-missing"]
-    assert cli("train", *tokens, "--out", tmp_path / "first")[0] == 0
+    code, _, err = cli("train", *tokens, "--out", tmp_path / "first")
+    assert code == 0
+    assert "left out 1 missing points of 1 clouds of the train split\n" in err
     recipe = tmp_path / "first" / "recipe.yaml"
     code, _, err = cli("train", "--recipe", recipe, "--out", tmp_path / "second")
     assert code == 0, err

@@ -289,8 +289,13 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
 
 
 def left_out(split: "Split", most: int = 3) -> None:
-    """Say on standard error what `skip_bad` left out."""
-    if not split.bad or not torchrun.first():
+    """Say on standard error what `drop_missing` and `skip_bad` left out."""
+    if not torchrun.first():
+        return
+    if split.missing:
+        points, clouds = f"{sum(split.missing):,} missing points", f"{len(split.missing):,} clouds"
+        print(f"left out {points} of {clouds} of the {split.name} split", file=sys.stderr)
+    if not split.bad:
         return
     print(f"left out {len(split.bad):,} bad clouds of the {split.name} split:", file=sys.stderr)
     for line in split.bad[:most]:
