@@ -22,6 +22,7 @@ from pointstill.describing import check_frames, describe_teacher, frames, search
 from pointstill.errors import TeacherError, UsageError
 from pointstill.recording import record
 from pointstill.teachers import Ensemble, NetworkTeacher, Votes, load_teacher
+from pointstill.teachers.description import Description
 from pointstill.teachers.frame import SAME, frame_text, parse_frame
 
 CLASSES = ("down", "east", "north", "south", "up", "west")
@@ -117,7 +118,7 @@ def test_the_frames_that_are_tried() -> None:
 
 @pytest.mark.parametrize("frame", ["x,y,z", "x,z,-y", "-z,x,y", "-y,-x,-z", "y,-z,-x"])
 def test_the_one_right_frame_is_found(module: Tails, data: Dataset, frame: str) -> None:
-    trials = search(teacher_of(data, frame), data, shapes=72, batch_size=16, quiet=True)
+    trials = search(teacher_of(data, frame), data.train, shapes=72, batch_size=16, quiet=True)
     assert frame_text(trials[0].axes) == frame
     assert trials[0].accuracy > 0.95
     assert trials[1].accuracy < 0.75
@@ -127,15 +128,15 @@ def test_the_one_right_frame_is_found(module: Tails, data: Dataset, frame: str) 
 def test_the_cost_is_what_was_said(module: Tails, data: Dataset) -> None:
     teacher = teacher_of(data, "x,z,y")
     module.seen = 0
-    search(teacher, data, shapes=72, batch_size=16, quiet=True)
+    search(teacher, data.train, shapes=72, batch_size=16, quiet=True)
     assert module.seen == 18 * 64 + 3 * 8
     module.seen = 0
-    search(teacher, data, shapes=20, batch_size=16, quiet=True)
+    search(teacher, data.train, shapes=20, batch_size=16, quiet=True)
     assert module.seen == 18 * 20
 
 
 def test_accuracies_are_those_of_a_loop(module: Tails, data: Dataset) -> None:
-    trials = search(teacher_of(data, "x,z,y"), data, shapes=72, batch_size=16, quiet=True)
+    trials = search(teacher_of(data, "x,z,y"), data.train, shapes=72, batch_size=16, quiet=True)
     split = data.train
     for trial in trials:
         right = 0
@@ -228,14 +229,64 @@ def test_a_frame_that_is_said_is_measured_and_not_searched(
     assert list(found.checked["frames"]) == ["x,z,y"]  # type: ignore[index]
     again = load_teacher(out, classes=data.classes)
     assert again.fingerprint == teacher_of(data, "x,z,y", said="x,z,y").fingerprint
+    assert isinstance(again, NetworkTeacher)
+    assert again.checked_on == data.train.fingerprint
+
+
+def test_a_wrong_frame_that_is_said_is_warned_of(
+    module: Tails, data: Dataset, tmp_path: Path
+) -> None:
+    out, teacher = tmp_path / "own.yaml", teacher_of(data, "x,z,-y")
+    with pytest.warns(UserWarning, match=r"and on \d+% with --frame x,z,-y: give that"):
+        _, found = describe_teacher(
+            teacher, data, spec="own_nets:tails", frame="z,x,y", shapes=72, out=out, quiet=True
+        )
+    assert found.frame == "z,x,y"  # as it was said
+    assert {"z,x,y", "x,z,-y"} <= set(found.checked["frames"])  # type: ignore[index]
+    again = load_teacher(out, classes=data.classes)
+    with pytest.warns(UserWarning, match="with --frame x,z,-y"):
+        checked(data, again)
+
+
+def test_a_frame_changed_by_hand_is_checked_again(
+    module: Tails, data: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "own.yaml"
+    describe_teacher(
+        teacher_of(data, "x,z,y"), data, spec="own_nets:tails", shapes=72, out=out, quiet=True
+    )
+    out.write_text(out.read_text().replace("frame: x,z,y", "frame: z,x,y"))
+    with pytest.warns(UserWarning, match="with --frame x,z,y"):
+        checked(data, load_teacher(out, classes=data.classes))
+
+
+@pytest.mark.parametrize(
+    ("changed", "vouched"),
+    [
+        ({}, True),
+        ({"frames": {"x,y,z": 0.7}}, False),  # no other was tried
+        ({"accuracy": 0.95, "frames": {"x,y,z": 0.95}}, True),  # and none needs to be
+        ({"frames": {"x,y,z": 0.7, "x,z,y": 0.8}}, False),
+        ({"frames": {"x,z,y": 0.7, "z,y,x": 0.5}}, False),
+        ({"accuracy": 0.2, "frames": {"x,y,z": 0.2, "x,z,y": 0.1}}, False),  # guesses
+        ({"shapes": "many"}, False),
+        ({"frames": None}, False),
+    ],
+)
+def test_what_vouches_for_a_frame(changed: dict[str, object], vouched: bool) -> None:
+    checked = {"shapes": 64, "accuracy": 0.7, "frames": {"x,y,z": 0.7, "x,z,y": 0.5}}
+    found = Description(checked=checked | {"fingerprint": "f00d"} | changed)
+    assert found.vouched_on(4) == ("f00d" if vouched else None)
 
 
 def test_what_cannot_be_described(
-    module: Tails, data: Dataset, teacher_run: Path, solids: Path
+    module: Tails, data: Dataset, teacher_run: Path, solids: Path, tmp_path: Path
 ) -> None:
     teacher = teacher_of(data, "x,y,z")
     with pytest.raises(UsageError, match="has no file beside which to write: give --out"):
         describe_teacher(teacher, data, spec="own_nets:tails", quiet=True)
+    with pytest.raises(UsageError, match=r"end its name in \.yaml"):
+        describe_teacher(teacher, data, spec="own_nets:tails", out=tmp_path / "a.txt", quiet=True)
     with pytest.raises(UsageError, match="member by member"):
         describe_teacher(Votes(teacher, 2, "scale"), data, spec="own_nets:tails", quiet=True)
     run = load_teacher(str(teacher_run), classes=open_dataset(solids).classes)
@@ -250,8 +301,10 @@ def test_a_teacher_that_guesses_gets_a_warning(
     teacher = teacher_of(data, "x,y,z")
     with pytest.warns(UserWarning, match="in its best frame, no more than by guessing"):
         describe_teacher(
-            teacher, data, spec="own_nets:tails", shapes=20, out=tmp_path / "a.yaml", quiet=True
+            teacher, data, spec="own_nets:tails", shapes=20, out=tmp_path / "a/b.yaml", quiet=True
         )
+    with pytest.warns(UserWarning, match="no more than by guessing"):  # said again
+        checked(data, load_teacher(tmp_path / "a/b.yaml", classes=data.classes))
 
 
 # The check before recording.
@@ -283,7 +336,7 @@ def test_a_wrong_frame_is_named(module: Tails, data: Dataset) -> None:
     module.seen = 0
     with pytest.warns(UserWarning, match="x,z,y"):
         checked(data, wrong)
-    assert module.seen == 12 * 64
+    assert module.seen == 64 + (18 * 64 + 3 * 8) + 8  # itself, the search, itself on the rest
 
 
 def test_guessing_is_warned_of(module: Tails, data: Dataset) -> None:
@@ -298,7 +351,7 @@ def test_recording_checks_a_new_store_only(
     options = {"views": 1, "limit": 6, "points": 100}
     with pytest.warns(UserWarning, match="--frame x,z,y"):
         record(teacher_of(data, "x,z,y"), data, out=tmp_path / "r.zarr", **options)  # type: ignore[arg-type]
-    assert "trying 11 other frames: 704 clouds" in capsys.readouterr().err
+    assert "trying other frames" in capsys.readouterr().err
     module.seen = 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -17,10 +17,10 @@ from .augment import Clouds
 from .data import Dataset
 from .data.dataset import Split
 from .data.subset import limited
-from .errors import UsageError
+from .errors import TeacherError, UsageError
 from .progress import Track, console
 from .teachers import NetworkTeacher, Teacher
-from .teachers.description import Description, beside
+from .teachers.description import GOOD, Description, beside, guesses
 from .teachers.files import sha256
 from .teachers.frame import SAME, Axes, frame_text, parse_frame
 from .teachers.load import networks, resolve
@@ -29,8 +29,8 @@ LOOK = 64
 """Shapes on which every frame is tried."""
 CLOSER = 3
 """The best frames, which are tried on all shapes."""
-GOOD = 0.9
-"""A teacher that is right on so much of the first look is not asked again in other frames."""
+SHAPES = 256
+"""All shapes, unless another number is asked for."""
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,22 @@ def attempt(
     return Trial(axes, said.argmax(1) == labels, losses)
 
 
+def looks(split: Split, shapes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the shapes of the first look, and of the others, stratified: `shapes` in all."""
+    few = limited(split, min(LOOK, shapes))
+    return few, np.setdiff1d(limited(split, shapes), few)
+
+
 def search(
-    teacher: NetworkTeacher, data: Dataset, shapes: int, batch_size: int, quiet: bool = False
+    teacher: NetworkTeacher, split: Split, shapes: int, batch_size: int, quiet: bool = False
 ) -> list[Trial]:
     """Try all `frames`, and the `turns` of the best, on `LOOK` shapes; the best few on `shapes`.
 
     Returns:
         Trials of the best `CLOSER` frames on all shapes, the best first.
     """
-    split = data.train
     clouds = Clouds.of(split, teacher.device)
-    few = limited(split, min(LOOK, shapes))
-    rest = np.setdiff1d(limited(split, shapes), few)
+    few, rest = looks(split, shapes)
     total = (len(frames(split.up)) + 6) * len(few) + CLOSER * len(rest)
     with Track("frames", total, "clouds", quiet=quiet) as track:
 
@@ -136,7 +140,7 @@ def describe_teacher(
     spec: str,
     weights: Path | None = None,
     frame: str | None = None,
-    shapes: int = 256,
+    shapes: int = SHAPES,
     batch_size: int = 16,
     out: Path | None = None,
     quiet: bool = False,
@@ -148,7 +152,8 @@ def describe_teacher(
         data: from `open_dataset`; only its training split is opened.
         spec: what `teacher` was loaded from.
         weights: its weights, if they are apart.
-        frame: axes to take as they are; by default they are searched for.
+        frame: axes to take as they are; by default they are searched for. Others are tried for
+            comparison where it is right on less than `GOOD`.
         shapes: labelled shapes to measure on, stratified.
         batch_size: clouds at once.
         out: the file to write; by default beside the weights or the model file.
@@ -157,8 +162,13 @@ def describe_teacher(
     Returns:
         The file that was written, and what is in it.
 
+    Warns:
+        UserWarning: another frame than the one said does better beyond chance, or none does better
+            than guessing.
+
     Raises:
-        UsageError: there is no file beside which it could lie, or nothing to describe.
+        UsageError: there is no file beside which it could lie, it would not be read, or there is
+            nothing to describe.
         TeacherError: it cannot be written.
     """
     if not isinstance(teacher, NetworkTeacher):
@@ -174,17 +184,27 @@ def describe_teacher(
     path = path or (beside(file) if file else None)
     if path is None:
         raise UsageError(f"teacher {spec} has no file beside which to write: give --out FILE.yaml")
+    if path.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{path} would not be known as a description: end its name in .yaml")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TeacherError(
+            f"{path} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+    split = data.train
     if frame:
-        split = data.train
-        clouds = Clouds.of(split, teacher.device)
-        some = limited(split, shapes)
-        axes = parse_frame(frame) or SAME
-        trials = [attempt(teacher, axes, split, clouds, some, batch_size)]
+        clouds, all_shapes = Clouds.of(split, teacher.device), np.concatenate(looks(split, shapes))
+        own = attempt(teacher, parse_frame(frame) or SAME, split, clouds, all_shapes, batch_size)
+        trials = [own]
+        if own.accuracy < GOOD:
+            found = search(teacher, split, shapes, batch_size, quiet)
+            trials += [each for each in found if each.axes != own.axes]
+            _warn(spec, own, found[0], len(data.classes))
     else:
-        trials = search(teacher, data, shapes, batch_size, quiet)
+        trials = search(teacher, split, shapes, batch_size, quiet)
+        _warn(spec, trials[0], trials[0], len(data.classes))
     best, folder = trials[0], path.parent
-    if warning := _hopeless(best, len(data.classes)):
-        warnings.warn(f"teacher {spec} {warning}", stacklevel=2)
     result = Description(
         teacher=os.path.relpath(model, folder) if model else source,
         weights=os.path.relpath(weights, folder) if weights else None,
@@ -214,8 +234,9 @@ def check_frames(
 ) -> None:
     """Warn of a teacher that does on training shapes as if its axes were wrong.
 
-    Costs `LOOK` clouds a network; where it is right on less than `GOOD` of them, eleven times as
-    many more. One that was trained on this split, or described on it, costs nothing.
+    Costs `LOOK` clouds a network; where it is right on less than `GOOD` of them, a `search` and
+    `SHAPES` more. One that was trained on this split, or described on it and found right, costs
+    nothing.
 
     Warns:
         UserWarning: another frame does better beyond chance, or none does better than guessing.
@@ -223,36 +244,41 @@ def check_frames(
     for single in networks(teacher):
         if single.checked_on == split.fingerprint:
             continue
-        shapes = limited(split, LOOK)
-        own = attempt(single, single.axes or SAME, split, clouds, shapes, batch_size)
-        count = len(shapes)
+        few, rest = looks(split, SHAPES)
+        own = attempt(single, single.axes or SAME, split, clouds, few, batch_size)
         if not quiet:
             console.print(
-                f"teacher {single.spec} is right on {int(own.right.sum())} of {count} training "
+                f"teacher {single.spec} is right on {int(own.right.sum())} of {len(few)} training "
                 "shapes, as its axes are said to be"
             )
         if own.accuracy >= GOOD:
             continue
-        others = [axes for axes in frames(split.up) if axes != own.axes]
         if not quiet:
-            console.print(
-                f"trying {len(others)} other frames: {len(others) * count:,} clouds; "
-                "`pointstill teacher describe` once saves this"
-            )
-        best = ranked(attempt(single, axes, split, clouds, shapes, batch_size) for axes in others)[
-            0
-        ]
-        if _better(best, own):
-            warnings.warn(
-                f"teacher {single.spec} is right on {own.accuracy:.0%} of {count} training shapes, "
-                f"and on {best.accuracy:.0%} with --frame {frame_text(best.axes)}: "
-                "give that, or run `pointstill teacher describe`",
-                stacklevel=3,
-            )
-        elif warning := _hopeless(
-            max(own, best, key=lambda each: each.accuracy), len(split.classes)
-        ):
-            warnings.warn(f"teacher {single.spec} {warning}", stacklevel=3)
+            console.print("trying other frames; `pointstill teacher describe` once saves this")
+        best = search(single, split, SHAPES, batch_size, quiet)[0]
+        if len(rest):
+            own += attempt(single, own.axes, split, clouds, rest, batch_size)
+        _warn(single.spec, own, best, len(split.classes))
+
+
+def _warn(spec: str, own: Trial, best: Trial, classes: int) -> None:
+    """Warn of a frame where another does better, or of a teacher that guesses in its best."""
+    shapes = f"of {len(own.right)} training shapes"
+    if _better(best, own):
+        wrong = (
+            f"is right on {own.accuracy:.0%} {shapes}, and on {best.accuracy:.0%} with --frame "
+            f"{frame_text(best.axes)}: give that, or run `pointstill teacher describe` without "
+            "--frame"
+        )
+    else:
+        best = max(own, best, key=lambda each: each.accuracy)
+        if not guesses(best.accuracy, len(best.right), classes):
+            return
+        wrong = (
+            f"is right on {best.accuracy:.0%} {shapes} in its best frame, no more than by "
+            "guessing: check its weights, and the order of --class-names"
+        )
+    warnings.warn(f"teacher {spec} {wrong}", stacklevel=4)
 
 
 def _better(one: Trial, other: Trial) -> bool:
@@ -263,14 +289,3 @@ def _better(one: Trial, other: Trial) -> bool:
     only_one = int((one.right & ~other.right).sum())
     only_other = int((other.right & ~one.right).sum())
     return only_one - only_other > 2.5 * math.sqrt(only_one + only_other)
-
-
-def _hopeless(best: Trial, classes: int) -> str | None:
-    """What to say of a teacher that does no better than guessing, whatever its frame."""
-    count, chance = len(best.right), 1 / classes
-    if best.accuracy > chance + 3 * (chance * (1 - chance) / count) ** 0.5:
-        return None
-    return (
-        f"is right on {best.accuracy:.0%} of {count} training shapes in its best frame, no more "
-        "than by guessing: check its weights, and the order of --class-names"
-    )

@@ -53,7 +53,9 @@ def test_the_wrong_network_is_refused(weights: Path) -> None:
     [
         ("frames: x,y,z", "has an entry 'frames': did you mean frame"),
         ("normalisation: unit-cube", "normalisation is 'unit-cube'; it must be unit-sphere; wrap"),
-        ("points: 0", "points is 0; it must be a number from 1 up"),
+        ("points: 0", "points is 0; it must be a number from 1 to 1,000,000"),
+        ("points: 99999999999", "it must be a number from 1 to 1,000,000"),
+        ("frame: q", r"d\.yaml: frame is 'q'; it must be all three axes"),
         ("layout: nbc", "it must be bn3 or b3n"),
         ("classes: bed", "it must be a list of names"),
         ("up: north", "it must be x or y or z"),

@@ -16,13 +16,17 @@ from ..errors import TeacherError, UsageError
 from ..features import parse_features
 from ..locking import write_whole
 from .files import sha256
-from .frame import parse_frame
+from .frame import frame_text, parse_frame
 from .speak import Layout, Output
 
 NORMALISATION: Literal["unit-sphere"] = "unit-sphere"
 """Views are centred on their mean and scaled into the unit sphere: the only one there is."""
 
 
+GOOD = 0.9
+"""A teacher that is right on so many training shapes is not asked again in other frames."""
+MOST = 1_000_000
+"""Points of a cloud that a network may be said to have been made for."""
 FEATURES = "a list of features, such as [xyz, normal]"
 
 
@@ -93,7 +97,6 @@ class Description:
         for name, value in found.items():
             if wanted := _wrong(name, value):
                 raise TeacherError(f"{path}: {name} is {value!r}; it must be {wanted}")
-        parse_frame(found.get("frame"))
         described = cls(**found)
         target = described.file(path)
         if described.sha256 and target and target.is_file() and sha256(target) != described.sha256:
@@ -103,11 +106,38 @@ class Description:
             )
         return described
 
+    def vouched_on(self, classes: int) -> str | None:
+        """Fingerprint of the training split on which `frame` was measured and found right.
+
+        None where another frame did better or none other was tried, unless it is right on `GOOD`
+        and more, and where it did no better than guessing among the classes of the data.
+        """
+        checked = self.checked or {}
+        count, accuracy, frames = (checked.get(key) for key in ("shapes", "accuracy", "frames"))
+        if not (isinstance(count, int) and isinstance(accuracy, float) and count > 0):
+            return None
+        tried = frames if isinstance(frames, dict) else {}
+        found = tried.get(frame_text(parse_frame(self.frame))) == accuracy
+        sure = accuracy >= GOOD or len(tried) > 1 and accuracy == max(tried.values())
+        if not (found and sure) or guesses(accuracy, count, classes):
+            return None
+        return str(checked.get("fingerprint"))
+
     def file(self, path: Path) -> Path | None:
         """The file that a description at `path` is about: weights or a model file, beside it."""
         if name := self.weights or (None if ":" in (self.teacher or "") else self.teacher):
             return path.parent / name
         return None
+
+
+def guesses(accuracy: float, shapes: int, classes: int) -> bool:
+    """Whether a teacher is right no more often than by guessing, within 3 standard errors.
+
+    >>> guesses(0.30, 64, 4), guesses(0.50, 64, 4)
+    (True, False)
+    """
+    chance = 1 / classes
+    return accuracy <= chance + 3 * (chance * (1 - chance) / shapes) ** 0.5
 
 
 def beside(file: Path) -> Path:
@@ -136,7 +166,7 @@ def _wrong(name: str, value: object) -> str | None:
     if name in choices:
         return None if value in choices[name] else " or ".join(choices[name])
     if name == "points":
-        return None if type(value) is int and value > 0 else "a number from 1 up"
+        return None if type(value) is int and 0 < value <= MOST else f"a number from 1 to {MOST:,}"
     if name == "classes":
         return None if _texts(value) else "a list of names"
     if name == "features":
@@ -146,4 +176,9 @@ def _wrong(name: str, value: object) -> str | None:
             return f"{FEATURES} ({error})"
     if name == "checked":
         return None if isinstance(value, dict) else "what describe wrote"
+    if name == "frame" and isinstance(value, str):
+        try:
+            parse_frame(value)
+        except UsageError:
+            return "all three axes, such as x,z,y"
     return None if isinstance(value, str) else "text"
