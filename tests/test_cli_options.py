@@ -135,9 +135,25 @@ def test_a_run_folder_comes_before_a_model_of_its_name(
 
 def test_class_names_are_utf_8(solids, tmp_path):
     names = tmp_path / "names.txt"
-    names.write_text("Stühle\n", "utf-8")
-    options = TeacherOptions(class_names=names).options(open_dataset(solids), "cpu")
-    assert options["class_names"] == ["Stühle"]
+    for mark in ("", "\ufeff"):  # which some editors put first
+        names.write_text(f"{mark}Stühle\n", "utf-8")
+        options = TeacherOptions(class_names=names).options(open_dataset(solids), "cpu")
+        assert options["class_names"] == ["Stühle"]
+
+
+@pytest.mark.parametrize(
+    ("options", "models", "said"),
+    [
+        ({"ensemble_weights": "2,1"}, 2, "give --ensemble as well"),
+        ({"ensemble": "logits"}, 1, "an ensemble needs several models"),
+        ({"vote_augment": "jitter"}, 2, "give --votes as well"),
+        ({"vote_seed": 3}, 2, "give --votes as well"),
+    ],
+)
+def test_options_of_what_was_not_asked_for(solids, weights, options, models, said):
+    options = TeacherOptions(weights=[weights] * models, **options)
+    with pytest.raises(UsageError, match=said):
+        options.load_each(["stillnet-n"] * models, open_dataset(solids), "cpu", 0)
 
 
 def test_a_recipe_belongs_to_its_command(tmp_path):

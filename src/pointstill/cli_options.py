@@ -130,7 +130,7 @@ class NetworkOptions:
         names = None
         if self.class_names:
             try:
-                lines = self.class_names.read_text("utf-8").splitlines()
+                lines = self.class_names.read_text("utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise UsageError(f"{self.class_names} cannot be read: {error}") from error
             names = [line.strip() for line in lines if line.strip()]
@@ -164,8 +164,10 @@ class TeacherOptions(NetworkOptions):
 
     def options(self, data: "Dataset", device: str) -> dict[str, Any]:
         """Arguments of `load_teacher`, all but the teacher and its weights."""
+        if self.votes == 1 and (self.vote_augment, self.vote_seed) != ("scale", 0):
+            raise UsageError("--vote-augment and --vote-seed are for votes: give --votes as well")
         return super().options(data, device) | {
-            "ensemble": self.ensemble or "logits",
+            "ensemble": self.ensemble,
             "ensemble_weights": self._numbers(),
             "votes": self.votes,
             "vote_augment": self.vote_augment,
@@ -182,7 +184,11 @@ class TeacherOptions(NetworkOptions):
 
         set_threads(threads)
         options = self.options(data, str(pick_device(device)))
-        alone = options | {"ensemble_weights": None}
+        if self.ensemble is None and self.ensemble_weights is not None:
+            raise UsageError("--ensemble-weights are of an ensemble: give --ensemble as well")
+        if self.ensemble and len(specs) == 1:
+            raise UsageError("an ensemble needs several models: name more than one")
+        alone = options | {"ensemble": None, "ensemble_weights": None}
         files = share_weights(specs, self.weights)
         each = [
             load_teacher(spec, weights=file, **(alone if meant else alone | SILENT))

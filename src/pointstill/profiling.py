@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from .errors import TrainingError
+from .errors import TrainingError, UsageError
 from .models import build_model
 from .progress import Track
 
@@ -52,8 +52,12 @@ def profile(
         seconds: to spend on each model and runtime, about.
 
     Raises:
-        UsageError: there is no model of that name.
+        UsageError: there is no model of that name, or too few points or classes.
     """
+    if points < 32 or classes < 2:
+        raise UsageError(
+            f"{points} points and {classes} classes: choose 32 points and 2 classes or more"
+        )
     from .exporting import Deployed, onnx_session  # brings ONNX, which `evaluate` does not need
 
     models = {name: Deployed(build_model(name, classes), points).eval() for name in names}

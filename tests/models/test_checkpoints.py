@@ -26,6 +26,7 @@ def test_wrappers(wrapper: str) -> None:
 def test_bare_nested_and_prefixed() -> None:
     assert unwrap(STATE) == STATE
     assert unwrap({"model": {"state_dict": STATE}}) == STATE
+    assert unwrap({"model": {"name": "dgcnn", "width": 3}, "state_dict": STATE}) == STATE
     assert unwrap({f"module.module.{key}": value for key, value in STATE.items()}) == STATE
 
 

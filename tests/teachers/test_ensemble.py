@@ -182,7 +182,9 @@ def test_habits_of_several_are_refused() -> None:
     for option in ({"frame": "x,z,y"}, {"layout": "bn3"}, {"class_names": CLASSES}):
         with pytest.raises(UsageError, match="would be that of all 2 teachers: describe each"):
             load_teacher(specs, classes=CLASSES, **option)
-    with pytest.raises(UsageError, match="need several teachers"):
+    with pytest.raises(UsageError, match="needs several teachers"):
         load_teacher("toys:moments", classes=CLASSES, ensemble_weights=[1])
     with pytest.raises(UsageError, match="no teacher is named"):
         load_teacher([], classes=CLASSES)
+    with pytest.raises(UsageError, match="no teacher is named"):
+        load_teacher("", classes=CLASSES)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from pointstill.errors import TeacherError
+from pointstill.errors import TeacherError, UsageError
 from pointstill.teachers.torch_module import load_callable
 
 
@@ -15,16 +15,30 @@ from pointstill.teachers.torch_module import load_callable
         ("toys:moment", "toys has no 'moment': did you mean moments"),
         ("toys:", "toys has no ''"),
         (":f", "cannot be imported"),
+        ("./nets/big.py:build", "name the module as Python does, nets.big:build"),
+        (
+            "needy:f",
+            "needy cannot be imported .*No module named 'pytorch3d'.*install what it needs",
+        ),
+        ("greedy:f", "greedy ends the program when it is imported .*__main__"),
+        ("toys:exits", "calling it failed: SystemExit: 3"),
         ("toys:number", "number is not callable"),
         ("toys:two_arguments", "requires 2 arguments"),
         ("toys:fails", "calling it failed: OSError: no configuration"),
         ("toys:no_module", "it returned str: return an nn.Module"),
     ],
 )
-def test_bad_specs(spec: str, message: str) -> None:
-    with pytest.raises(TeacherError, match=message) as caught:
+def test_bad_specs(
+    spec: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needy.py").write_text("import pytorch3d")
+    (tmp_path / "greedy.py").write_text("raise SystemExit(2)")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises((TeacherError, UsageError), match=message) as caught:
         load_callable(spec, 4)
     assert "\n" not in str(caught.value)
+    nowhere = isinstance(caught.value, UsageError)
+    assert nowhere == spec.startswith(("no_such", "./"))
 
 
 def test_the_class_count_is_given_only_where_it_is_required() -> None:

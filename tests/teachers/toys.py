@@ -131,6 +131,10 @@ def fails() -> Moments:
     raise OSError("no configuration")
 
 
+def exits() -> Moments:
+    raise SystemExit(3)
+
+
 def no_module() -> str:
     return "model"
 

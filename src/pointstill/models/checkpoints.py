@@ -35,13 +35,7 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
         TeacherError: there is no tensor in it.
 
     """
-    while isinstance(checkpoint, Mapping):
-        inside = [checkpoint[key] for key in WRAPPERS if isinstance(checkpoint.get(key), Mapping)]
-        if not inside:
-            break
-        checkpoint = inside[0]
-    entries = checkpoint.items() if isinstance(checkpoint, Mapping) else ()
-    state = {str(key): value for key, value in entries if isinstance(value, Tensor)}
+    state = _inmost(checkpoint)
     if not state:
         raise TeacherError(
             f"no tensors found, neither at the top nor under {', '.join(WRAPPERS)}: "
@@ -50,6 +44,16 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
     while all(key.startswith(PREFIX) for key in state):
         state = {key.removeprefix(PREFIX): value for key, value in state.items()}
     return state
+
+
+def _inmost(checkpoint: object) -> dict[str, Tensor]:
+    """The tensors under the first of `WRAPPERS` that has some, or at the top."""
+    if not isinstance(checkpoint, Mapping):
+        return {}
+    for key in WRAPPERS:  # a configuration may be called `model`, too
+        if found := _inmost(checkpoint.get(key)):
+            return found
+    return {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -111,8 +115,9 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], name: str) -> N
     if not (missing or unexpected) and len(counts) == 1 and set(shapes) <= set(_last_layer(own)):
         ((theirs, ours),) = counts
         raise TeacherError(
-            f"{name}: weights have {theirs[0]} classes, data has {ours[0]}: "
-            "choose the data set that they were trained on, or other weights"
+            f"{name}: weights have {theirs[0]} classes, data has {ours[0]}: choose the data set "
+            "that they were trained on, other weights, or name their classes by --class-names and "
+            "map them by --class-map"
         )
     differences = [
         _listed("missing", missing),

@@ -23,7 +23,8 @@ def read_class_map(path: Path) -> dict[str, str | None]:
         UsageError: it cannot be read, or holds something else.
     """
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
+        text = path.read_text("utf-8-sig")  # some editors begin a file with a mark
+        found, entries = yaml.safe_load(text), getattr(yaml.compose(text), "value", None)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(
             f"class map {path} cannot be read: {' '.join(str(error).split())}"
@@ -38,6 +39,9 @@ def read_class_map(path: Path) -> dict[str, str | None]:
             f"class map {path}: write lines `teacher class: data class`, or `teacher class: null` "
             "to drop one; put quotes round names such as 'no' or '7'"
         )
+    names = [key.value for key, _ in entries or ()]
+    if twice := [name for name in found if names.count(name) > 1]:
+        raise UsageError(f"class map {path} maps {twice[0]} more than once: leave one line of it")
     return dict(found)
 
 
@@ -105,7 +109,7 @@ def _different(names: Sequence[str], classes: Sequence[str], spec: str) -> str:
     theirs = [name for name in names if name not in set(classes)]
     ours = [name for name in classes if name not in set(names)]
     sides = [
-        f"only the {who} has {', '.join(some[:5])}" + (" and more" if len(some) > 5 else "")
+        f"only the {who} has {shortened(some)}"
         for who, some in (("teacher", theirs), ("data", ours))
         if some
     ]
@@ -116,8 +120,8 @@ def _different(names: Sequence[str], classes: Sequence[str], spec: str) -> str:
     )
 
 
-def shortened(names: Sequence[str], most: int = 8) -> str:
-    """A list of names for a message.
+def shortened(names: Sequence[str], most: int = 60) -> str:
+    """A list of names for a message, whole unless it is very long.
 
     >>> shortened(["a", "b", "c", "d"], most=3)
     'a, b, ... d'

@@ -5,6 +5,7 @@ layout and output, and how well it did with them. `pointstill teacher describe` 
 may, and `load_teacher` reads it when it lies beside the file, or is named itself.
 """
 
+import math
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -118,7 +119,7 @@ class Description:
             return None
         tried = frames if isinstance(frames, dict) else {}
         found = tried.get(frame_text(parse_frame(self.frame))) == accuracy
-        sure = accuracy >= GOOD or len(tried) > 1 and accuracy == max(tried.values())
+        sure = accuracy >= GOOD or (len(tried) > 1 and accuracy == max(tried.values()))
         if not (found and sure) or guesses(accuracy, count, classes):
             return None
         return str(checked.get("fingerprint"))
@@ -137,7 +138,7 @@ def guesses(accuracy: float, shapes: int, classes: int) -> bool:
     (True, False)
     """
     chance = 1 / classes
-    return accuracy <= chance + 3 * (chance * (1 - chance) / shapes) ** 0.5
+    return accuracy <= chance + 3 * math.sqrt(chance * (1 - chance) / shapes)
 
 
 def beside(file: Path) -> Path:

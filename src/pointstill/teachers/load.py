@@ -37,14 +37,14 @@ def load_teacher(
     weights: str | Path | Sequence[str | Path] | None = None,
     classes: Sequence[str],
     class_names: Sequence[str] | None = None,
-    class_map: Path | ClassMap | None = None,
+    class_map: str | Path | ClassMap | None = None,
     frame: str | None = None,
     layout: Literal["auto", "bn3", "b3n"] = "auto",
     output: Literal["auto", "logits", "probabilities"] = "auto",
     up: str | None = None,
     features: Sequence[str] = XYZ,
     device: str = "cpu",
-    ensemble: Mean = "logits",
+    ensemble: Mean | None = None,
     ensemble_weights: Sequence[float] | None = None,
     votes: int = 1,
     vote_augment: str = "scale",
@@ -68,7 +68,7 @@ def load_teacher(
         up: the data's up axis; a teacher that was made with another gets a warning.
         features: those of the data, `Dataset.features`; see `given.own_features`.
         device: where it runs; ONNX stays on the CPU.
-        ensemble: whether logits or probabilities of several teachers are averaged.
+        ensemble: whether logits (unless said) or probabilities of several teachers are averaged.
         ensemble_weights: one for each of several teachers.
         votes: views of each cloud over which its logits are averaged; 1: no voting.
         vote_augment: operations of those views, shape-level ones.
@@ -84,7 +84,7 @@ def load_teacher(
         TrainingError: the run folder is unfinished or damaged.
     """
     specs = [spec] if isinstance(spec, str | Path) else list(spec)
-    if not specs:
+    if not all(each != "" for each in specs) or not specs:
         raise UsageError("no teacher is named")
     habits = {"class names": class_names, "frame": frame}
     habits |= {"layout": None if layout == "auto" else layout}
@@ -96,12 +96,12 @@ def load_teacher(
             f"{said[0]} would be that of all {sum(meant)} teachers: describe each by itself, "
             "with `pointstill teacher describe`, which writes it beside its file"
         )
-    if len(specs) == 1 and ensemble_weights is not None:
-        raise UsageError("ensemble weights need several teachers: give --teacher more than once")
+    if len(specs) == 1 and (ensemble, ensemble_weights) != (None, None):
+        raise UsageError("an ensemble needs several teachers: give --teacher more than once")
     if votes < 1:
         raise UsageError(f"votes is {votes}; choose 1 or more")
-    if isinstance(class_map, Path):
-        class_map = read_class_map(class_map)
+    if isinstance(class_map, str | Path):
+        class_map = read_class_map(Path(class_map))
     options: dict[str, Any] = {
         "classes": classes,
         "class_names": class_names,
@@ -120,7 +120,11 @@ def load_teacher(
                 members.append(_load_one(str(each), file, **(options | ({} if told else SILENT))))
             else:
                 members.append(each)
-    teacher = members[0] if len(members) == 1 else Ensemble(members, ensemble, ensemble_weights)
+    teacher = (
+        members[0]
+        if len(members) == 1
+        else Ensemble(members, ensemble or "logits", ensemble_weights)
+    )
     if votes == 1:
         return teacher
     return Votes(teacher, votes, vote_augment, vote_seed, up or "z", options["given"])

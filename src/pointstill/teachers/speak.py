@@ -157,9 +157,12 @@ def find_layout(
             reason = (str(error).splitlines() or [""])[0]
             failures.append(f"{candidate}: {type(error).__name__}: {reason}")
     if not works:
+        width = points.shape[2]
+        alone = "; if it takes xyz alone, say `features: [xyz]` in its description"
+        alone = alone if width > 3 else ""
         raise misfit or TeacherError(
             f"a dry run on two clouds of {points.shape[1]} points failed ({'; '.join(failures)}): "
-            "it must take points (B, N, 3), or (B, 3, N), and return logits"
+            f"it must take points (B, N, {width}), or (B, {width}, N), and return logits{alone}"
         )
     if len(works) == 2 and not torch.allclose(works["bn3"], works["b3n"], rtol=1e-3, atol=1e-5):
         raise TeacherError(

@@ -229,6 +229,6 @@ def batch_dependence(teacher: Teacher, points: Tensor) -> float:
     return float((together - alone).abs().max())
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """An error of foreign code in one line."""
     return f"{type(error).__name__}: {' '.join((str(error).splitlines() or [''])[0].split())[:200]}"

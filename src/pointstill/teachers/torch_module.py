@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import TeacherError
+from ..errors import NoTeacherError, TeacherError, UsageError
 from .speak import Layout
 from .teacher import reason
 
@@ -61,19 +61,34 @@ def load_callable(spec: str, classes: int) -> nn.Module:
     It is called without arguments, or with the number of classes where it requires one.
 
     Raises:
-        TeacherError: it cannot be imported, is not there, fails, or returns something else.
+        NoTeacherError: there is no such module.
+        TeacherError: it cannot be imported, has no such name, fails, or returns something else.
+        UsageError: a file is named, not a module.
     """
     package, _, name = spec.partition(":")
+    if package.endswith(".py"):
+        dotted = ".".join(part for part in Path(package).with_suffix("").parts if part != "/")
+        raise UsageError(
+            f"teacher {spec}: name the module as Python does, {dotted}:{name}, from the folder "
+            "that holds it"
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)  # and stays, since the module may import more when it runs
     try:
         module = importlib.import_module(package)
-    except Exception as error:  # the module may run anything
+    except SystemExit as error:
         raise TeacherError(
-            f"teacher {spec}: {package} cannot be imported ({reason(error)}): "
-            f"start from the folder that holds it (this is {here}), or install it"
+            f"teacher {spec}: {package} ends the program when it is imported (SystemExit: {error}):"
+            ' put what runs it or reads its arguments under `if __name__ == "__main__":`'
         ) from error
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{package}.".startswith(f"{error.name}."):
+            raise _unimportable(spec, package, error, "install what it needs") from error
+        fix = f"start from the folder that holds it (this is {here}), or install it"
+        raise NoTeacherError(str(_unimportable(spec, package, error, fix))) from error
+    except Exception as error:  # the module may run anything
+        raise _unimportable(spec, package, error, "see what it does at import") from error
     try:
         build = getattr(module, name)
     except AttributeError:
@@ -92,13 +107,17 @@ def load_callable(spec: str, classes: int) -> nn.Module:
         )
     try:
         model = build(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # it may read arguments that are not its own
         raise TeacherError(f"teacher {spec}: calling it failed: {reason(error)}") from error
     if not isinstance(model, nn.Module):
         raise TeacherError(
             f"teacher {spec}: it returned {type(model).__name__}: return an nn.Module"
         )
     return model
+
+
+def _unimportable(spec: str, package: str, error: Exception, fix: str) -> TeacherError:
+    return TeacherError(f"teacher {spec}: {package} cannot be imported ({reason(error)}): {fix}")
 
 
 def _required(build: object) -> int:
