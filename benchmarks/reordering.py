@@ -1,9 +1,11 @@
 """How often an exported student changes its mind when the points of a cloud are reordered.
 
     python benchmarks/reordering.py student.onnx DATA [--orders 10] [--limit 500] [--points N]
+        [--stray RADII]
 
 Prints the part of (shape, order) pairs of the test split whose class is that of the order in which
-the points came, and the same with a part of each cloud, drawn once, to see other sizes.
+the points came. --points takes a part of each cloud, drawn once, to see other sizes; --stray moves
+one point of each so many radii from its middle.
 """
 
 import argparse
@@ -21,16 +23,22 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=10)
     parser.add_argument("--limit", type=int, default=500)
     parser.add_argument("--points", type=int, default=None)
+    parser.add_argument("--stray", type=float, default=None)
     options = parser.parse_args()
     classifier = Classifier(options.student)
     split = open_dataset(options.data).test
     draw = np.random.default_rng(0)
-    same = worst = 0
+    same = right = worst = 0
     shapes = limited(split, options.limit)
     for shape in shapes:
         cloud = np.asarray(split.points[split.offsets[shape] : split.offsets[shape + 1]])
         cloud = draw.permutation(cloud)[: options.points]
+        if options.stray:
+            away = cloud - cloud.mean(0)
+            farthest = away[np.linalg.norm(away, axis=1).argmax()]
+            cloud[0] = cloud.mean(0) + options.stray * farthest
         wanted = classifier.logits(cloud)
+        right += int(wanted.argmax() == split.labels[shape])
         for _ in range(options.orders):
             found = classifier.logits(draw.permutation(cloud))
             same += int(found.argmax() == wanted.argmax())
@@ -38,7 +46,7 @@ def main() -> None:
     total = len(shapes) * options.orders
     print(
         f"{same:,} of {total:,} answers are the same ({100 * same / total:.3f} %); "
-        f"largest difference of a logit {worst:.2g}"
+        f"largest difference of a logit {worst:.2g}; {100 * right / len(shapes):.1f} % are right"
     )
 
 

@@ -26,14 +26,7 @@ def tied(points: torch.Tensor, model: StillNet) -> bool:
     return False
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "stillnet-n",
-        pytest.param("stillnet-s", marks=pytest.mark.slow),
-        pytest.param("stillnet-m", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("name", ["stillnet-n", "stillnet-s", "stillnet-m"])
 def test_onnx_runtime_agrees_with_torch(name: str) -> None:
     torch.manual_seed(0)
     split = open_dataset("primitives").train
