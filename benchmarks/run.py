@@ -85,6 +85,7 @@ def bench_step() -> dict[str, dict[str, float]]:
     return {
         "stillnet-n, primitives": steps("stillnet-n", *small),
         "stillnet-s, primitives": steps("stillnet-s", *small),
+        "stillnet-m, primitives": steps("stillnet-m", *small),
         "stillnet-s, 2,048 points": steps("stillnet-s", *large),
     }
 
