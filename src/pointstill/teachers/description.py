@@ -118,6 +118,8 @@ class Description:
         if not (isinstance(count, int) and isinstance(accuracy, float) and count > 0):
             return None
         tried = frames if isinstance(frames, dict) else {}
+        if not all(isinstance(each, float) for each in tried.values()):
+            return None  # not what was written
         found = tried.get(frame_text(parse_frame(self.frame))) == accuracy
         sure = accuracy >= GOOD or (len(tried) > 1 and accuracy == max(tried.values()))
         if not (found and sure) or guesses(accuracy, count, classes):
