@@ -19,7 +19,7 @@ from pointstill import describing
 from pointstill.augment import Clouds
 from pointstill.data import Dataset, open_dataset
 from pointstill.describing import check_frames, describe_teacher, frames, search, turns
-from pointstill.errors import TeacherError, UsageError
+from pointstill.errors import PointstillError, TeacherError, UsageError
 from pointstill.recording import record
 from pointstill.teachers import Ensemble, NetworkTeacher, Votes, load_teacher
 from pointstill.teachers.description import Description
@@ -288,6 +288,13 @@ def test_what_cannot_be_described(
         describe_teacher(teacher, data, spec="own_nets:tails", quiet=True)
     with pytest.raises(UsageError, match=r"end its name in \.yaml"):
         describe_teacher(teacher, data, spec="own_nets:tails", out=tmp_path / "a.txt", quiet=True)
+    (tmp_path / "file").touch()
+    module.seen = 0
+    with pytest.raises(PointstillError, match=r"b\.yaml cannot be written"):
+        describe_teacher(
+            teacher, data, spec="own_nets:tails", out=tmp_path / "file/b.yaml", quiet=True
+        )
+    assert module.seen == 0
     with pytest.raises(UsageError, match="member by member"):
         describe_teacher(Votes(teacher, 2, "scale"), data, spec="own_nets:tails", quiet=True)
     run = load_teacher(str(teacher_run), classes=open_dataset(solids).classes)

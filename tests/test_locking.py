@@ -1,11 +1,12 @@
-"""A file is replaced whole or not at all."""
+"""A file is replaced whole or not at all; a place is tried before any work."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from pointstill.locking import whole, write_whole
+from pointstill.errors import PointstillError
+from pointstill.locking import check_place, whole, write_whole
 
 
 @pytest.fixture
@@ -63,3 +64,17 @@ def test_a_draft_that_was_never_written(file):
     with pytest.raises(FileNotFoundError), whole(file):
         pass
     assert file.read_bytes() == b"old"
+
+
+def test_places_are_made_or_refused(tmp_path):
+    check_place(tmp_path / "a" / "x.json")
+    check_place(tmp_path / "b", folder=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert not list((tmp_path / "a").iterdir())
+    check_place(Path("/dev/null"))
+    file = tmp_path / "file"
+    file.touch()
+    for path, folder in ((tmp_path, False), (file, True), (file / "x.json", False)):
+        with pytest.raises(PointstillError, match="cannot be written") as caught:
+            check_place(path, folder=folder)
+        assert str(path) in str(caught.value)

@@ -7,15 +7,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pointstill.errors import PointstillError
 from pointstill.evaluation import Evaluation, Pair, Score
-from pointstill.report import (
-    check_place,
-    class_table,
-    confusion_picture,
-    pair_lines,
-    score_table,
-)
+from pointstill.report import class_table, confusion_picture, pair_lines, score_table
 
 SCORE = Score(
     name="runs/nwsd",
@@ -93,20 +86,6 @@ def test_the_runtime_of_each_row_is_told(evaluation):
     alone = str(score_table(replace(evaluation, scores=[exported])).caption)
     assert within in " ".join(alone.split())
     assert "torch" not in alone
-
-
-def test_places_are_made_or_refused(tmp_path):
-    check_place(tmp_path / "a" / "x.json")
-    check_place(tmp_path / "b", folder=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
-    assert not list((tmp_path / "a").iterdir())
-    check_place(Path("/dev/null"))
-    file = tmp_path / "file"
-    file.touch()
-    for path, folder in ((tmp_path, False), (file, True), (file / "x.json", False)):
-        with pytest.raises(PointstillError, match="cannot be written") as caught:
-            check_place(path, folder=folder)
-        assert str(path) in str(caught.value)
 
 
 def test_without_records_there_is_no_agreement(evaluation):

@@ -290,7 +290,8 @@ def evaluate(
     from rich.console import Console
 
     from .evaluation import evaluate as job
-    from .report import check_place, class_table, confusion_picture, pair_lines, score_table
+    from .locking import check_place
+    from .report import class_table, confusion_picture, pair_lines, score_table
 
     if json:
         check_place(json)

@@ -17,7 +17,8 @@ from .augment import Clouds
 from .data import Dataset
 from .data.dataset import Split
 from .data.subset import limited
-from .errors import TeacherError, UsageError
+from .errors import UsageError
+from .locking import check_place
 from .progress import Track, console
 from .teachers import NetworkTeacher, Teacher
 from .teachers.description import GOOD, Description, beside, guesses
@@ -169,7 +170,7 @@ def describe_teacher(
     Raises:
         UsageError: there is no file beside which it could lie, it would not be read, or there is
             nothing to describe.
-        TeacherError: it cannot be written.
+        PointstillError: it cannot be written.
     """
     if not isinstance(teacher, NetworkTeacher):
         raise UsageError("an ensemble or a vote is described member by member")
@@ -186,12 +187,7 @@ def describe_teacher(
         raise UsageError(f"teacher {spec} has no file beside which to write: give --out FILE.yaml")
     if path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{path} would not be known as a description: end its name in .yaml")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TeacherError(
-            f"{path} cannot be written ({error.strerror}): choose another --out"
-        ) from error
+    check_place(path)
     split = data.train
     if frame:
         clouds, all_shapes = Clouds.of(split, teacher.device), np.concatenate(looks(split, shapes))

@@ -1,11 +1,13 @@
-"""One writer at a time, by a lock that ends with its process; and files whole or not at all."""
+"""One writer at a time, by a lock that ends with its process; files whole or not at all."""
 
 import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from errno import EISDIR
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from .errors import PointstillError
 
@@ -61,6 +63,27 @@ def _locked(file: Path, what: Path, busy: type[PointstillError]) -> int:
                 os.pwrite(handle, json.dumps(name).encode(), 0)
                 return handle
         os.close(handle)
+
+
+def check_place(path: Path, *, folder: bool = False) -> None:
+    """See that a file, or files in a folder, can be written, before any work; folders are made.
+
+    Raises:
+        PointstillError: they cannot.
+    """
+    if not folder and path.exists() and not (path.is_file() or path.is_dir()):
+        return  # a pipe or a device
+    within = path if folder else path.resolve().parent
+    try:
+        if not folder and path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        within.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=within):
+            pass
+    except OSError as error:
+        raise PointstillError(
+            f"{path} cannot be written ({error.strerror}): choose another place"
+        ) from error
 
 
 @contextmanager

@@ -3,16 +3,12 @@
 import json
 import time
 from dataclasses import asdict
-from errno import EISDIR
-from os import strerror
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from .errors import PointstillError
 from .evaluation import Evaluation, Score
 from .profiling import Profile, processor
 
@@ -68,27 +64,6 @@ def _timed_on(about: dict[str, Any]) -> str:
     on_cpu = about.get("device", "cpu") == "cpu"
     where = about["processor"] if on_cpu else f"{about['device']} (host: {about['processor']})"
     return f"{'one thread of ' * on_cpu}torch {about['torch']} on {where}"
-
-
-def check_place(path: Path, *, folder: bool = False) -> None:
-    """See that a file, or files in a folder, can be written, before any work; folders are made.
-
-    Raises:
-        PointstillError: they cannot.
-    """
-    if not folder and path.exists() and not (path.is_file() or path.is_dir()):
-        return  # a pipe or a device
-    within = path if folder else path.resolve().parent
-    try:
-        if not folder and path.is_dir():
-            raise IsADirectoryError(EISDIR, strerror(EISDIR))
-        within.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=within):
-            pass
-    except OSError as error:
-        raise PointstillError(
-            f"{path} cannot be written ({error.strerror}): choose another place"
-        ) from error
 
 
 REFERENCE = "pointmlp-elite"

@@ -120,11 +120,8 @@ def load_teacher(
                 members.append(_load_one(str(each), file, **(options | ({} if told else SILENT))))
             else:
                 members.append(each)
-    teacher = (
-        members[0]
-        if len(members) == 1
-        else Ensemble(members, ensemble or "logits", ensemble_weights)
-    )
+    mean = ensemble or "logits"
+    teacher = members[0] if len(members) == 1 else Ensemble(members, mean, ensemble_weights)
     if votes == 1:
         return teacher
     return Votes(teacher, votes, vote_augment, vote_seed, up or "z", options["given"])
