@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pointstill import describing
 from pointstill.augment import Clouds
 from pointstill.data import Dataset, open_dataset
+from pointstill.data.dataset import Split
 from pointstill.describing import check_frames, describe_teacher, frames, search, turns
 from pointstill.errors import PointstillError, TeacherError, UsageError
 from pointstill.recording import record
@@ -92,6 +93,10 @@ def teacher_of(data: Dataset, true_frame: str, said: str | None = None) -> Netwo
     return teacher
 
 
+def split_of(data: Dataset) -> tuple[Split, Clouds]:
+    return data.train, Clouds.of(data.train)
+
+
 def test_the_frames_that_are_tried() -> None:
     found = frames("z")
     assert found[0] == SAME
@@ -118,7 +123,7 @@ def test_the_frames_that_are_tried() -> None:
 
 @pytest.mark.parametrize("frame", ["x,y,z", "x,z,-y", "-z,x,y", "-y,-x,-z", "y,-z,-x"])
 def test_the_one_right_frame_is_found(module: Tails, data: Dataset, frame: str) -> None:
-    trials = search(teacher_of(data, frame), data.train, shapes=72, batch_size=16, quiet=True)
+    trials = search(teacher_of(data, frame), *split_of(data), shapes=72, batch_size=16, quiet=True)
     assert frame_text(trials[0].axes) == frame
     assert trials[0].accuracy > 0.95
     assert trials[1].accuracy < 0.75
@@ -128,15 +133,17 @@ def test_the_one_right_frame_is_found(module: Tails, data: Dataset, frame: str) 
 def test_the_cost_is_what_was_said(module: Tails, data: Dataset) -> None:
     teacher = teacher_of(data, "x,z,y")
     module.seen = 0
-    search(teacher, data.train, shapes=72, batch_size=16, quiet=True)
+    search(teacher, *split_of(data), shapes=72, batch_size=16, quiet=True)
     assert module.seen == 18 * 64 + 3 * 8
     module.seen = 0
-    search(teacher, data.train, shapes=20, batch_size=16, quiet=True)
+    search(teacher, *split_of(data), shapes=20, batch_size=16, quiet=True)
     assert module.seen == 18 * 20
 
 
 def test_accuracies_are_those_of_a_loop(module: Tails, data: Dataset) -> None:
-    trials = search(teacher_of(data, "x,z,y"), data.train, shapes=72, batch_size=16, quiet=True)
+    trials = search(
+        teacher_of(data, "x,z,y"), *split_of(data), shapes=72, batch_size=16, quiet=True
+    )
     split = data.train
     for trial in trials:
         right = 0
@@ -319,9 +326,7 @@ def test_a_teacher_that_guesses_gets_a_warning(
 
 
 def checked(data: Dataset, teacher: object) -> None:
-    split = data.train
-    clouds = Clouds(split.points, split.offsets)
-    check_frames(teacher, split, clouds, 16, quiet=True)  # type: ignore[arg-type]
+    check_frames(teacher, *split_of(data), 16, quiet=True)  # type: ignore[arg-type]
 
 
 def test_a_right_frame_costs_one_look(module: Tails, data: Dataset) -> None:

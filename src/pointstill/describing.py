@@ -22,7 +22,7 @@ from .locking import check_place
 from .progress import Track, console
 from .teachers import NetworkTeacher, Teacher
 from .teachers.description import GOOD, Description, beside, guesses
-from .teachers.files import sha256
+from .teachers.files import is_description, sha256
 from .teachers.frame import SAME, Axes, frame_text, parse_frame
 from .teachers.load import networks, resolve
 
@@ -108,14 +108,18 @@ def looks(split: Split, shapes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def search(
-    teacher: NetworkTeacher, split: Split, shapes: int, batch_size: int, quiet: bool = False
+    teacher: NetworkTeacher,
+    split: Split,
+    clouds: Clouds,
+    shapes: int,
+    batch_size: int,
+    quiet: bool = False,
 ) -> list[Trial]:
     """Try all `frames`, and the `turns` of the best, on `LOOK` shapes; the best few on `shapes`.
 
     Returns:
         Trials of the best `CLOSER` frames on all shapes, the best first.
     """
-    clouds = Clouds.of(split, teacher.device)
     few, rest = looks(split, shapes)
     total = (len(frames(split.up)) + 6) * len(few) + CLOSER * len(rest)
     with Track("frames", total, "clouds", quiet=quiet) as track:
@@ -181,24 +185,25 @@ def describe_teacher(
         raise UsageError(f"{source} is a run folder, which says all of this itself")
     model = Path(source) if Path(source).is_file() else None
     file = weights or model
-    path = out or (Path(spec) if Path(spec).suffix in (".yaml", ".yml") else None)
+    path = out or (Path(spec) if is_description(Path(spec)) else None)
     path = path or (beside(file) if file else None)
     if path is None:
         raise UsageError(f"teacher {spec} has no file beside which to write: give --out FILE.yaml")
-    if path.suffix not in (".yaml", ".yml"):
+    if not is_description(path):
         raise UsageError(f"{path} would not be known as a description: end its name in .yaml")
     check_place(path)
     split = data.train
+    clouds = Clouds.of(split, teacher.device)
     if frame:
-        clouds, all_shapes = Clouds.of(split, teacher.device), np.concatenate(looks(split, shapes))
-        own = attempt(teacher, parse_frame(frame) or SAME, split, clouds, all_shapes, batch_size)
+        same = np.concatenate(looks(split, shapes))  # as the search asks about, in its order
+        own = attempt(teacher, parse_frame(frame) or SAME, split, clouds, same, batch_size)
         trials = [own]
         if own.accuracy < GOOD:
-            found = search(teacher, split, shapes, batch_size, quiet)
+            found = search(teacher, split, clouds, shapes, batch_size, quiet)
             trials += [each for each in found if each.axes != own.axes]
             _warn(spec, own, found[0], len(data.classes))
     else:
-        trials = search(teacher, split, shapes, batch_size, quiet)
+        trials = search(teacher, split, clouds, shapes, batch_size, quiet)
         _warn(spec, trials[0], trials[0], len(data.classes))
     best, folder = trials[0], path.parent
     result = Description(
@@ -207,7 +212,7 @@ def describe_teacher(
         sha256=sha256(file) if file else None,
         classes=list(teacher.names),
         frame=frame_text(best.axes),
-        up=data.train.up,  # type: ignore[arg-type]
+        up=split.up,  # type: ignore[arg-type]
         points=teacher.points or described.points,
         features=list(teacher.features),
         layout=teacher.layout,
@@ -215,7 +220,7 @@ def describe_teacher(
         checked={
             "date": time.strftime("%Y-%m-%d"),
             "data": data.name,
-            "fingerprint": data.train.fingerprint,
+            "fingerprint": split.fingerprint,
             "shapes": len(best.right),
             "accuracy": round(best.accuracy, 4),
             "frames": {frame_text(each.axes): round(each.accuracy, 4) for each in trials},
@@ -251,7 +256,7 @@ def check_frames(
             continue
         if not quiet:
             console.print("trying other frames; `pointstill teacher describe` once saves this")
-        best = search(single, split, SHAPES, batch_size, quiet)[0]
+        best = search(single, split, clouds, SHAPES, batch_size, quiet)[0]
         if len(rest):
             own += attempt(single, own.axes, split, clouds, rest, batch_size)
         _warn(single.spec, own, best, len(split.classes))

@@ -19,7 +19,7 @@ def kind_of(path: Path) -> Kind:
     Raises:
         TeacherError: it cannot be read.
     """
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if is_description(path):
         return "description"
     if path.suffix.lower() == ".onnx":
         return "onnx"  # protobuf has no mark of its own
@@ -36,6 +36,11 @@ def kind_of(path: Path) -> Kind:
     if "archive_format" in names or "serialized_exported_program.json" in whole:
         return "exported"
     return "weights"
+
+
+def is_description(path: Path) -> bool:
+    """Whether it is called as descriptions of teachers are; it need not be there."""
+    return path.suffix.lower() in (".yaml", ".yml")
 
 
 def sha256(path: Path) -> str:

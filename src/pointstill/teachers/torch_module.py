@@ -77,18 +77,8 @@ def load_callable(spec: str, classes: int) -> nn.Module:
         sys.path.insert(0, here)  # and stays, since the module may import more when it runs
     try:
         module = importlib.import_module(package)
-    except SystemExit as error:
-        raise TeacherError(
-            f"teacher {spec}: {package} ends the program when it is imported (SystemExit: {error}):"
-            ' put what runs it or reads its arguments under `if __name__ == "__main__":`'
-        ) from error
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{package}.".startswith(f"{error.name}."):
-            raise _unimportable(spec, package, error, "install what it needs") from error
-        fix = f"start from the folder that holds it (this is {here}), or install it"
-        raise NoTeacherError(str(_unimportable(spec, package, error, fix))) from error
-    except Exception as error:  # the module may run anything
-        raise _unimportable(spec, package, error, "see what it does at import") from error
+    except (Exception, SystemExit) as error:  # the module may run anything
+        raise _unimportable(spec, package, error) from error
     try:
         build = getattr(module, name)
     except AttributeError:
@@ -116,8 +106,22 @@ def load_callable(spec: str, classes: int) -> nn.Module:
     return model
 
 
-def _unimportable(spec: str, package: str, error: Exception, fix: str) -> TeacherError:
-    return TeacherError(f"teacher {spec}: {package} cannot be imported ({reason(error)}): {fix}")
+def _unimportable(spec: str, package: str, error: BaseException) -> TeacherError:
+    """What to raise when a module cannot be imported, with the fix for each reason."""
+    if isinstance(error, SystemExit):
+        return TeacherError(
+            f"teacher {spec}: {package} ends the program when it is imported (SystemExit: {error}):"
+            ' put what runs it or reads its arguments under `if __name__ == "__main__":`'
+        )
+    said = f"teacher {spec}: {package} cannot be imported ({reason(error)})"
+    if not isinstance(error, ModuleNotFoundError):
+        return TeacherError(f"{said}: see what it does at import")
+    if error.name is None or not f"{package}.".startswith(f"{error.name}."):
+        return TeacherError(f"{said}: install what it needs")
+    here = Path.cwd()
+    return NoTeacherError(
+        f"{said}: start from the folder that holds it (this is {here}), or install it"
+    )
 
 
 def _required(build: object) -> int:
