@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pointstill.profiling import processor
+from pointstill.evaluation.profiling import processor
 
 
 def conditions(threads: int) -> dict[str, Any]:

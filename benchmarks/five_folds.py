@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from pointstill import distill, evaluate, load_teacher, open_dataset, record, train
-from pointstill.demo.plan import METHODS
-from pointstill.evaluation import exact
-from pointstill.profiling import processor
+from pointstill.demo.schedule import METHODS
+from pointstill.evaluation.profiling import processor
+from pointstill.evaluation.scoring import exact
 from pointstill.recipe import DistillRecipe, TrainRecipe
 
 AUGMENT = "scale,rotate,shift"

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pointstill.evaluation.profiling import in_turns, processor, sample_cloud
 from pointstill.models import gdanet
 from pointstill.models.gdanet import GRAPH_NEIGHBOURS, NEIGHBOURS, SIGMA, TAU, Attention, Block
-from pointstill.profiling import in_turns, processor, sample_cloud
 
 Step = dict[str, Callable[..., object]]
 """Names in the module `gdanet` (or `forward`, of its attention), and what stands there."""

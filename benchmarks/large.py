@@ -26,13 +26,15 @@ import torch
 from torch import Tensor, nn
 
 from conditions import conditions
-from pointstill import distillation, models, recording
+from pointstill import models
 from pointstill.augment import Clouds
 from pointstill.data import Dataset
 from pointstill.data.dataset import Shape, SplitName
 from pointstill.recipe import DistillRecipe
+from pointstill.recording import job
 from pointstill.records import Store
-from pointstill.streaming import Windows
+from pointstill.training import jobs
+from pointstill.training.shuffling import Windows
 
 CPU = torch.device("cpu")
 VIEWS, CLASSES, POINTS, BATCH = 10, 40, 64, 128
@@ -132,7 +134,7 @@ def data(folder: Path, count: int, watch: Watch) -> int:
 
 def record(folder: Path, count: int, watch: Watch) -> int:
     """All views from the stub."""
-    store = recording.record(
+    store = job.record(
         Stub(),
         opened(folder, count),
         out=folder / f"{count}.zarr",
@@ -146,11 +148,11 @@ def record(folder: Path, count: int, watch: Watch) -> int:
 def read(folder: Path, count: int, watch: Watch) -> int:
     """All batches of an epoch a view, without a student."""
     split, store = opened(folder, count).train, Store.open(folder / f"{count}.zarr")
-    rows = distillation.check_records(store, split, np.arange(count))
-    pipeline = distillation.recorded_pipeline(store, split)
+    rows = jobs.check_records(store, split, np.arange(count))
+    pipeline = jobs.recorded_pipeline(store, split)
     clouds, shapes = Clouds.of(split), torch.from_numpy(store.shapes[rows])
     windows = Windows(rows // store.attributes["tile"], DistillRecipe().window, seed=0)
-    views = distillation._RecordedViews(store, rows, windows, CPU, True)
+    views = jobs._RecordedViews(store, rows, windows, CPU, True)
     watch.begin()
     for epoch in range(VIEWS):
         view = views.view(epoch)
@@ -166,9 +168,7 @@ def distill(folder: Path, count: int, watch: Watch) -> int:
     models.MODELS["tiny"] = Tiny
     recipe = DistillRecipe(epochs=VIEWS, batch_size=BATCH, val=0.0, device="cpu")
     records, out = folder / f"{count}.zarr", folder / f"{count}-run"
-    distillation.distill(
-        "tiny", opened(folder, count), records=records, out=out, recipe=recipe, quiet=True
-    )
+    jobs.distill("tiny", opened(folder, count), records=records, out=out, recipe=recipe, quiet=True)
     return count * VIEWS
 
 
@@ -182,7 +182,7 @@ def phase(name: str, folder: Path, count: int) -> dict[str, Any]:
     watch, started = Watch(), time.perf_counter()
     # Recording begins with its first tile, training with `fit`: before is the start.
     heard(Store, "write", watch)
-    heard(distillation, "fit", watch)
+    heard(jobs, "fit", watch)
     records = globals()[name](folder, count, watch)
     stopped, cpu = time.perf_counter(), time.process_time()
     return {

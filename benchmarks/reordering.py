@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 
 from pointstill import Classifier, open_dataset
-from pointstill.data.subset import limited
+from pointstill.data.selection import limited
 
 
 def main() -> None:

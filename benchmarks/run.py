@@ -26,11 +26,11 @@ import page
 from conditions import conditions
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.data import open_dataset
-from pointstill.data.subset import limited
-from pointstill.device import keep_memory
+from pointstill.data.selection import limited
 from pointstill.losses import LOSSES, Targets
 from pointstill.models import build_model
 from pointstill.recipe import LossOptions
+from pointstill.training.device import keep_memory
 from ways import AUGMENT, BATCH, POINTS, STUDENT, epochs, finished_store, timed
 
 HERE = Path(__file__).parent

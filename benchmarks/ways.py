@@ -24,18 +24,18 @@ from torch import Tensor, nn
 
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.data import Dataset, open_dataset
-from pointstill.data.subset import limited
-from pointstill.device import keep_memory
-from pointstill.distillation import distill
+from pointstill.data.selection import limited
 from pointstill.losses import kd
 from pointstill.losses.targets import Targets
 from pointstill.models import build_model
 from pointstill.recipe import DistillRecipe, LossOptions
-from pointstill.recording import fill
+from pointstill.recording.job import fill
 from pointstill.records.store import Store
 from pointstill.run import Run
 from pointstill.teachers.teacher import NetworkTeacher
 from pointstill.teachers.torch_module import TorchNetwork
+from pointstill.training.device import keep_memory
+from pointstill.training.jobs import distill
 
 STUDENT, POINTS, BATCH, RECORD_BATCH = "stillnet-s", 1024, 64, 16
 AUGMENT = "scale,shift"

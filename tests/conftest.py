@@ -79,8 +79,8 @@ def solids(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def teacher_run(solids: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of 3 epochs on `solids`, at 64 points."""
     from pointstill.data import open_dataset
-    from pointstill.distillation import train
     from pointstill.recipe import TrainRecipe
+    from pointstill.training.jobs import train
 
     recipe = TrainRecipe(epochs=3, points=64, batch_size=8)
     out = tmp_path_factory.mktemp("teacher") / "run"
@@ -91,7 +91,7 @@ def teacher_run(solids: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def records(solids: Path, teacher_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three views of the training shapes of `solids`, recorded from `teacher_run`."""
     from pointstill.data import open_dataset
-    from pointstill.recording import record
+    from pointstill.recording.job import record
     from pointstill.teachers import load_teacher
 
     data = open_dataset(solids)
@@ -104,8 +104,8 @@ def records(solids: Path, teacher_run: Path, tmp_path_factory: pytest.TempPathFa
 def student_run(solids: Path, records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student of 3 epochs, distilled from `records`."""
     from pointstill.data import open_dataset
-    from pointstill.distillation import distill
     from pointstill.recipe import DistillRecipe
+    from pointstill.training.jobs import distill
 
     recipe = DistillRecipe(epochs=3, batch_size=8, snapshot_age=1)
     out = tmp_path_factory.mktemp("student") / "run"
@@ -116,7 +116,7 @@ def student_run(solids: Path, records: Path, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def student_onnx(student_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`student_run`, exported."""
-    from pointstill.exporting import export
+    from pointstill.deployment.exporting import export
 
     return export(student_run, tmp_path_factory.mktemp("onnx") / "student.onnx")
 

@@ -11,12 +11,12 @@ import pytest
 
 import stand_ins
 from pointstill.data import Dataset, open_dataset
-from pointstill.distillation import distill
 from pointstill.errors import PointstillError
 from pointstill.recipe import DistillRecipe
-from pointstill.recording import record
+from pointstill.recording.job import record
 from pointstill.run import Run
 from pointstill.teachers import load_teacher
+from pointstill.training.jobs import distill
 
 QUICK = {"epochs": 1, "batch_size": 16, "val": 0.0}
 

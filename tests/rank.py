@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 import pointstill.run
-from pointstill import ranks, torchrun
+from pointstill import torchrun
 from pointstill.__main__ import run
 from pointstill.data import open_dataset
-from pointstill.distillation import distill
 from pointstill.losses import LOSSES
 from pointstill.models import build_model
 from pointstill.recipe import DistillRecipe
+from pointstill.training import ranks
+from pointstill.training.jobs import distill
 
 RANK = int(os.environ["RANK"])
 

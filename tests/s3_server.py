@@ -15,7 +15,7 @@ import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from pointstill import remote
+from pointstill.storage import object_store
 
 Fault = str | int | None
 """A status to answer with, or `reset` the connection, or `cut` the answer in half, or neither."""
@@ -116,7 +116,7 @@ def s3(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     wait = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=5)}
-    monkeypatch.setitem(remote.RETRY, "backoff", {**wait, "base": 2})
+    monkeypatch.setitem(object_store.RETRY, "backoff", {**wait, "base": 2})
     server.log.clear()
     yield server
     server.fault = none

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pointstill.data import Dataset, open_dataset
 from pointstill.errors import RecordsError
-from pointstill.recording import record
+from pointstill.recording.job import record
 from pointstill.records import Store, disk, layout
 from pointstill.records.store import SIDECAR
 

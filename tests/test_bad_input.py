@@ -13,14 +13,14 @@ import pytest
 from safetensors.torch import save_file
 
 from pointstill.data import open_dataset
-from pointstill.distillation import distill
-from pointstill.distillation import train as train_from_labels
 from pointstill.errors import DataError
-from pointstill.evaluation import evaluate
+from pointstill.evaluation.scoring import evaluate
 from pointstill.models import build_model
 from pointstill.recipe import DistillRecipe, TrainRecipe
-from pointstill.recording import record
+from pointstill.recording.job import record
 from pointstill.run import WEIGHTS
+from pointstill.training.jobs import distill
+from pointstill.training.jobs import train as train_from_labels
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import pointstill
-from pointstill.cli_options import TRAIN
+from pointstill.cli.options import TRAIN
 
 HEAVY = ("numpy", "torch", "onnxruntime", "h5py", "trimesh", "zarr", "scipy", "rich.progress")
 
@@ -63,7 +63,7 @@ def test_public_names_resolve(name):
 def test_names_are_functions_whatever_was_imported_first():
     """An imported submodule becomes a name of the package: none may be called as a function is."""
     modules = {module.name for module in pkgutil.iter_modules(pointstill.__path__)}
-    assert {"recording", "distillation", "training", "evaluation", "exporting"} <= modules
+    assert {"recording", "training", "evaluation", "deployment", "records"} <= modules
     assert not modules & set(pointstill.__all__)
 
 

@@ -12,19 +12,19 @@ from plyfile import PlyData, PlyElement
 
 from pointstill.augment import Clouds, Pipeline
 from pointstill.data import Dataset, open_dataset
-from pointstill.describing import describe_teacher
-from pointstill.distillation import distill, train
+from pointstill.deployment.exporting import RunClassifier, export
 from pointstill.errors import PointstillError, RecordsError, TeacherError, TrainingError, UsageError
-from pointstill.evaluation import evaluate
-from pointstill.exporting import RunClassifier, export
+from pointstill.evaluation.scoring import evaluate
 from pointstill.recipe import DistillRecipe, TrainRecipe
-from pointstill.recording import record
+from pointstill.recording.job import record
+from pointstill.recording.maintenance import extend, repair, subset, verify
 from pointstill.records import Store, disk
 from pointstill.records import layout as module
-from pointstill.records.joining import merge
+from pointstill.records.derive import merge
 from pointstill.run import WEIGHTS, Run
 from pointstill.teachers import Teacher, load_teacher
-from pointstill.upkeep import extend, repair, subset, verify
+from pointstill.teachers.axes_search import describe_teacher
+from pointstill.training.jobs import distill, train
 
 RADII = {"disc": (1, 1, 0.3), "egg": (1, 0.7, 0.6), "pole": (0.3, 0.3, 1)}
 FEATURES = ("xyz", "normal")

@@ -9,7 +9,7 @@ from torch import nn
 
 from pointstill import open_dataset
 from pointstill.augment import Clouds
-from pointstill.data.subset import limited
+from pointstill.data.selection import limited
 
 
 def fit(width: int, clouds: Clouds, shapes: torch.Tensor, labels: torch.Tensor, epochs: int):

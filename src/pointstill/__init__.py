@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .data import open_dataset
-    from .distillation import distill, train
+    from .deployment.exporting import export
+    from .deployment.runtime import Classifier
     from .errors import PointstillError
-    from .evaluation import evaluate
-    from .exporting import export
-    from .recording import record
-    from .runtime import Classifier
+    from .evaluation.scoring import evaluate
+    from .recording.job import record
     from .teachers import load_teacher
+    from .training.jobs import distill, train
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Classifier": "runtime",
+    "Classifier": "deployment.runtime",
     "PointstillError": "errors",
-    "distill": "distillation",
-    "evaluate": "evaluation",
-    "export": "exporting",
+    "distill": "training.jobs",
+    "evaluate": "evaluation.scoring",
+    "export": "deployment.exporting",
     "load_teacher": "teachers",
     "open_dataset": "data",
-    "record": "recording",
-    "train": "distillation",
+    "record": "recording.job",
+    "train": "training.jobs",
 }
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from .cli import app
-from .cli_options import lacking, read_recipe
+from .cli.app import app
+from .cli.options import lacking, read_recipe
 from .errors import PointstillError, UsageError
 from .torchrun import first, left_alone, tell, world
 

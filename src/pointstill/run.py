@@ -20,10 +20,10 @@ import yaml
 from safetensors.torch import load_file, save
 
 from .errors import NoRunError, TrainingError
-from .features import Features, parse_features, width
-from .locking import lock, write_whole
 from .models import build_model
-from .remote import here
+from .points.features import Features, parse_features, width
+from .storage.locking import lock, write_whole
+from .storage.object_store import here
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
 WEIGHTS, LOCK = "weights.safetensors", ".lock"

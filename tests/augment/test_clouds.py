@@ -11,7 +11,7 @@ import torch
 
 from pointstill.augment import Clouds, normalize
 from pointstill.augment.clouds import _fits
-from pointstill.features import Extra
+from pointstill.points.features import Extra
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pointstill.data import cache as store
-from pointstill.data import files, open_dataset
+from pointstill.data import open_dataset, readers
 from pointstill.errors import DataError
 
 ABOUT = {"classes": ("a", "b"), "name": "train", "up": "z", "bad": []}
@@ -74,7 +74,7 @@ def test_the_fingerprint_tells_data_apart(cache, clouds):
 
 def test_the_second_open_reads_no_source(scans, monkeypatch):
     first = open_dataset(scans).train
-    monkeypatch.setattr(files, "read_cloud", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(readers, "read_cloud", lambda path: pytest.fail(f"{path} was read"))
     second = open_dataset(scans).train
     assert second.fingerprint == first.fingerprint
     np.testing.assert_array_equal(second.points, first.points)

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from pointstill.cloud import MIN_POINTS
 from pointstill.data import open_dataset
 from pointstill.data.checking import check_cloud
 from pointstill.errors import DataError, ForbiddenError, UsageError
+from pointstill.points.validity import MIN_POINTS
 
 
 def test_a_good_cloud_is_kept_as_it_is(clouds):

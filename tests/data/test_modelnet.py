@@ -6,7 +6,7 @@ import pytest
 import trimesh
 
 from pointstill.data import open_dataset
-from pointstill.data.files import read_cloud
+from pointstill.data.readers import read_cloud
 from pointstill.errors import DataError, UsageError
 
 

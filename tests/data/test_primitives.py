@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from pointstill.data import primitives
 from pointstill.data.checking import check_cloud
 from pointstill.data.dataset import open_dataset
-from pointstill.data.draws import uniforms
+from pointstill.data.keyed_draws import uniforms
 from pointstill.data.primitives import Primitives, draw_object
 from pointstill.data.primitives.arithmetic import cosine, cross, dot, gaussian, rotate, sine, unit
 from pointstill.data.primitives.classes import CLASSES

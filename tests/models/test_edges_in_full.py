@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from pointstill.models import build_model
 from pointstill.models.dgcnn import EdgeConvolution
-from pointstill.models.farthest import farthest
-from pointstill.models.groups import fixed
-from pointstill.models.neighbours import gather, nearest
+from pointstill.models.layers.farthest import farthest
+from pointstill.models.layers.groups import fixed
+from pointstill.models.layers.neighbours import gather, nearest
 from pointstill.models.point_mae import Encoder
 from pointstill.models.pointmlp import Affine, EdgeBlocks, edges
 from pointstill.models.pointnet2 import Local

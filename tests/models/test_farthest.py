@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pointstill.models import farthest as room
-from pointstill.models.farthest import farthest
+from pointstill.models.layers import farthest as room
+from pointstill.models.layers.farthest import farthest
 
 
 def by_hand(cloud: np.ndarray, m: int, ignore: float = -1) -> list[int]:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pointstill.models.farthest import farthest
-from pointstill.models.groups import Groups, ball, first_layer, fixed
-from pointstill.models.neighbours import gather, nearest
-from pointstill.models.rows import Normalised
+from pointstill.models.layers.farthest import farthest
+from pointstill.models.layers.groups import Groups, ball, first_layer, fixed
+from pointstill.models.layers.neighbours import gather, nearest
+from pointstill.models.layers.pointwise import Normalised
 
 
 def sample() -> tuple[Tensor, Tensor]:

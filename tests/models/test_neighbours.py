@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from pointstill.models.neighbours import gather, nearest
+from pointstill.models.layers.neighbours import gather, nearest
 
 
 def test_nearest_agrees_with_a_tree() -> None:

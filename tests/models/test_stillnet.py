@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from pointstill.curve import along_curve
 from pointstill.models import build_model
 from pointstill.models.stillnet import Block, loose_strides, pick_centroids, strides
+from pointstill.points.zorder import along_curve
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from pointstill.augment import Clouds
-from pointstill.curve import along_curve
 from pointstill.data import open_dataset
-from pointstill.exporting import Deployed, onnx_session
+from pointstill.deployment.exporting import Deployed, onnx_session
 from pointstill.models import build_model
 from pointstill.models.stillnet import StillNet, pick_centroids, strides
+from pointstill.points.zorder import along_curve
 
 CLOUDS, POINTS, CLOSE = 200, 1024, 1e-5
 

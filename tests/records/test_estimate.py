@@ -4,14 +4,14 @@ import doctest
 
 import numpy as np
 import pytest
-from small_stores import about
 
-from pointstill import recording
 from pointstill.errors import RecordsError, UsageError
+from pointstill.recording import job
 from pointstill.records import Store, layout
 from pointstill.records import estimate as estimating
 from pointstill.records.estimate import estimate
 from pointstill.records.parquet import export_parquet
+from small_stores import about
 
 
 @pytest.mark.parametrize(("codec", "keyed"), [("float16", False), ("int8", True)])
@@ -64,7 +64,7 @@ def test_parquet_says_what_is_missing(tmp_path, full, monkeypatch):
         export_parquet(full, tmp_path / "r.parquet")
 
 
-@pytest.mark.parametrize("module", [layout, estimating, recording])
+@pytest.mark.parametrize("module", [layout, estimating, job])
 def test_the_examples_hold(monkeypatch, module):
     monkeypatch.setattr(layout, "TILE", 256)
     found = doctest.testmod(module)

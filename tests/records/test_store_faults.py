@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_stores import LABELS, about
 from test_store import check_content, files
 
 from pointstill.errors import NoRecordsError, RecordsError
-from pointstill.records import Store, Tile, disk, heads
-from pointstill.records.place import place_of
+from pointstill.records import Store, Tile, disk, headers
+from pointstill.records.location import place_of
+from small_stores import LABELS, about
 
 
 def refused(error: RecordsError, path: Path) -> str:
@@ -98,9 +98,9 @@ def test_older_and_newer_formats_are_refused(full, found, fix, spare):
     head = json.loads((full.path / "zarr.json").read_text())
     head["attributes"] |= {"format": found, "pointstill": "0.0.7"}
     (full.path / "zarr.json").write_text(json.dumps(head))
-    (full.path / heads.SPARE).unlink()  # format 1 had none
+    (full.path / headers.SPARE).unlink()  # format 1 had none
     if spare:
-        heads.restore(place_of(full.path))
+        headers.restore(place_of(full.path))
     with pytest.raises(RecordsError) as caught:
         Store.open(full.path)
     message = refused(caught.value, full.path)

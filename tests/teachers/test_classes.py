@@ -10,7 +10,7 @@ import torch
 import toys
 
 from pointstill.errors import TeacherError, UsageError
-from pointstill.teachers import classes, description, frame, load_teacher, speak
+from pointstill.teachers import axes, classes, description, detection, load_teacher
 from pointstill.teachers.classes import find_columns, gathered, read_class_map, shortened
 
 NAMES = ("stool", "chair", "car", "lorry")  # the teacher's
@@ -125,6 +125,6 @@ def test_gathering_nothing_changes_nothing() -> None:
     assert shortened(["a"]) == "a"
 
 
-@pytest.mark.parametrize("module", [classes, description, frame, speak], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [classes, description, axes, detection])
 def test_doctests(module: ModuleType) -> None:
     assert doctest.testmod(module).failed == 0

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pointstill.data import open_dataset
 from pointstill.errors import TeacherError, UsageError
 from pointstill.teachers import load_teacher
-from pointstill.teachers.files import kind_of
+from pointstill.teachers.file_kind import kind_of
 
 CLASSES = ("bed", "car", "chair", "desk")
 KINDS = ("pt", "pt2", "onnx")
@@ -105,7 +105,7 @@ def test_double_precision_is_fed_as_such(tmp_path: Path, in_file: Write, points:
 
 def test_an_exported_student_teaches(student_onnx: Path, solids: Path) -> None:
     """Class names, points and up axis come from its metadata."""
-    from pointstill.runtime import Classifier
+    from pointstill.deployment.runtime import Classifier
 
     data = open_dataset(solids)
     teacher = load_teacher(student_onnx, classes=data.classes[::-1], up=data.up)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..curve import along_curve
-from ..features import XYZ, Extra, Features, columns
+from ..points.features import XYZ, Extra, Features, columns
+from ..points.zorder import along_curve
 from . import normalize, resample
 
 

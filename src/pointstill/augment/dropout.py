@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .carried import Carried
 from .key import uniform
+from .point_features import Carried
 
 
 @dataclass(frozen=True)

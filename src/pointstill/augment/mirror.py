@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .carried import Carried, with_normal
+from .point_features import Carried, with_normal
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from ..errors import RecordsError, UsageError
-from ..features import XYZ, Features
+from ..points.features import XYZ, Features
 from . import normalize, resample
-from .carried import Carried, apart, joined
 from .clouds import Clouds
 from .dropout import Dropout
 from .jitter import Jitter
 from .key import Key
 from .mirror import Mirror
+from .point_features import Carried, apart, joined
 from .rotate import Rotate
 from .scale import Scale
 from .shift import Shift

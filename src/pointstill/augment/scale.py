@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
-from .carried import Carried, with_normal
 from .key import uniform
+from .point_features import Carried, with_normal
 
 
 @dataclass(frozen=True)

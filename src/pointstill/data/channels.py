@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cloud import are_numbers, present
 from ..errors import DataError, ForbiddenError
-from ..features import WIDTHS, Features, said
+from ..points.features import WIDTHS, Features, said
+from ..points.validity import are_numbers, present
 from .cache import Entry
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cloud import are_numbers, present, transposed, unusable
 from ..errors import DataError
+from ..points.validity import are_numbers, present, transposed, unusable
 
 FAR = 10.0
 """A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import files
+from . import readers
 
 Array = NDArray[Any]
 Table = dict[str, Array]
@@ -53,9 +53,9 @@ def read_table(
         ".npz": _npz,
         **dict.fromkeys((".xyz", ".txt", ".csv", ".pts"), partial(_text, layout=layout)),
     }
-    if suffix in read and (table := files.guarded(path, read[suffix])):
+    if suffix in read and (table := readers.guarded(path, read[suffix])):
         return dict(table)
-    return {"xyz": files.read_cloud(path, up)}
+    return {"xyz": readers.read_cloud(path, up)}
 
 
 def named(columns: Mapping[str, Array]) -> Table:
@@ -92,7 +92,7 @@ def _ply(path: Path) -> Table:
 
 
 def _pcd(path: Path) -> Table:
-    cloud = files.pcd(path)
+    cloud = readers.pcd(path)
     columns = {name: cloud.pc_data[name] for name in cloud.fields}
     packed = columns.get("rgb", columns.get("rgba"))
     if packed is not None and packed.dtype.itemsize == 4:
@@ -103,24 +103,24 @@ def _pcd(path: Path) -> Table:
 
 
 def _las(path: Path) -> Table:
-    las = files.las(path)
+    las = readers.las(path)
     there = {"intensity", "red", "green", "blue"} & set(las.point_format.dimension_names)
     columns = {name: np.asarray(las[name]) for name in there}
     return named(columns | dict(zip("xyz", np.asarray(las.xyz).T, strict=True)))
 
 
 def _npz(path: Path) -> Table:
-    points = files.read_cloud(path)
+    points = readers.read_cloud(path)
     with np.load(path, allow_pickle=False) as arrays:
         return beside(arrays, points)
 
 
 def _text(path: Path, layout: Sequence[str] | None) -> Table:
-    said = files.text_layout(path)
+    said = readers.text_layout(path)
     names = said.names or layout
     if not names:
         return {}  # columns without names are not guessed
     known = {"x", "y", "z", *(name for each in COLUMNS.values() for some in each for name in some)}
     wanted = [name for name in dict.fromkeys(names) if name in known]
-    values = files.read_text(path, said, tuple(list(names).index(name) for name in wanted))
+    values = readers.read_text(path, said, tuple(list(names).index(name) for name in wanted))
     return named(dict(zip(wanted, values.T, strict=True)))

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, EmptySplitError, ForbiddenError, NoDataError, UsageError
-from ..features import XYZ, Extra, Features, parse_features, width
-from ..remote import local
+from ..points.features import XYZ, Extra, Features, parse_features, width
+from ..storage.object_store import local
 from . import cache as store
 from .channels import VERSION, featured, offered
 from .checking import check_cloud
@@ -328,7 +328,7 @@ def open_dataset(
         raise UsageError(f"fold is {fold}; choose 0 to {FOLDS - 1}")
     if up not in (None, "x", "y", "z"):
         raise UsageError(f"up is {up!r}; choose x, y or z")
-    from .mirror import find_anywhere  # built on this file, as the layouts are
+    from .remote_folder import find_anywhere  # built on this file, as the layouts are
 
     root = cache or store.default_root()
     return Dataset(
@@ -354,9 +354,9 @@ def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Sou
         refuse_fold(source, fold)
         return _with_up(Primitives(clean=str(source) == "primitives-clean"), source, up)
 
-    from .folder import ClassFolders
-    from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetText
-    from .scanobjectnn import ScanObjectNN
+    from .sources.class_folders import ClassFolders
+    from .sources.modelnet import ModelNetHDF5, ModelNetOFF, ModelNetText
+    from .sources.scanobjectnn import ScanObjectNN
 
     layouts: tuple[type[Finder], ...] = (
         ModelNetHDF5,
@@ -384,7 +384,7 @@ def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Sou
 
 def _with_up(found: Source, source: str | Path, up: str | None) -> Source:
     """The source with the up axis that was asked for, if its layout leaves that open."""
-    from .folder import ClassFolders
+    from .sources.class_folders import ClassFolders
 
     if up is None or up == found.up:
         return found

@@ -3,8 +3,8 @@
 from rich.table import Table
 
 from ..progress import size
-from .findings import Findings
-from .plan import Plan
+from .schedule import Plan
+from .statistics import Findings
 
 
 def result_table(findings: Findings, plan: Plan) -> Table:

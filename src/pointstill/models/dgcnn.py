@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .groups import first_layer, fixed
-from .neighbours import nearest
-from .rows import Normalised, apart, matrix, normalised, running
+from .layers.groups import first_layer, fixed
+from .layers.neighbours import nearest
+from .layers.pointwise import Normalised, apart, matrix, normalised, running
 
 NEIGHBOURS = 20
 """Neighbours of a point, itself included."""

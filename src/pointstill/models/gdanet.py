@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .neighbours import gather, nearest
-from .rows import running
+from .layers.neighbours import gather, nearest
+from .layers.pointwise import running
 
 NEIGHBOURS = 30
 """Neighbours of a point in the local operator, itself included."""

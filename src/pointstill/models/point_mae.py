@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .farthest import farthest
-from .groups import first_layer, fixed
-from .neighbours import gather, nearest
-from .rows import Layer, linear, matrix
+from .layers.farthest import farthest
+from .layers.groups import first_layer, fixed
+from .layers.neighbours import gather, nearest
+from .layers.pointwise import Layer, linear, matrix
 
 GROUPS = 64
 """Groups, each one token."""

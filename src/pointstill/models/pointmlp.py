@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .farthest import farthest
-from .groups import Groups, first_layer, fixed
-from .neighbours import gather, nearest
-from .rows import Normalised, apart, matrix
+from .layers.farthest import farthest
+from .layers.groups import Groups, first_layer, fixed
+from .layers.neighbours import gather, nearest
+from .layers.pointwise import Normalised, apart, matrix
 
 CENTRES = (512, 256, 128, 64)
 """Points that each stage keeps."""

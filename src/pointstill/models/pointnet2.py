@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .farthest import farthest
-from .groups import ball, first_layer
-from .neighbours import gather
-from .rows import apart, matrix, normalised
+from .layers.farthest import farthest
+from .layers.groups import ball, first_layer
+from .layers.neighbours import gather
+from .layers.pointwise import apart, matrix, normalised
 
 
 class Abstraction(nn.Module):

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .farthest import farthest
-from .groups import ball, first_layer
-from .neighbours import gather
-from .rows import Layer, Normalised, apart, linear, matrix
+from .layers.farthest import farthest
+from .layers.groups import ball, first_layer
+from .layers.neighbours import gather
+from .layers.pointwise import Layer, Normalised, apart, linear, matrix
 
 RADII = (0.15, 0.225, 0.3375, 0.50625)
 """Of the balls of the four stages, 1.5 times the one before, in unit-sphere radii."""

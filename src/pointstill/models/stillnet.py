@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..curve import along_curve
-from .neighbours import gather, nearest
+from ..points.zorder import along_curve
+from .layers.neighbours import gather, nearest
 
 
 @dataclass(frozen=True)

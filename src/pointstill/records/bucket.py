@@ -21,8 +21,8 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
 from ..errors import RecordsError
-from ..remote import PARALLEL, TRIES, HalfError, Remote, told
-from . import disk, heads
+from ..storage.object_store import PARALLEL, TRIES, HalfError, Remote, told
+from . import disk, headers
 
 ROOT = "zarr.json"
 
@@ -35,11 +35,11 @@ class Bucket:
 
     def taken(self) -> bool:
         """Whether a whole store or something else is there; a half-made store may be made again."""
-        return self.has(ROOT) or not (self.has(heads.SPARE) or self.remote.empty())
+        return self.has(ROOT) or not (self.has(headers.SPARE) or self.remote.empty())
 
     def holds(self) -> bool:
         """Whether its root header or its spare is there."""
-        return self.has(ROOT) or self.has(heads.SPARE)
+        return self.has(ROOT) or self.has(headers.SPARE)
 
     def has(self, name: str) -> bool:
         """Whether an object is there."""
@@ -99,15 +99,18 @@ class Bucket:
             raise disk.refusal("made", self.path, error) from error
 
     def _publish(self, draft: Path) -> None:
-        spare = (draft / heads.SPARE).read_bytes()
-        if not self.remote.write(heads.SPARE, spare, new=True) and self.read(heads.SPARE) != spare:
+        spare = (draft / headers.SPARE).read_bytes()
+        if (
+            not self.remote.write(headers.SPARE, spare, new=True)
+            and self.read(headers.SPARE) != spare
+        ):
             raise RecordsError(
                 f"{self.path} was claimed by another process, from something else or on another "
                 "kind of machine: run the same command again when it is made, or, if that process "
                 f"is gone, after `pointstill records repair {self.path}`"
             )
         files = [file for file in draft.rglob("*") if file.is_file()]
-        names = {str(file.relative_to(draft)) for file in files} - {heads.SPARE}
+        names = {str(file.relative_to(draft)) for file in files} - {headers.SPARE}
         probes = {name for name in names if name.startswith("probe/c")}
         for group in (names - probes - {ROOT}, probes, {ROOT}):
             with ThreadPoolExecutor(PARALLEL) as pool:

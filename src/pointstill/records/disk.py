@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from .. import locking
 from ..errors import RecordsError
+from ..storage import locking
 
 
 def sync(files: Iterable[Path]) -> None:

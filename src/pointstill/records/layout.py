@@ -11,7 +11,7 @@ from zarr.codecs import Crc32cCodec
 
 from .. import __version__
 from ..errors import RecordsError
-from ..features import XYZ, Features, width
+from ..points.features import XYZ, Features, width
 from . import codec, probe
 
 FORMAT = "pointstill-records/2"

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import RecordsError, UsageError
-from ..locking import whole
-from ..remote import here
+from ..storage.locking import whole
+from ..storage.object_store import here
 from .store import Store
 
 

@@ -19,8 +19,8 @@ import zarr
 
 from ..augment import Pipeline
 from ..errors import RecordsError
-from ..features import Features
-from . import codec, disk, heads, probe
+from ..points.features import Features
+from . import codec, disk, headers, probe
 from .fingerprint import fingerprint
 from .layout import (
     ABSENT,
@@ -31,7 +31,7 @@ from .layout import (
     lengthened,
     recorded_features,
 )
-from .place import SIDECAR, Folder, Place, no_store, place_of
+from .location import SIDECAR, Folder, Place, no_store, place_of
 
 UNFINISHED = "the recording is unfinished, run the same `pointstill record` again"
 
@@ -74,7 +74,7 @@ class Store:
         """
         with place_of(path).new() as draft:
             lay_out(draft, attributes, views, shapes, labels)
-            disk.replace_file(draft / heads.SPARE, heads.pack(heads.read(Folder(draft))))
+            disk.replace_file(draft / headers.SPARE, headers.pack(headers.read(Folder(draft))))
             disk.sync_tree(draft)
         return cls.open(path)
 
@@ -90,17 +90,17 @@ class Store:
         path = place.path
         try:
             there = place.has("zarr.json")
-            spare = place.has(heads.SPARE)
+            spare = place.has(headers.SPARE)
         except PermissionError as error:
             raise disk.forbidden(path, error) from error
         if not (there or spare):
             raise no_store(place)
         if spare:
-            heads.check(place)
+            headers.check(place)
         try:
             group = zarr.open_group(place.zarr(), mode="r+")
             check_format(path, dict(group.attrs))
-            heads.check(place)
+            headers.check(place)
             return cls(place, group)
         except PermissionError as error:
             raise disk.forbidden(error.filename or path, error) from error
@@ -177,7 +177,7 @@ class Store:
     def lengthen(self, views: int) -> "Store":
         """Make room for more views, all of them missing; hold the lock. Returns the store anew."""
         files = [f"{name}/zarr.json" for name in self.arrays]
-        heads.change(
+        headers.change(
             self.place,
             {file: lengthened(self.place.read(file), views) for file in files},
         )

@@ -14,11 +14,11 @@ from typing import Any, Literal, TypeGuard, get_args
 import yaml
 
 from ..errors import TeacherError, UsageError
-from ..features import parse_features
-from ..locking import write_whole
-from .files import sha256
-from .frame import frame_text, parse_frame
-from .speak import Layout, Output
+from ..points.features import parse_features
+from ..storage.locking import write_whole
+from .axes import frame_text, parse_frame
+from .detection import Layout, Output
+from .file_kind import sha256
 
 NORMALISATION: Literal["unit-sphere"] = "unit-sphere"
 """Views are centred on their mean and scaled into the unit sphere: the only one there is."""

@@ -11,8 +11,8 @@ import torch
 from torch.export.passes import move_to_device_pass
 
 from ..errors import TeacherError
-from .files import damaged, sha256
-from .speak import input_shape
+from .detection import input_shape
+from .file_kind import damaged, sha256
 from .torch_module import TorchNetwork
 
 SAVE_AGAIN = "save it again by torch.export.save, with the torch that is installed"

@@ -12,17 +12,17 @@ from typing import Any, Literal
 import torch
 
 from ..errors import NoTeacherError, TeacherError, UsageError
-from ..features import XYZ, Features, parse_features, width
 from ..models import MODELS, build_model
 from ..models.checkpoints import load_weights, read_weights
+from ..points.features import XYZ, Features, parse_features, width
 from ..run import RECIPE, Run, TrainedOn
+from .axes import parse_frame
 from .classes import ClassMap, find_columns, read_class_map
+from .compatibility import own_features
 from .description import Description, beside
+from .detection import find_layout, find_output, sample_clouds
 from .ensemble import Ensemble, Mean
-from .files import SUFFIXES, kind_of
-from .frame import parse_frame
-from .given import own_features
-from .speak import find_layout, find_output, sample_clouds
+from .file_kind import SUFFIXES, kind_of
 from .teacher import Network, NetworkTeacher, Teacher, batch_dependence, fingerprint
 from .torch_module import TorchNetwork, load_callable
 from .votes import Votes

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..errors import TeacherError
 from ..run import TrainedOn
-from .files import damaged, sha256
-from .speak import Layout, input_shape
+from .detection import Layout, input_shape
+from .file_kind import damaged, sha256
 
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..augment import resample
 from ..errors import TeacherError
-from ..features import XYZ, Features, columns
+from ..points.features import XYZ, Features, columns
 from ..run import TrainedOn
+from .axes import Axes, turned
 from .classes import Columns, gathered
-from .frame import Axes, turned
-from .speak import Layout, Output, as_logits, ask
+from .detection import Layout, Output, as_logits, ask
 
 
 class Teacher(Protocol):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NoTeacherError, TeacherError, UsageError
-from .speak import Layout
+from .detection import Layout
 from .teacher import reason
 
 

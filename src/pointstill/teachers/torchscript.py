@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from .files import damaged, sha256
+from .file_kind import damaged, sha256
 from .torch_module import TorchNetwork
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..augment import Pipeline, parse
 from ..errors import UsageError
-from ..features import XYZ, Features
+from ..points.features import XYZ, Features
 from ..recipe import check_seed
 from .teacher import Teacher
 

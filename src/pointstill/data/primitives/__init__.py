@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..dataset import Shape, SplitName
-from ..draws import permutation, uniforms
+from ..keyed_draws import permutation, uniforms
 from .arithmetic import Array, rotate
 from .classes import CLASSES
 from .sensor import View, look

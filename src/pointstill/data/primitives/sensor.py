@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..draws import uniforms
+from ..keyed_draws import uniforms
 from .arithmetic import Array, cosine, cross, dot, gaussian, sine, unit
 
 LEAST_POINTS = 128

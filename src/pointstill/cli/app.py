@@ -1,0 +1,395 @@
+"""The command line: one function a verb, no logic; heavy imports inside."""
+
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from .. import __version__, torchrun
+from ..recipe import DistillRecipe, TrainRecipe
+from .data import data_app
+from .models import models, profile, teacher_app
+from .options import (
+    DataOptions,
+    EngineOptions,
+    TeacherOptions,
+    converted,
+    finished,
+    left_out,
+    needs_torch,
+)
+from .records import records_app
+
+app = App(
+    name="pointstill",
+    version=__version__,
+    help="""A still for point clouds: record a large classifier once, distil small ones for the CPU.
+
+    **Examples**
+
+        pointstill demo --quick
+        pointstill record --teacher gdanet --weights gdanet.t7 --data modelnet40/ --out records.zarr
+        pointstill distill --student stillnet-n --data modelnet40/ --records records.zarr --out run
+        pointstill evaluate run --data modelnet40/
+        pointstill export run --out student.onnx
+    """,
+    help_format="markdown",
+    default_parameter=Parameter(negative=(), converter=converted),
+    suppress_keyboard_interrupt=False,
+)
+app.command(data_app)
+app.command(records_app)
+app.command(teacher_app)
+app.command(models)
+app.command(profile)
+
+TRAIN, DISTILL, SPEAKING = TrainRecipe(), DistillRecipe(), TeacherOptions()
+ENGINE = EngineOptions()
+Flat = Parameter(name="*")
+RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
+
+
+@app.command
+def train(
+    *,
+    model: str,
+    data: Annotated[DataOptions, Flat],
+    out: Path,
+    recipe: RecipeFile = None,
+    options: Annotated[TrainRecipe, Flat] = TRAIN,
+) -> None:
+    """Train a model from labels alone: a teacher, or a baseline.
+
+    **Examples**
+
+        pointstill train --model stillnet-s --data primitives --epochs 30 --out runs/baseline
+        pointstill train --model pointnet --data my_scans/ --augment scale,rotate --out runs/teacher
+        pointstill train --model pointnet2-ssg --data modelnet40_normal_resampled/
+            --features xyz,normal --out runs/normals
+        pointstill train --recipe runs/baseline/recipe.yaml --seed 1 --out runs/baseline-1
+
+    Parameters
+    ----------
+    model:
+        Name of a model, such as stillnet-s or pointnext-s; `pointstill models` lists them.
+    out:
+        Run folder to write; an unfinished run of the same recipe is gone on with.
+    recipe:
+        YAML file of these options; a flag overrides what it says.
+    """
+    needs_torch()
+    from ..training.jobs import train as job
+
+    with torchrun.in_turn():
+        opened = data.open()
+        left_out(opened.train)
+    run = job(model, opened, out=out, recipe=options)
+    finished(run.folder, data)
+
+
+@app.command
+def record(
+    *,
+    teacher: list[str],
+    data: Annotated[DataOptions, Flat],
+    out: str,
+    views: int = 20,
+    augment: str = "scale,shift",
+    points: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 16,
+    codec: str = "float16",
+    keyed: bool = False,
+    part: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
+    engine: Annotated[EngineOptions, Flat] = ENGINE,
+    recipe: RecipeFile = None,
+) -> None:
+    """Run a teacher once over many augmented views of each training shape; keep what it says.
+
+    Killed at any moment, the same command goes on where it was.
+
+    **Examples**
+
+        pointstill record --teacher runs/teacher --data primitives --views 10 --out records.zarr
+        pointstill record --teacher gdanet --weights gdanet.t7 --data modelnet40/ --out records.zarr
+        pointstill record --teacher my_package.nets:build --weights w.pth --data scans/ --out r.zarr
+        pointstill record --teacher runs/normals --data modelnet40_normal_resampled/
+            --features xyz,normal --points 2048 --out records.zarr
+        pointstill record --teacher a.onnx --teacher b.pt2 --votes 10 --data scans/ --out r.zarr
+        pointstill record --teacher runs/teacher --data scans/ --out r.zarr --engine ray --workers 4
+
+    Parameters
+    ----------
+    teacher:
+        A finished run folder, the name of a built-in model, package.module:callable, a
+        TorchScript, .pt2 or .onnx file, or a description of one (.yaml). Given more than once,
+        the teachers are an ensemble.
+    out:
+        Folder of the record store, or its URL, such as s3://bucket/records.zarr.
+    views:
+        Augmentation draws of each shape.
+    augment:
+        Operations, such as scale,shift,rotate(axis=up),mirror,jitter,dropout; none for none.
+    points:
+        Points per view; by default what the teacher was trained with, or 1,024.
+    limit:
+        Record this many shapes only (stratified); train students with the same limit.
+    seed:
+        Seed of the augmentation.
+    batch_size:
+        Views the teacher sees at once.
+    codec:
+        How logits are stored: float16, int8 (half the bytes), or topk:16 for hundreds of classes.
+    keyed:
+        Draw the augmentation's parameters again in training instead of storing them.
+    part:
+        Record a share of the tiles, such as 2/3 on the second of three machines; then merge.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice, or on Ray for 1.
+    recipe:
+        YAML file of these options; a flag overrides what it says.
+    """
+    needs_torch()
+    from ..recording.job import record as job
+    from ..recording.job import records_of
+
+    chosen = engine.ready(teacher, data, speaking)
+    opened = data.open()
+    loaded = speaking.load(teacher, opened, device, engine.threads(threads))
+    left_out(opened.train)
+    store = job(
+        loaded,
+        opened,
+        out=out,
+        views=views,
+        augment=augment,
+        points=points,
+        limit=limit,
+        seed=seed,
+        batch_size=batch_size,
+        codec=codec,
+        keyed=keyed,
+        part=part,
+        engine=chosen,
+    )
+    limited = f" --limit {limit}" if limit else ""
+    total, missing = store.views * store.rows, records_of(store.missing())
+    if missing:
+        print(f"recorded {total - missing:,} of {total:,} records in {out}")
+        print("next: record the other parts, then join all with pointstill records merge")
+        return
+    print(f"recorded {total:,} records in {out}")
+    print(
+        f"next: pointstill distill --student stillnet-n {replace(data, features='xyz').flags} "
+        f"--records {quote(out)}{limited} --out runs/student"
+    )
+
+
+@app.command
+def distill(
+    *,
+    student: str,
+    data: Annotated[DataOptions, Flat],
+    records: str,
+    out: Path,
+    past_records: str | None = None,
+    recipe: RecipeFile = None,
+    options: Annotated[DistillRecipe, Flat] = DISTILL,
+) -> None:
+    """Train a student from records and clouds; no teacher is loaded.
+
+    **Examples**
+
+        pointstill distill --student stillnet-n --data primitives --records records.zarr --out run
+        pointstill distill --student stillnet-n --data primitives --records records.zarr --loss kd
+            --temperature 2 --epochs 100 --seed 1 --out runs/kd-1
+        pointstill distill --recipe runs/kd-1/recipe.yaml --seed 2 --out runs/kd-2
+
+    Parameters
+    ----------
+    student:
+        Name of a model, such as stillnet-n, stillnet-s or stillnet-m.
+    records:
+        The record store that `pointstill record` made of the same data: its folder or URL.
+    out:
+        Run folder to write; an unfinished run of the same recipe is gone on with.
+    past_records:
+        Records of an earlier student, for --past records.
+    recipe:
+        YAML file of these options; a flag overrides what it says.
+    """
+    needs_torch()
+    from ..training.jobs import distill as job
+
+    with torchrun.in_turn():
+        opened = data.open()
+        left_out(opened.train)
+    run = job(student, opened, records=records, out=out, recipe=options, past_records=past_records)
+    finished(run.folder, data)
+
+
+@app.command
+def evaluate(
+    models: list[str],
+    /,
+    *,
+    data: Annotated[DataOptions, Flat],
+    split: Literal["train", "test"] = "test",
+    limit: int | None = None,
+    records: str | None = None,
+    batch_size: int = 16,
+    device: str = "auto",
+    threads: int = 0,
+    json: Path | None = None,
+    pictures: Path | None = None,
+    classes: bool = False,
+    speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
+) -> None:
+    """Measure runs and teachers side by side: accuracy, calibration, cost, tests between them.
+
+    **Examples**
+
+        pointstill evaluate runs/nwsd runs/kd --data primitives
+        pointstill evaluate gdanet --weights gdanet.t7 --data modelnet40/ --limit 200
+        pointstill evaluate a.onnx b.pt2 --ensemble probabilities --data scans/
+        pointstill evaluate run --data scans/ --records records.zarr --json run.json --pictures out/
+
+    Parameters
+    ----------
+    models:
+        Finished run folders, and teachers as `pointstill record --teacher` takes them. With
+        --ensemble, their mean is measured as well.
+    split:
+        Which split; the test split is for the last word.
+    limit:
+        Use this many shapes only (stratified).
+    records:
+        A record store, to measure the agreement with its teacher.
+    batch_size:
+        Clouds at once.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    json:
+        Also write everything to this file, predictions and confusion matrix included.
+    pictures:
+        Also draw each model's confusion matrix, as PNG in this folder.
+    classes:
+        Also print the accuracy of every class.
+    """
+    needs_torch()
+    from rich.console import Console
+
+    from ..evaluation.scoring import evaluate as job
+    from ..reporting.tables import class_table, confusion_picture, pair_lines, score_table
+    from ..storage.locking import check_place
+
+    if json:
+        check_place(json)
+    if pictures:
+        check_place(pictures, folder=True)
+    opened = data.open()
+    loaded = speaking.load_each(models, opened, device, threads)
+    left_out(opened.split(split))
+    result = job(
+        loaded,
+        opened,
+        split=split,
+        limit=limit,
+        records=records,
+        batch_size=batch_size,
+    )
+    out = Console(markup=False)  # a name may have brackets
+    out.print(score_table(result))
+    if classes:
+        out.print(class_table(result))
+    for line in pair_lines(result):
+        print(line)
+    if json:
+        result.write_json(json)
+        print(f"everything in {json}")
+    for score in result.scores if pictures else ():
+        assert pictures
+        path = pictures / f"{score.name.strip('/').replace('/', '-')}-{split}.png"
+        confusion_picture(score, result.classes, path)
+        print(f"confusion matrix in {path}")
+
+
+@app.command
+def export(run: Path, /, *, out: Path) -> None:
+    """Write a finished student as one self-contained ONNX file, compared with torch on the spot.
+
+    **Examples**
+
+        pointstill export runs/nwsd --out student.onnx
+
+    Parameters
+    ----------
+    run:
+        A finished run folder.
+    out:
+        The .onnx file to write.
+    """
+    needs_torch()
+    from ..deployment.exporting import export as job
+    from ..progress import size
+
+    path = job(run, out)
+    print(f"wrote {path} ({size(path.stat().st_size)}); it agrees with torch")
+    print(f"next: pointstill predict {quote(str(path))} SCAN.ply")
+
+
+@app.command
+def predict(model: Path, files: list[Path], /, *, top: int = 3, drop_missing: bool = False) -> None:
+    """Classify clouds from files; with an .onnx student, PyTorch is not needed.
+
+    **Examples**
+
+        pointstill predict student.onnx scan.ply other.las
+        pointstill predict runs/nwsd scan.xyz --top 5
+
+    Parameters
+    ----------
+    model:
+        An exported .onnx file, or a finished run folder.
+    files:
+        Clouds or meshes: ply, pcd, las, laz, xyz, txt, csv, pts, npy, npz, off, obj, stl, glb.
+    top:
+        How many classes to name.
+    drop_missing:
+        Leave out points with a NaN or infinite coordinate, instead of refusing their cloud.
+    """
+    from .listing import predict_files
+
+    predict_files(model, files, top, drop_missing)
+
+
+@app.command
+def demo(*, out: Path = Path("demo"), quick: bool = False) -> None:
+    """See the whole still at work on generated shapes: teacher, records, students, report.
+
+    **Examples**
+
+        pointstill demo
+        pointstill demo --quick --out /tmp/demo
+
+    Parameters
+    ----------
+    out:
+        Folder for everything that is made; run again, it goes on there.
+    quick:
+        A small version, for a first look: under a minute, figures mean nothing.
+    """
+    needs_torch()
+    from ..demo import run_demo
+
+    run_demo(out, quick)

@@ -1,0 +1,192 @@
+"""Looks at what is there: data sets, models, record stores, single clouds."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.table import Table
+
+from ..data import Dataset, Split
+from ..data.dataset import SplitName
+from ..errors import DataError, EmptySplitError, NoDataError
+from ..points.features import XYZ, columns, said
+from ..progress import size
+from .options import needs_torch
+
+if TYPE_CHECKING:
+    from ..records import Store
+
+
+def describe_dataset(data: Dataset) -> None:
+    """Print the counts of a data set."""
+    splits, missing = [], []
+    names: tuple[SplitName, ...] = ("train", "test")
+    for name in names:
+        try:
+            splits.append(data.split(name))
+        except EmptySplitError:
+            missing.append(name)
+    sizes = np.concatenate([split.sizes for split in splits])
+    print(f"{data.name}: {data.kind}, {data.up} is up")
+    counted = [f"{len(split):,} {split.name}" for split in splits]
+    print(f"shapes   {len(sizes):,} ({', '.join(counted + [f'no {name}' for name in missing])})")
+    print(f"classes  {len(data.classes)}")
+    print(f"points   {sizes.min():,} least, {int(np.median(sizes)):,} median, {sizes.max():,} most")
+    for split in splits:
+        print(f"{split.name:<8} fingerprint {split.fingerprint[:16]}")
+    print(f"features {said(data.offers(splits[0].name))}")
+    for split in splits:
+        _describe_features(split)
+    from rich.console import Console
+
+    table = Table("class", *(split.name for split in splits))
+    counts = [np.bincount(split.labels, minlength=len(data.classes)) for split in splits]
+    for name, *numbers in zip(data.classes, *counts, strict=True):
+        table.add_row(name, *(f"{number:,}" for number in numbers))
+    Console(markup=False).print(table)  # a name may have brackets
+    for split in splits:
+        if data.drop_missing:
+            points, clouds = sum(split.missing), len(split.missing)
+            gone = f"{points:,} points of {clouds:,} clouds, NaN or infinite"
+            print(f"left out ({split.name}): {gone}")
+        for line in split.bad:
+            print(f"left out ({split.name}): {line}")
+
+
+def _describe_features(split: Split) -> None:
+    """Print the range of each feature beside xyz."""
+    extra = split.extra
+    for name, place in columns(extra.names).items() if extra else ():
+        if extra and name != "xyz":
+            values = extra.values[:, place.start - 3 : place.stop - 3]
+            print(f"{split.name:<8} {name} {values.min():.3g} to {values.max():.3g}")
+
+
+def describe_models() -> None:
+    """Print all built-in models: size, cost, and the figure that their authors published."""
+    import torch
+    from rich.console import Console
+
+    from ..evaluation.profiling import operations
+    from ..models import MODELS, build_model
+    from ..models.published import PUBLISHED
+
+    table = Table(
+        title="models, at 40 classes and 1,024 points",
+        caption="OA: on ModelNet40 without voting, as published, mostly of the epoch that was best "
+        "on the test split. GFLOPs: of matrix products, 2 per multiply-add, as arranged here.",
+        caption_justify="left",
+    )
+    table.add_column("model", no_wrap=True)
+    for heading in ("params", "GFLOPs", "OA %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("source, paper on arXiv", no_wrap=True)
+    for name in MODELS:
+        model = build_model(name, 40).eval()
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        flops = operations(model, 1024, torch.device("cpu")) / 1e9
+        known = PUBLISHED.get(name)
+        accuracy = f"{known.accuracy:.1f}" if known else ""
+        source = f"{known.source}, {known.arxiv}" if known else "ours: see docs/students.md"
+        table.add_row(name, f"{parameters / 1e6:.2f} M", f"{flops:.3f}", accuracy, source)
+    Console(markup=False).print(table)
+
+
+def describe_store(path: str) -> None:
+    """Print what a record store holds."""
+    from ..records import Store
+
+    store = Store.open(path)
+    about = store.attributes
+    done = store.committed()
+    records = sum(tile.stop - tile.start for tile in store.tiles() if done[tile.view, tile.number])
+    total = store.views * store.rows
+    on_disk = store.bytes_on_disk()
+    state = "complete" if done.all() else f"{done.sum()} of {done.size} tiles; record goes on"
+    print(f"{path}: {records:,} of {total:,} records ({state})")
+    print(f"shapes   {store.rows:,} of {about['data']['shapes']:,} ({about['data']['split']})")
+    print(f"views    {store.views}, {about['points']:,} points each")
+    print(f"teacher  {about['teacher_spec']} ({about['teacher']['fingerprint'][:16]})")
+    operations = ", ".join(f"{op['name']}@{op['version']}" for op in about["augment"]["operations"])
+    keyed = ", keyed" if store.keyed else ""
+    print(f"augment  {operations or 'none'}; seed {about['augment']['seed']}{keyed}")
+    if store.features != XYZ:
+        print(f"features {said(store.features)}")
+    print(f"classes  {len(about['classes'])}")
+    print(f"data     {about['data']['fingerprint'][:16]}")
+    print(f"records  {store.fingerprint[:16]}")
+    codec = about["codec"]
+    print(
+        f"codec    {codec['name']}: KL {codec['kl_t1']:.1e} at T=1, {codec['kl_t4']:.1e} at T=4, "
+        f"{codec['argmax_flips']:.2%} of classes flipped, on {codec['records']} records"
+    )
+    per_record = on_disk / max(records, 1)
+    print(f"on disk  {size(on_disk)}, {per_record:.1f} bytes a record")
+    _describe_recorders(store)
+    _describe_accuracy(store)
+
+
+def _describe_recorders(store: "Store") -> None:
+    """Print who recorded how much, how fast, and the tile that the codec suits least."""
+    notes = store.notes()
+    for host in sorted({note.get("host", "?") for note in notes}):
+        mine = [note for note in notes if note.get("host", "?") == host]
+        count, seconds = (sum(note[name] for note in mine) for name in ("records", "seconds"))
+        print(
+            f"host     {host}: {count:,} records in {len(mine)} tiles, "
+            f"{count / max(seconds, 1e-9):,.1f} records/s"
+        )
+    losses = [note for note in notes if "kl_t1" in note]
+    if losses:
+        worst = max(losses, key=lambda note: float(note["kl_t1"]))
+        print(
+            f"worst    KL {worst['kl_t1']:.1e} at T=1 by the codec, in view {worst['view']}, "
+            f"tile {worst['tile']}"
+        )
+
+
+def _describe_accuracy(store: "Store") -> None:
+    """Print how often the teacher is right on its views, and where it is not."""
+    from ..records.info import accuracy
+
+    found = accuracy(store)
+    if found is None:
+        return
+    print(
+        f"accuracy {found.views.mean():.2%} of the teacher over {len(found.views)} views "
+        f"({found.views.min():.2%} to {found.views.max():.2%}), on shapes of the "
+        f"{store.attributes['data']['split']} split"
+    )
+    always, never = np.mean(found.shapes == 1), np.mean(found.shapes == 0)
+    print(f"shapes   {always:.1%} told right in every view, {never:.1%} in none")
+    names = store.attributes["classes"]
+    order = [index for index in np.argsort(found.classes) if np.isfinite(found.classes[index])]
+    print("hardest  " + ", ".join(f"{names[i]} {found.classes[i]:.1%}" for i in order[:3]))
+
+
+def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool = False) -> None:
+    """Print the most probable classes of clouds in files; torch only for a run folder."""
+    from ..data.checking import check_cloud
+    from ..data.readers import read_cloud
+    from ..deployment.runtime import Classifier
+
+    if model.is_dir():
+        needs_torch()
+        from ..deployment.exporting import RunClassifier
+
+        classifier: Classifier = RunClassifier(model)
+    else:
+        classifier = Classifier(model)
+    bad: list[DataError] = []
+    for file in files:
+        try:
+            loaded = read_cloud(file, classifier.about["up"])
+            cloud = check_cloud(str(file), loaded, drop_missing)
+        except DataError as error:
+            bad.append(error)
+            continue
+        found = classifier.predict(cloud, top)
+        print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in found))
+    if bad:
+        gone = all(isinstance(error, NoDataError) for error in bad)
+        raise (NoDataError if gone else DataError)("; ".join(map(str, bad)))

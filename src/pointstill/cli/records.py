@@ -1,0 +1,333 @@
+"""The verbs of `pointstill records`: one function each, no logic; heavy imports inside."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from ..errors import UsageError
+from .options import DataOptions, EngineOptions, MaybeData, TeacherOptions, needs_torch
+
+records_app = App(name="records", help="Look at record stores, and after them.")
+
+SPEAKING, ENGINE, NO_DATA = TeacherOptions(), EngineOptions(), MaybeData()
+Flat = Parameter(name="*")
+Speaking = Annotated[TeacherOptions, Flat]
+EngineFlags = Annotated[EngineOptions, Flat]
+
+
+@records_app.command
+def info(store: str, /) -> None:
+    """Say what a record store holds, how far it is, what it was made from, and what it tells.
+
+    **Examples**
+
+        pointstill records info records.zarr
+
+    Parameters
+    ----------
+    store:
+        Folder or URL of the record store.
+    """
+    needs_torch()
+    from .listing import describe_store
+
+    describe_store(store)
+
+
+@records_app.command
+def estimate(
+    *,
+    shapes: int | None = None,
+    views: int = 20,
+    classes: int | None = None,
+    codec: str = "float16",
+    keyed: bool = False,
+    augment: str = "scale,shift",
+    points: int | None = None,
+    batch_size: int = 16,
+    data: Annotated[MaybeData, Flat] = NO_DATA,
+    teacher: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Speaking = SPEAKING,
+) -> None:
+    """Say how many bytes a recording will take; with a teacher, how many hours and how much memory.
+
+    **Examples**
+
+        pointstill records estimate --shapes 9843 --views 20 --classes 40 --codec int8 --keyed
+        pointstill records estimate --data modelnet40/ --teacher gdanet --weights gdanet.t7
+
+    Parameters
+    ----------
+    shapes:
+        Number of shapes; by default those of the data.
+    views:
+        Augmentation draws of each shape.
+    classes:
+        Number of classes; by default those of the data.
+    codec:
+        float16, int8 or topk:16.
+    keyed:
+        Whether parameters are drawn again instead of stored.
+    augment:
+        Operations, as for record.
+    points:
+        Points per view; by default what the teacher was trained with, or 1,024.
+    batch_size:
+        Views the teacher sees at once.
+    teacher:
+        Time this one on a few batches of the data.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    """
+    needs_torch()
+    from ..recording.estimate import estimate as job
+
+    opened = data.open()
+    if teacher and not opened:
+        raise UsageError("a teacher is timed on data: give --data as well")
+    loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
+    for line in job(
+        opened,
+        loaded,
+        shapes=shapes,
+        views=views,
+        classes=classes,
+        codec=codec,
+        keyed=keyed,
+        augment=augment,
+        points=points,
+        batch_size=batch_size,
+    ):
+        print(line)
+
+
+@records_app.command
+def verify(
+    store: str,
+    /,
+    *,
+    data: Annotated[DataOptions, Flat],
+    tiles: str = "16",
+    teacher: str | None = None,
+    tolerance: float = 0.01,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Speaking = SPEAKING,
+) -> None:
+    """Make recorded views again and compare them; with a teacher, ask it again. Exit 1 if wrong.
+
+    **Examples**
+
+        pointstill records verify records.zarr --data modelnet40/ --tiles all
+        pointstill records verify records.zarr --data scans/ --teacher runs/teacher
+
+    Parameters
+    ----------
+    store:
+        Folder or URL of the record store.
+    tiles:
+        How many tiles to look at, at random; all for all.
+    teacher:
+        The teacher that was recorded, to be run again.
+    tolerance:
+        Largest KL(teacher now || records) of a record at T = 1, in nats.
+    seed:
+        Seed of the choice of tiles.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    """
+    needs_torch()
+    from ..recording.maintenance import tiles_of
+    from ..recording.maintenance import verify as job
+    from ..records import Store
+
+    opened = data.open()
+    found = job(
+        Store.open(store),
+        opened,
+        tiles=tiles_of(tiles),
+        teacher=speaking.load(teacher, opened, device, threads) if teacher else None,
+        tolerance=tolerance,
+        seed=seed,
+    )
+    print(f"{store}: {found}")
+
+
+@records_app.command
+def repair(
+    store: str,
+    /,
+    *,
+    data: Annotated[MaybeData, Flat] = NO_DATA,
+    teacher: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Speaking = SPEAKING,
+) -> None:
+    """Mend a damaged store: copy back headers, record damaged tiles again, and no others.
+
+    With the data that was recorded, tiles that do not replay count as damaged too.
+
+    **Examples**
+
+        pointstill records repair records.zarr
+        pointstill records repair records.zarr --teacher runs/teacher --data primitives
+
+    Parameters
+    ----------
+    store:
+        Folder or URL of the record store.
+    teacher:
+        The teacher that was recorded.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice.
+    """
+    needs_torch()
+    from ..recording.maintenance import repair as job
+
+    opened = data.open()
+    if teacher and not opened:
+        raise UsageError("a teacher needs the data that was recorded: give --data as well")
+    loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
+    print(f"{store}: {job(store, loaded, opened)}")
+
+
+@records_app.command
+def extend(
+    store: str,
+    /,
+    *,
+    views: int,
+    teacher: str,
+    data: Annotated[DataOptions, Flat],
+    device: str = "auto",
+    threads: int = 0,
+    speaking: Speaking = SPEAKING,
+    engine: EngineFlags = ENGINE,
+) -> None:
+    """Add views to a store, as if they had been asked for from the start.
+
+    **Examples**
+
+        pointstill records extend records.zarr --views 40 --teacher runs/teacher --data primitives
+
+    Parameters
+    ----------
+    store:
+        Folder or URL of the record store.
+    views:
+        How many views it shall have in all.
+    teacher:
+        The teacher that was recorded.
+    device:
+        auto, cpu, cuda, cuda:1, mps.
+    threads:
+        CPU threads; 0 for torch's own choice, or on Ray for 1.
+    """
+    needs_torch()
+    from ..recording.maintenance import extend as job
+
+    chosen = engine.ready(teacher, data, speaking)
+    opened = data.open()
+    loaded = speaking.load(teacher, opened, device, engine.threads(threads))
+    longer = job(store, loaded, opened, views=views, engine=chosen)
+    print(f"{store} has {longer.views} views, {longer.views * longer.rows:,} records")
+
+
+@records_app.command
+def merge(stores: list[str], /, *, out: str) -> None:
+    """Join stores that were recorded apart from the same teacher and data into a new one.
+
+    **Examples**
+
+        pointstill records merge part-1.zarr part-2.zarr --out records.zarr
+
+    Parameters
+    ----------
+    stores:
+        Folders or URLs of the stores; they stay as they are.
+    out:
+        Folder or URL of the new store.
+    """
+    needs_torch()
+    from ..records.derive import merge as job
+
+    joined = job(stores, out)
+    missing = len(joined.missing())
+    left = f"; {missing} tiles are in none of them, and `pointstill record` adds them"
+    print(f"merged {len(stores)} stores into {out}{left if missing else ''}")
+
+
+@records_app.command
+def subset(
+    store: str,
+    /,
+    *,
+    out: str,
+    views: int | None = None,
+    limit: int | None = None,
+    classes: list[str] | None = None,
+    data: Annotated[MaybeData, Flat] = NO_DATA,
+) -> None:
+    """Take some views, or some shapes, of a store into a new one.
+
+    --limit and --classes need the data that was recorded.
+
+    **Examples**
+
+        pointstill records subset records.zarr --views 5 --out small.zarr
+        pointstill records subset records.zarr --limit 1000 --data modelnet40/ --out small.zarr
+
+    Parameters
+    ----------
+    store:
+        Folder or URL of the record store; it stays as it is.
+    out:
+        Folder or URL of the new store.
+    views:
+        Take so many views, the first ones.
+    limit:
+        Take so many shapes (stratified): those of the same --limit in training.
+    classes:
+        Take the shapes of these classes; logits keep all classes.
+    """
+    needs_torch()
+    from ..recording.maintenance import subset as job
+
+    opened = data.open()
+    part = job(store, out, opened, views=views, limit=limit, classes=classes)
+    print(f"{out} has {part.views} views of {part.rows:,} shapes")
+
+
+@records_app.command
+def export(store: str, /, *, parquet: Path) -> None:
+    """Write a store as one Parquet file, a row a record, for pandas, DuckDB and the like.
+
+    **Examples**
+
+        pointstill records export records.zarr --parquet records.parquet
+
+    Parameters
+    ----------
+    store:
+        Folder or URL of the record store.
+    parquet:
+        The file to write.
+    """
+    needs_torch()
+    from ..progress import size
+    from ..records import Store
+    from ..records.parquet import export_parquet
+
+    path = export_parquet(Store.open(store), parquet)
+    print(f"wrote {path} ({size(path.stat().st_size)})")

@@ -1,0 +1,218 @@
+"""Data by URL: a folder in the cache that looks like the one below the URL, filled when asked for.
+
+Every object of the listing has a file of its name, empty until it is fetched; a file is fetched
+beside the folder and renamed into it. `have.jsonl` says which version of which object is there, so
+that a killed fetch goes on after the last file, and a second start needs the listing alone.
+"""
+
+import hashlib
+import json
+import time
+import uuid
+import warnings
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ..errors import DataError, NoDataError, RemoteError, UnreachableError, UsageError
+from ..storage.locking import write_whole
+from ..storage.object_store import PARALLEL, Found, Remote, local
+from .dataset import Shape, Source, SplitName, find_source
+from .sources.modelnet import ModelNetText
+from .sources.scanobjectnn import VARIANTS
+
+STALE = 3600.0
+"""Seconds after which a half-fetched file is taken for that of a killed process."""
+
+
+def find_anywhere(
+    source: str | Path, fold: int, up: str | None, cache: Path, quiet: bool
+) -> Source:
+    """Recognise what is at a path or below a URL; of its files there, only the lists are fetched.
+
+    Raises:
+        DataError: nothing, or nothing known, is there.
+        RemoteError: it cannot be listed, and never was.
+    """
+    if local(source):
+        return find_source(source, fold, up)
+    url = str(source)
+    mirror, part = Mirror(url, cache, quiet), ""
+    if not mirror.refresh():
+        above, _, part = url.rstrip("/").rpartition("/")
+        mirror = Mirror(above, cache, quiet)
+        if part.lower() not in (*VARIANTS, *ModelNetText.prefixes) or not mirror.refresh():
+            raise NoDataError(f"{url}: nothing is there; check the URL")
+    mirror.fetch(mirror.root.glob("*.txt"))  # what tells one layout from another
+    try:
+        return Fetched(find_source(mirror.root / part, fold, up), mirror)
+    except (DataError, UsageError) as error:
+        raise type(error)(str(error).replace(str(mirror.root), mirror.url)) from error
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A source whose files are fetched before they are read."""
+
+    source: Source
+    mirror: "Mirror"
+
+    @property
+    def kind(self) -> str:
+        """Name of the layout."""
+        return self.source.kind
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+        return self.source.classes
+
+    @property
+    def up(self) -> str:
+        """The axis that points up."""
+        return self.source.up
+
+    @property
+    def key(self) -> str:
+        """Whatever decides what is read, besides the files."""
+        return self.source.key
+
+    def files(self, split: SplitName) -> list[Path]:
+        """List the files of a split, all of them fetched."""
+        files = self.source.files(split)
+        self.mirror.fetch(files)
+        return files
+
+    def shapes(self, split: SplitName) -> Iterable[Shape]:
+        """List the shapes of a split, whose files are fetched."""
+        self.files(split)
+        return self.source.shapes(split)
+
+
+class Mirror:
+    """What is below a URL, in the cache."""
+
+    def __init__(self, url: str, cache: Path, quiet: bool):
+        self.remote, self.quiet = Remote(url), quiet
+        self.url = self.remote.url
+        self.folder = cache / f"url-{hashlib.sha256(self.url.encode()).hexdigest()[:32]}"
+        self.root = self.folder / self.url.rpartition("/")[2]
+        self.listing: dict[str, Found] = {}
+
+    def refresh(self) -> bool:
+        """List the objects and make the folder look like that; False where there are none.
+
+        Warns:
+            UserWarning: the store cannot be reached; what was fetched before is taken.
+        """
+        index = self.folder / "listing.json"
+        # With something to go on with, less patience: an offline start shall not take minutes.
+        remote = Remote(self.url, retries=5) if index.exists() else self.remote
+        try:
+            found = remote.list()
+        except UnreachableError as error:
+            try:
+                found = [Found(*each) for each in json.loads(index.read_text("utf-8"))]
+            except (OSError, ValueError, TypeError):
+                raise error from None
+            day = time.strftime("%Y-%m-%d %H:%M", time.localtime(index.stat().st_mtime))
+            said = str(error).partition(": ")[2].partition(":")[0]
+            warnings.warn(
+                f"{self.url}: {said}; taking what was fetched of its listing of {day}",
+                stacklevel=2,
+            )
+        folders = {str(above) for each in found for above in PurePosixPath(each.name).parents}
+        self.listing = {each.name: each for each in found if each.name not in folders}
+        if not self.listing:
+            return False
+        if bad := next((n for n in self.listing if ".." in PurePosixPath(n).parts), None):
+            raise DataError(f"{self.url}/{bad}: no name for a file; rename it")
+        try:
+            self._shape(folders)
+            content = json.dumps(found).encode()
+            write_whole(index, content, index.with_name(f"{uuid.uuid4().hex}.partial"))
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return True
+
+    def _shape(self, folders: set[str]) -> None:
+        """Give every object a file, and take away those of objects that are gone."""
+        for name in sorted(folders | {"."}):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        there = {str(file.relative_to(self.root)) for file in self.root.rglob("*")}
+        for name in sorted(there - folders - self.listing.keys(), reverse=True):
+            path = self.root / name
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+        for name in self.listing.keys() - there:
+            (self.root / name).touch()
+        for left in self.folder.glob("*.partial"):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > STALE:
+                    left.unlink()
+
+    def fetch(self, files: Iterable[Path]) -> None:
+        """Fetch those of some files that are not there in the version of the listing.
+
+        Raises:
+            DataError: one is not in the listing, or the cache cannot be written.
+            RemoteError: one cannot be had; those before it stay.
+        """
+        have, wanted = self._have(), []
+        for file in files:
+            name = file.relative_to(self.root).as_posix()
+            found = self.listing.get(name)
+            if found is None:
+                raise DataError(f"{self.url}/{name}: not there; restore it")
+            if have.get(name) != found.version or file.stat().st_size != found.size:
+                wanted.append(found)
+        if not wanted:
+            return
+        from ..progress import Track  # brings rich, which most starts do without
+
+        try:
+            with (
+                (self.folder / "have.jsonl").open("a", encoding="utf-8") as notes,
+                ThreadPoolExecutor(PARALLEL) as pool,
+                Track(f"fetch {self.url}", len(wanted), "files", quiet=self.quiet) as track,
+            ):
+                jobs = [pool.submit(self._fetch, found) for found in wanted]
+                try:
+                    for found, job in zip(wanted, jobs, strict=True):
+                        job.result()
+                        notes.write(json.dumps([found.name, found.version]) + "\n")
+                        notes.flush()
+                        track.advance(1)
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _fetch(self, found: Found) -> None:
+        draft = self.folder / f"{uuid.uuid4().hex}.partial"
+        try:
+            self.remote.fetch(found, draft)
+            draft.replace(self.root / found.name)
+        except FileNotFoundError as error:
+            raise RemoteError(
+                f"{self.url}/{found.name}: gone since it was listed: run again"
+            ) from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _have(self) -> dict[str, str]:
+        """The versions of the files that are there; a line that is half is passed over."""
+        have, notes = {}, self.folder / "have.jsonl"
+        for line in notes.read_text("utf-8", "replace").splitlines() if notes.exists() else ():
+            with suppress(ValueError):
+                name, version = json.loads(line)
+                have[name] = version
+        return have
+
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(
+            f"{self.folder}: the cache cannot be written ({error.strerror or error}); make room or "
+            "mend its permissions, or set POINTSTILL_CACHE to another folder"
+        )

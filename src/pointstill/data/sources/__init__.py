@@ -1,0 +1,1 @@
+"""One file a way in which labelled clouds lie in a folder."""

@@ -1,0 +1,216 @@
+"""ModelNet40 and ModelNet10 (Wu et al., CVPR 2015) in the layouts that they are passed on in."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError, ForbiddenError
+from .. import readers
+from ..columns import beside, read_table
+from ..dataset import Shape, SplitName, refuse_fold
+from .class_folders import ClassFolders
+
+BLOCK = 256
+"""Clouds of an HDF5 file that are read, and held, at a time."""
+
+
+@dataclass(frozen=True)
+class ModelNetHDF5:
+    """The HDF5 release (`modelnet40_ply_hdf5_2048` and its like), any number of points."""
+
+    root: Path
+    classes: tuple[str, ...]
+
+    kind: ClassVar[str] = "modelnet-hdf5"
+    up: ClassVar[str] = "y"
+    key: ClassVar[str] = "1"
+    looks_for: ClassVar[str] = "shape_names.txt with train_files.txt, test_files.txt (HDF5)"
+
+    @classmethod
+    def find(cls, path: Path, fold: int) -> "ModelNetHDF5 | None":
+        """Recognise the folder by its lists."""
+        lists = [path / f"{split}_files.txt" for split in ("train", "test")]
+        names = path / "shape_names.txt"
+        if not names.is_file() or not any(file.is_file() for file in lists):
+            return None
+        refuse_fold(path, fold)
+        return cls(path, tuple(lines(names)))
+
+    def files(self, split: SplitName) -> list[Path]:
+        """The list of the split, the class names and the HDF5 files."""
+        names = self.root / f"{split}_files.txt"
+        return [names, self.root / "shape_names.txt", *self._h5(split)]
+
+    def shapes(self, split: SplitName) -> list[Shape]:
+        """All clouds, file by file."""
+        return h5_shapes(self._h5(split), len(self.classes))
+
+    def _h5(self, split: SplitName) -> list[Path]:
+        # Lists name the folder that they were made in, such as data/modelnet40_ply_hdf5_2048/.
+        return [self.root / Path(line).name for line in lines(self.root / f"{split}_files.txt")]
+
+
+@dataclass(frozen=True)
+class ModelNetText:
+    """`modelnet40_normal_resampled`: a text file a shape, of x,y,z,nx,ny,nz, as its authors say.
+
+    The archive holds ModelNet10's lists too: `modelnet10` as the last part of the path asks for it.
+    """
+
+    root: Path
+    prefix: str
+    classes: tuple[str, ...]
+
+    kind: ClassVar[str] = "modelnet-text"
+    up: ClassVar[str] = "y"
+    key: ClassVar[str] = readers.VERSION
+    looks_for: ClassVar[str] = (
+        "modelnet40_shape_names.txt with modelnet40_train.txt, modelnet40_test.txt (text)"
+    )
+    prefixes: ClassVar[tuple[str, ...]] = ("modelnet40", "modelnet10")
+
+    @classmethod
+    def find(cls, path: Path, fold: int) -> "ModelNetText | None":
+        """Recognise the folder by its lists; ModelNet40 comes first."""
+        named = path.name in cls.prefixes and not path.exists()
+        root, prefixes = (path.parent, (path.name,)) if named else (path, cls.prefixes)
+        for prefix in prefixes:
+            lists = [root / f"{prefix}_{split}.txt" for split in ("train", "test")]
+            names = root / f"{prefix}_shape_names.txt"
+            if names.is_file() and any(file.is_file() for file in lists):
+                refuse_fold(path, fold)
+                return cls(root, prefix, tuple(lines(names)))
+        return None
+
+    def files(self, split: SplitName) -> list[Path]:
+        """The list of the split, the class names and one file a shape."""
+        lists = [self._list(split), self.root / f"{self.prefix}_shape_names.txt"]
+        return lists + [self._file(name) for name in lines(self._list(split))]
+
+    def shapes(self, split: SplitName) -> list[Shape]:
+        """All shapes, in the order of the list."""
+        labels = {name: label for label, name in enumerate(self.classes)}
+        shapes = []
+        for name in lines(self._list(split)):
+            label = labels.get(class_of(name))
+            if label is None:
+                raise DataError(f"{self._list(split)}: {name} is of no class that is named")
+            file = self._file(name)
+            table = partial(read_table, file, layout=("x", "y", "z", "nx", "ny", "nz"))
+            shapes.append(Shape(name, label, partial(readers.read_cloud, file), table))
+        return shapes
+
+    def _list(self, split: SplitName) -> Path:
+        return self.root / f"{self.prefix}_{split}.txt"
+
+    def _file(self, name: str) -> Path:
+        return self.root / class_of(name) / f"{name}.txt"
+
+
+def class_of(name: str) -> str:
+    """The class of a shape's name: `night_stand_0012` is a `night_stand`."""
+    return name.rpartition("_")[0]
+
+
+class ModelNetOFF(ClassFolders):
+    """The original meshes, `<class>/{train,test}/*.off`, sampled uniformly by area.
+
+    Their frame is z up; the HDF5 release is (x, z, y) of it.
+    """
+
+    kind: ClassVar[str] = "modelnet-off"
+    looks_for: ClassVar[str] = "<class>/train/*.off, <class>/test/*.off"
+
+    @classmethod
+    def find(cls, path: Path, fold: int) -> Self | None:
+        """Recognise class folders with a split below, of OFF files alone."""
+        if not any(any(path.glob(f"*/{split}/*.off")) for split in ("train", "test")):
+            return None
+        found = super().find(path, fold)
+        every = [file for files in found.listing.values() for _, file in files] if found else []
+        return found if all(file.suffix == ".off" for file in every) else None
+
+
+def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
+    """List the clouds of HDF5 files with `data` (n, P, 3) and `label` (n,) or (n, 1).
+
+    Features are in arrays beside them, such as `normal` (n, P, 3); see `columns.ARRAYS`.
+
+    Raises:
+        DataError: truncated or corrupt, without these arrays, or with a label out of range.
+    """
+
+    @lru_cache(maxsize=1)  # read in order, a block is read once, and one is held
+    def block(file: Path, start: int) -> NDArray[Any]:
+        with _opened(file) as arrays:
+            return np.asarray(arrays["data"][start : start + BLOCK])
+
+    def cloud(file: Path, index: int) -> NDArray[Any]:
+        points: NDArray[Any] = block(file, index - index % BLOCK)[index % BLOCK]  # (P, 3)
+        return points
+
+    @lru_cache(maxsize=1)
+    def tables(file: Path, start: int) -> dict[str, NDArray[Any]]:
+        with _opened(file) as arrays:
+            return beside(arrays, arrays["data"], slice(start, start + BLOCK))
+
+    def table(file: Path, index: int) -> dict[str, NDArray[Any]]:
+        found = tables(file, index - index % BLOCK)
+        return {name: values[index % BLOCK] for name, values in found.items()}
+
+    return [
+        Shape(
+            f"{file.name}#{index}",
+            int(label),
+            partial(cloud, file, index),
+            partial(table, file, index),
+        )
+        for file in paths
+        for index, label in enumerate(_h5_labels(file, classes))
+    ]
+
+
+def _h5_labels(file: Path, classes: int) -> NDArray[np.int64]:
+    with _opened(file) as arrays:
+        shape = arrays["data"].shape
+        labels = np.asarray(arrays["label"], dtype=np.int64).reshape(-1)
+    if len(shape) != 3 or shape[2] < 3 or len(labels) != shape[0]:
+        raise DataError(f"{file}: data {shape} and label ({len(labels)},) are not (n, P, 3), (n,)")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise DataError(
+            f"{file}: labels run from {labels.min()} to {labels.max()}, but {classes} classes are "
+            "named"
+        )
+    return labels
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    import h5py
+
+    try:
+        with h5py.File(file, "r") as arrays:
+            yield arrays
+    except PermissionError as error:
+        raise ForbiddenError(f"{file}: cannot be read; mend its permissions") from error
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{file}: truncated, corrupt, or without data and label ({reason})"
+        ) from error
+
+
+def lines(file: Path) -> list[str]:
+    """The lines of a list file, stripped, empty ones left out."""
+    try:
+        return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise DataError(f"{file}: {error.strerror}; restore it, or its permissions") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not a text file; restore it") from error

@@ -1,0 +1,1 @@
+"""Job 4: one file, and what classifies with it."""

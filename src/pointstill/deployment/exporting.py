@@ -1,0 +1,195 @@
+"""Job 4: one self-contained ONNX file from a finished run, compared with torch on the spot."""
+
+import json
+import logging
+import os
+import warnings
+from contextlib import redirect_stdout
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from .. import __version__
+from ..augment import normalize, resample
+from ..errors import TrainingError
+from ..models.layers.neighbours import gather
+from ..points.features import XYZ, said
+from ..points.zorder import along_curve
+from ..run import Run
+from ..storage.locking import whole
+from ..storage.object_store import here
+from .runtime import Classifier
+
+if TYPE_CHECKING:
+    import onnx  # only to write: a run can be classified with without it
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit between torch and ONNX Runtime, relative to the largest logit."""
+
+
+class Deployed(nn.Module):
+    """What a user's cloud goes through: normalise by all points, draw N of them, classify."""
+
+    def __init__(self, student: nn.Module, points: int):
+        super().__init__()
+        self.student, self.points = student, points
+
+    def forward(self, points: Tensor) -> Tensor:
+        """(B, n, 3) in any unit, any n -> (B, C) logits."""
+        points = normalize.whole(points)
+        count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
+        strides = resample.stride(count[None], self.points)[0]  # (N,)
+        drawn = gather(points, along_curve(points)[:, strides])
+        # A student that sorts along the curve itself need not do it again.
+        classify = getattr(self.student, "in_order", self.student)
+        logits: Tensor = classify(drawn)
+        return logits
+
+
+def export(run: Run | str | Path, out: str | Path) -> Path:
+    """Write a finished student as ONNX, and check it against torch.
+
+    Args:
+        run: a finished run, or its folder.
+        out: the .onnx file to write; replaced if it is there.
+
+    Returns:
+        The file.
+
+    Raises:
+        TrainingError: the run is not finished, its model cannot be written as ONNX, the file
+            cannot be written, or ONNX Runtime does not agree with torch.
+        UsageError: the run or the file is not on this machine.
+    """
+    import onnx
+
+    path = here(out, "out")
+    run = run if isinstance(run, Run) else Run(run)
+    _xyz_alone(run)
+    points = run.recipe["points"]
+    model = Deployed(run.model(), points).eval()
+    proto = _onnx(model, points, run.model_name)
+    about: dict[str, Any] = {
+        "pointstill": __version__,
+        "model": run.model_name,
+        "classes": run.classes,
+        "points": points,
+        "up": run.recipe["origin"]["up"],
+        "origin": run.recipe["origin"],
+        # For `evaluate` and `record`; where the data was is nobody else's business.
+        "trained_on": asdict(replace(run.trained_on, who="", data=None)),
+    }
+    onnx.helper.set_model_props(proto, {"pointstill": json.dumps(about)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as draft:
+            draft.write_bytes(proto.SerializeToString())
+            _compare(model, draft, points)
+    except OSError as error:
+        raise TrainingError(
+            f"{path} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+    return path
+
+
+def _xyz_alone(run: Run) -> None:
+    """Refuse a run that takes more than xyz.
+
+    Raises:
+        TrainingError: names what it takes, and what to do.
+    """
+    if run.features != XYZ:
+        raise TrainingError(
+            f"{run.folder} takes {said(run.features)} of each point, and clouds are classified by "
+            "xyz alone: record it as a teacher, and distil a student without --features"
+        )
+
+
+def onnx_session(model: Deployed, points: int) -> onnxruntime.InferenceSession:
+    """A model in ONNX Runtime on one thread, written nowhere; see `export` for errors."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    content = _onnx(model, points, type(model.student).__name__).SerializeToString()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
+    """The graph of a model, with any number of clouds and points."""
+    example = torch.from_numpy(_cloud(points, 0))[None].repeat(2, 1, 1)
+    dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=32)}}
+    with warnings.catch_warnings(), open(os.devnull, "w") as null, redirect_stdout(null):  # noqa: PTH123
+        warnings.simplefilter("ignore")  # the exporter's talk about its own inside
+        for talker in ("torch.onnx", "onnxscript"):
+            logging.getLogger(talker).setLevel(logging.ERROR)
+        try:
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                input_names=["points"],
+                output_names=["logits"],
+                dynamic_shapes=dynamic,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise TrainingError(
+                f"{name} cannot be written as ONNX (an operation that torch's exporter "
+                "does not know): export a student such as stillnet-n"
+            ) from error
+    assert program is not None
+    proto = program.model_proto
+    sizes = proto.graph.input[0].type.tensor_type.shape.dim
+    if any(size.HasField("dim_value") for size in sizes[:2]):
+        raise TrainingError(
+            f"{name} cannot be written as ONNX (torch's exporter fixes the number of clouds or "
+            "points that it takes): export a student such as stillnet-n"
+        )
+    for node in proto.graph.node:  # what the exporter notes of itself: half of the file, and paths
+        del node.metadata_props[:]
+    return proto
+
+
+@torch.inference_mode()
+def _compare(model: nn.Module, path: Path, points: int) -> None:
+    """Compare a file with torch on clouds of several sizes."""
+    classifier = Classifier(path)
+    for seed, count in enumerate((32, points // 2 + 32, points, points, 3 * points + 1)):
+        cloud = _cloud(count, seed)
+        wanted = model(torch.from_numpy(cloud - cloud[0])[None])[0].numpy()
+        found = classifier.logits(cloud)
+        worst = float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
+        if not worst <= TOLERANCE:
+            raise TrainingError(
+                f"ONNX Runtime differs from torch by {worst:.1e} of the largest logit on a cloud "
+                f"of {count} points (tolerance {TOLERANCE}); nothing was written"
+            )
+
+
+def _cloud(count: int, seed: int) -> np.ndarray:
+    """A bumpy, lopsided shell of points in metres, away from the origin: (count, 3) float32."""
+    draw = np.random.default_rng(seed)
+    direction = draw.normal(size=(count, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    radius = 1 + 0.3 * np.sin(3 * direction[:, :1] + seed) + 0.2 * direction[:, 1:2]
+    return (direction * radius * (2, 1, 3) + (5, -3, 1)).astype(np.float32)
+
+
+class RunClassifier(Classifier):
+    """A finished run behind the same door as an exported student, computed by torch."""
+
+    def __init__(self, folder: str | Path, drop_missing: bool = False):
+        self.drop_missing = drop_missing
+        run = Run(folder)
+        _xyz_alone(run)
+        self.classes, self.about = run.classes, {"up": run.recipe["origin"]["up"]}
+        self._model = Deployed(run.model(), run.recipe["points"]).eval()
+
+    def _run(self, cloud: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            logits: np.ndarray = self._model(torch.from_numpy(cloud)[None])[0].numpy()
+        return logits

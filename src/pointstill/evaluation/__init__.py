@@ -1,0 +1,1 @@
+"""Job 3: how good a model is, and what it costs."""

@@ -1,0 +1,313 @@
+"""Job 3: what a model is worth, measured honestly, on a split that no training opens."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from scipy.stats import binomtest
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+)
+
+from .. import __version__
+from ..augment import Clouds
+from ..data import Dataset
+from ..data.dataset import SplitName
+from ..data.selection import check_classes, limited
+from ..errors import UsageError
+from ..points.features import width
+from ..progress import Track
+from ..records import Store
+from ..records.disk import replace_file
+from ..run import Run
+from ..storage.object_store import here
+from ..teachers import Teacher, load_teacher
+from ..teachers.compatibility import check_given
+from ..teachers.folds import check_folds
+from ..training.jobs import check_records, recorded_pipeline
+from .profiling import latency, operations, processor
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model on one split."""
+
+    name: str
+    overall_accuracy: float
+    """OA: the part of all shapes that is classified rightly."""
+    standard_error: float
+    """Binomial standard error of the overall accuracy: sqrt(OA (1 - OA) / shapes)."""
+    mean_class_accuracy: float
+    """mAcc: the mean over classes of the part of each that is classified rightly."""
+    class_accuracy: dict[str, float | None]
+    calibration_error: float
+    """Expected calibration error (15 bins of equal width, Guo et al. 2017)."""
+    confusion: list[list[int]]
+    """Counts; row: true class, column: predicted class."""
+    predictions: list[int]
+    parameters: int | None
+    """Weights; of an ONNX file, floating-point initialisers of its graph."""
+    flops: int | None
+    """Floating-point operations of matrix products for one cloud, 2 per multiply-add; None where
+    torch does not do the arithmetic and cannot count."""
+    bytes: int | None
+    """Size of the weights and buffers."""
+    latency_ms: float
+    """Median time for one cloud, batch 1, one CPU thread, in `runtime`. The cloud is normalised and
+    its points are drawn; an ONNX file of `export` does both again, and within this time."""
+    points: int
+    agreement: dict[str, float] | None = None
+    """With records: argmax agreement with the teacher, and KL(teacher || model) at T = 1, on the
+    first recorded view of up to 1,024 shapes."""
+    runtime: str = "torch"
+    """What computes it: torch (eager), or ONNX Runtime (of an ensemble: some or all members)."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The exact McNemar test between two models on the same shapes."""
+
+    first: str
+    second: str
+    only_first: int
+    """Shapes that only the first classifies rightly."""
+    only_second: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of models side by side, and the tests between them."""
+
+    about: dict[str, Any]
+    classes: list[str]
+    names: list[str]
+    labels: list[int]
+    scores: list[Score]
+    pairs: list[Pair]
+
+    def write_json(self, path: str | Path) -> None:
+        """Write everything as JSON, whole or not at all; the folder is made.
+
+        Raises:
+            OSError: it cannot be written.
+            UsageError: it is not on this machine.
+        """
+        path, content = here(path, "path"), json.dumps(asdict(self), indent=1) + "\n"
+        if path.exists() and not path.is_file():
+            path.write_text(content, "utf-8")  # a pipe or a device is not to be replaced by a file
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path.resolve(), content.encode())
+
+
+def evaluate(
+    models: Run | Teacher | str | Path | Sequence[Run | Teacher | str | Path],
+    data: Dataset,
+    *,
+    split: SplitName = "test",
+    limit: int | None = None,
+    records: str | Path | None = None,
+    batch_size: int = 16,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> Evaluation:
+    """Measure models on a split, without augmentation, and without voting unless a teacher votes.
+
+    Every model sees the number of points it was trained with, at equal strides along a curve
+    through the cloud.
+
+    Args:
+        models: finished runs, teachers from `load_teacher`, and what it takes by one name.
+        data: from `open_dataset`.
+        split: test, or train.
+        limit: use this many shapes, stratified and seeded.
+        records: a store, to measure the agreement with its teacher on recorded views.
+        batch_size: clouds at once; predictions do not depend on it.
+        device: where runs are evaluated.
+        quiet: report nothing.
+
+    Raises:
+        DataError: the data has fewer than two classes.
+        TeacherError: a model does not fit the classes of the data.
+        RecordsError: the records are not of this data.
+        UsageError: a run was trained on another fold of the data, so on shapes of this test split.
+    """
+    if isinstance(models, str) or not isinstance(models, Sequence):
+        models = [models]
+    if not models:
+        raise UsageError("nothing to evaluate: name a run folder or a teacher")
+    if min(batch_size, limit if limit is not None else 1) < 1:
+        raise UsageError("limit and batch size must be 1 or more")
+    check_classes(data)
+    teachers = [_as_teacher(model, data, device) for model in models]
+    for teacher in teachers:
+        check_folds(teacher, data)
+        check_given(teacher, data.features)
+    store = Store.open(records) if records else None
+    recorded = _recorded_rows(store, data) if store else None
+    chosen = data.split(split)
+    shapes = torch.from_numpy(limited(chosen, limit))
+    labels = torch.from_numpy(np.asarray(chosen.labels, np.int64).copy())[shapes]
+    total = len(teachers) * len(shapes)
+    scores = []
+    with Track("evaluate", total, "clouds", quiet=quiet) as track:
+        for teacher in teachers:
+            clouds = Clouds.of(chosen, teacher.device)
+            logits = predict_all(teacher, clouds, shapes, batch_size, track)
+            agreed = None
+            if store and recorded is not None:
+                agreed = _agreement(teacher, data, store, recorded, batch_size=16)
+            channels = width(data.features)
+            scores.append(score(teacher, logits, labels, list(data.classes), agreed, channels))
+    return Evaluation(
+        about={
+            "date": time.strftime("%Y-%m-%d"),
+            "data": data.name,
+            "split": split,
+            "shapes": len(shapes),
+            "votes": max(teacher.votes for teacher in teachers),
+            "fingerprint": chosen.fingerprint,
+            "pointstill": __version__,
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "processor": processor(),
+            "threads": torch.get_num_threads(),
+            "device": ", ".join(sorted({_device_name(teacher.device) for teacher in teachers})),
+        },
+        classes=list(data.classes),
+        names=[chosen.names[index] for index in shapes.tolist()],
+        labels=labels.tolist(),
+        scores=scores,
+        pairs=[mcnemar(one, other, labels.numpy()) for one, other in combinations(scores, 2)],
+    )
+
+
+@torch.inference_mode()
+def predict_all(
+    teacher: Teacher, clouds: Clouds, shapes: torch.Tensor, batch_size: int, track: Track
+) -> torch.Tensor:
+    """Logits (R, C) of shapes, without augmentation."""
+    logits = []
+    for some in torch.split(shapes.to(clouds.device), batch_size):
+        logits.append(teacher.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
+        track.advance(len(some), teacher.spec)
+    return torch.cat(logits)
+
+
+def score(
+    teacher: Teacher,
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    classes: list[str],
+    agreement: dict[str, float] | None,
+    channels: int = 3,
+) -> Score:
+    """Measure logits (R, C) against labels (R,); the teacher takes `channels` numbers a point."""
+    predictions = logits.argmax(1)
+    confusion = multiclass_confusion_matrix(predictions, labels, num_classes=len(classes))
+    counts = confusion.sum(1)
+    accuracy = confusion.diagonal().double() / counts  # NaN for a class without shapes
+    overall = float((predictions == labels).double().mean())
+    probabilities = logits.double().softmax(1)
+    calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=15)
+    points = teacher.points or 1024
+    return Score(
+        name=teacher.spec,
+        overall_accuracy=overall,
+        standard_error=math.sqrt(overall * (1 - overall) / len(labels)),
+        mean_class_accuracy=float(accuracy[counts > 0].mean()),
+        class_accuracy={
+            name: float(value) if count else None
+            for name, value, count in zip(classes, accuracy, counts, strict=True)
+        },
+        calibration_error=float(calibration),
+        confusion=confusion.tolist(),
+        predictions=predictions.tolist(),
+        parameters=teacher.parameters,
+        flops=operations(teacher.logits, points, teacher.device, channels)
+        if teacher.counted
+        else None,
+        bytes=teacher.nbytes,
+        latency_ms=latency(teacher.logits, points, teacher.device, channels=channels),
+        points=points,
+        agreement=agreement,
+        runtime="torch" if teacher.counted else "ONNX Runtime",
+    )
+
+
+def mcnemar(first: Score, second: Score, labels: np.ndarray) -> Pair:
+    """The exact, two-sided McNemar test: are the two models right equally often?
+
+    McNemar 1947; exact binomial form: under the null hypothesis each shape on which just one of
+    the two is right is a fair coin.
+    """
+    right = [np.asarray(each.predictions) == labels for each in (first, second)]
+    only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    return Pair(first.name, second.name, only_first, only_second, exact(only_first, only_second))
+
+
+def exact(only_first: int, only_second: int) -> float:
+    """The p-value of the exact McNemar test.
+
+    >>> exact(0, 5)  # 2 / 2**5
+    0.0625
+    """
+    decided = only_first + only_second
+    return float(binomtest(only_first, decided).pvalue) if decided else 1.0
+
+
+def _as_teacher(model: Run | Teacher | str | Path, data: Dataset, device: str) -> Teacher:
+    if isinstance(model, Run):
+        model = model.folder
+    if isinstance(model, str | Path):
+        return load_teacher(
+            model, classes=data.classes, up=data.up, features=data.features, device=device
+        )
+    return model
+
+
+def _recorded_rows(store: Store, data: Dataset, most: int = 1024) -> np.ndarray:
+    """Rows of the store on which agreement is measured."""
+    return check_records(store, data.train, store.shapes[:: max(1, -(-store.rows // most))])
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@torch.inference_mode()
+def _agreement(
+    teacher: Teacher, data: Dataset, store: Store, rows: np.ndarray, batch_size: int
+) -> dict[str, float]:
+    """How a model agrees with recorded logits on the first recorded view."""
+    split = data.train
+    pipeline, clouds = (
+        recorded_pipeline(store, split),
+        Clouds.of(split, teacher.device),
+    )
+    shapes = torch.from_numpy(store.shapes[rows]).to(teacher.device)
+    parameters = torch.from_numpy(store.parameters(0)[rows]).to(teacher.device)
+    points = teacher.points or store.attributes["points"]
+    said = torch.cat(
+        [
+            teacher.logits(pipeline.replay(clouds, 0, shapes[some], parameters[some], points))
+            for some in torch.split(torch.arange(len(rows)), batch_size)
+        ]
+    ).cpu()
+    recorded = torch.from_numpy(store.logits(0)[rows])
+    log_p, log_q = recorded.double().log_softmax(1), said.double().log_softmax(1)
+    return {
+        "argmax": float((said.argmax(1) == recorded.argmax(1)).double().mean()),
+        "kl": float((log_p.exp() * (log_p - log_q)).sum(1).mean()),
+        "shapes": len(rows),
+    }

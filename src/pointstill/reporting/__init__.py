@@ -1,0 +1,1 @@
+"""Tables and figures, whoever has something to show."""

@@ -1,0 +1,117 @@
+"""One writer at a time, by a lock that ends with its process; files whole or not at all."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from errno import EISDIR
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from ..errors import PointstillError
+
+
+@contextmanager
+def lock(
+    file: Path,
+    what: Path,
+    busy: type[PointstillError],
+    unwritable: Callable[[Path, OSError], PointstillError],
+) -> Iterator[None]:
+    """Be the only process that writes something.
+
+    Args:
+        file: the lock, which is there for so long.
+        what: the thing that is written, for messages.
+        busy: what to raise when another process has it, which is named by host and number.
+        unwritable: makes what to raise when the lock cannot be made.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = _locked(file, what, busy)
+    except OSError as error:
+        raise unwritable(what, error) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)  # while it is still ours
+        os.close(handle)
+
+
+def _locked(file: Path, what: Path, busy: type[PointstillError]) -> int:
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                holder = json.loads(os.pread(handle, 999, 0))
+                who = f"process {holder['process']} on {holder['host']}"
+            except (ValueError, LookupError, TypeError):
+                who = "another process"  # which has not written its name yet
+            os.close(handle)
+            raise busy(
+                f"{what} is being written by {who}: wait until it ends, or choose another --out"
+            ) from None
+        with suppress(FileNotFoundError):
+            # Whoever had it before may have removed the file between our opening and locking it.
+            if os.fstat(handle).st_ino == file.stat().st_ino:
+                name = {"process": os.getpid(), "host": os.uname().nodename}
+                os.truncate(handle, 0)
+                os.pwrite(handle, json.dumps(name).encode(), 0)
+                return handle
+        os.close(handle)
+
+
+def check_place(path: Path, *, folder: bool = False) -> None:
+    """See that a file, or files in a folder, can be written, before any work; folders are made.
+
+    Raises:
+        PointstillError: they cannot.
+    """
+    if not folder and path.exists() and not (path.is_file() or path.is_dir()):
+        return  # a pipe or a device
+    within = path if folder else path.resolve().parent
+    try:
+        if not folder and path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        within.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=within):
+            pass
+    except OSError as error:
+        raise PointstillError(
+            f"{path} cannot be written ({error.strerror}): choose another place"
+        ) from error
+
+
+@contextmanager
+def whole(path: Path, draft: Path | None = None) -> Iterator[Path]:
+    """Replace a file by way of a draft, which is on the disk before it takes the name.
+
+    Args:
+        path: the file.
+        draft: where to write, on the same disk; a hidden file beside it if nothing is said.
+
+    Yields:
+        The draft, to be written.
+
+    Raises:
+        OSError: the disk refuses. Whatever fails, the file is what it was, and the draft is gone.
+    """
+    draft = draft or path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes, draft: Path | None = None) -> None:
+    """Replace a file with some content; see `whole`."""
+    with whole(path, draft) as file:
+        file.write_bytes(content)

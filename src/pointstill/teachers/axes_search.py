@@ -1,0 +1,292 @@
+"""Which way round a teacher wants its clouds, found on labelled training shapes."""
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import permutations, product
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..augment import Clouds
+from ..data import Dataset
+from ..data.dataset import Split
+from ..data.selection import limited
+from ..errors import UsageError
+from ..progress import Track, console
+from ..storage.locking import check_place
+from . import NetworkTeacher, Teacher
+from .axes import SAME, Axes, frame_text, parse_frame
+from .description import GOOD, Description, beside, guesses
+from .file_kind import is_description, sha256
+from .load import networks, resolve
+
+LOOK = 64
+"""Shapes on which every frame is tried."""
+CLOSER = 3
+"""The best frames, which are tried on all shapes."""
+SHAPES = 256
+"""All shapes, unless another number is asked for."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a teacher did in one frame."""
+
+    axes: Axes
+    right: Tensor
+    """(R,) bool, one a shape."""
+    losses: Tensor
+    """(R,) cross-entropy of each label, in nats."""
+
+    @property
+    def accuracy(self) -> float:
+        """The part it is right on."""
+        return float(self.right.double().mean())
+
+    def __add__(self, more: "Trial") -> "Trial":
+        """Both, in the same frame on different shapes."""
+        right, losses = (self.right, more.right), (self.losses, more.losses)
+        return Trial(self.axes, torch.cat(right), torch.cat(losses))
+
+
+def frames(up: str) -> list[Axes]:
+    """Every order of the axes, upright and upside down, as the data has it first: 12 frames.
+
+    The sign of the up axis tells a lamp from its reflection in the floor, so both are tried; the
+    others turn or mirror a shape about its up axis, which costs most teachers less, so they are
+    tried where the up axis is right only (`turns`).
+    """
+    axis = "xyz".index(up)
+    orders = [tuple((each, 1) for each in order) for order in permutations(range(3))]
+    flipped = [tuple((a, -1 if a == axis else 1) for a, _ in order) for order in orders]
+    return [SAME, *(axes for axes in [*orders, *flipped] if axes != SAME)]
+
+
+def turns(axes: Axes, up: str) -> list[Axes]:
+    """The other frames with the same up axis that are not in `frames`: 6 of them."""
+    place, sign = next((at, s) for at, (axis, s) in enumerate(axes) if "xyz"[axis] == up)
+    found = []
+    for order, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
+        each = tuple(zip(order, signs, strict=True))
+        if each[place] == ("xyz".index(up), sign) and each not in frames(up):
+            found.append(each)
+    return found
+
+
+def attempt(
+    teacher: NetworkTeacher,
+    axes: Axes,
+    split: Split,
+    clouds: Clouds,
+    shapes: np.ndarray,
+    batch_size: int,
+    track: Track | None = None,
+) -> Trial:
+    """Ask a teacher in one frame about shapes, as evaluation would."""
+    asked = replace(teacher, axes=None if axes == SAME else axes)
+    labels = torch.from_numpy(np.asarray(split.labels, np.int64)[shapes])
+    logits = []
+    for some in torch.split(torch.from_numpy(shapes).to(clouds.device), batch_size):
+        logits.append(asked.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
+        if track:
+            track.advance(len(some), frame_text(axes))
+    said = torch.cat(logits)
+    losses = torch.nn.functional.cross_entropy(said.double(), labels, reduction="none")
+    return Trial(axes, said.argmax(1) == labels, losses)
+
+
+def looks(split: Split, shapes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the shapes of the first look, and of the others, stratified: `shapes` in all."""
+    few = limited(split, min(LOOK, shapes))
+    return few, np.setdiff1d(limited(split, shapes), few)
+
+
+def search(
+    teacher: NetworkTeacher,
+    split: Split,
+    clouds: Clouds,
+    shapes: int,
+    batch_size: int,
+    quiet: bool = False,
+) -> list[Trial]:
+    """Try all `frames`, and the `turns` of the best, on `LOOK` shapes; the best few on `shapes`.
+
+    Returns:
+        Trials of the best `CLOSER` frames on all shapes, the best first.
+    """
+    few, rest = looks(split, shapes)
+    total = (len(frames(split.up)) + 6) * len(few) + CLOSER * len(rest)
+    with Track("frames", total, "clouds", quiet=quiet) as track:
+
+        def ask(axes: Axes, some: np.ndarray) -> Trial:
+            return attempt(teacher, axes, split, clouds, some, batch_size, track)
+
+        look = ranked(ask(axes, few) for axes in frames(split.up))
+        look = ranked([*look, *(ask(axes, few) for axes in turns(look[0].axes, split.up))])
+        best = look[:CLOSER]
+        return ranked(trial + ask(trial.axes, rest) for trial in best) if len(rest) else best
+
+
+def ranked(trials: Iterable[Trial]) -> list[Trial]:
+    """By accuracy; where that is the same, by how sure it was of the labels."""
+    return sorted(trials, key=lambda trial: (-trial.accuracy, float(trial.losses.mean())))
+
+
+def describe_teacher(
+    teacher: Teacher,
+    data: Dataset,
+    *,
+    spec: str,
+    weights: Path | None = None,
+    frame: str | None = None,
+    shapes: int = SHAPES,
+    batch_size: int = 16,
+    out: Path | None = None,
+    quiet: bool = False,
+) -> tuple[Path, Description]:
+    """Find a teacher's frame on labelled training shapes, and write all that it needs beside it.
+
+    Args:
+        teacher: from `load_teacher`; one network.
+        data: from `open_dataset`; only its training split is opened.
+        spec: what `teacher` was loaded from.
+        weights: its weights, if they are apart.
+        frame: axes to take as they are; by default they are searched for. Others are tried for
+            comparison where it is right on less than `GOOD`.
+        shapes: labelled shapes to measure on, stratified.
+        batch_size: clouds at once.
+        out: the file to write; by default beside the weights or the model file.
+        quiet: report nothing.
+
+    Returns:
+        The file that was written, and what is in it.
+
+    Warns:
+        UserWarning: another frame than the one said does better beyond chance, or none does better
+            than guessing.
+
+    Raises:
+        UsageError: there is no file beside which it could lie, it would not be read, or there is
+            nothing to describe.
+        PointstillError: it cannot be written.
+    """
+    if not isinstance(teacher, NetworkTeacher):
+        raise UsageError("an ensemble or a vote is described member by member")
+    if min(shapes, batch_size) < 1:
+        raise UsageError("shapes and batch size must be 1 or more")
+    described, source, weights = resolve(spec, weights)
+    if Path(source).is_dir():
+        raise UsageError(f"{source} is a run folder, which says all of this itself")
+    model = Path(source) if Path(source).is_file() else None
+    file = weights or model
+    path = out or (Path(spec) if is_description(Path(spec)) else None)
+    path = path or (beside(file) if file else None)
+    if path is None:
+        raise UsageError(f"teacher {spec} has no file beside which to write: give --out FILE.yaml")
+    if not is_description(path):
+        raise UsageError(f"{path} would not be known as a description: end its name in .yaml")
+    check_place(path)
+    split = data.train
+    clouds = Clouds.of(split, teacher.device)
+    if frame:
+        same = np.concatenate(looks(split, shapes))  # as the search asks about, in its order
+        own = attempt(teacher, parse_frame(frame) or SAME, split, clouds, same, batch_size)
+        trials = [own]
+        if own.accuracy < GOOD:
+            found = search(teacher, split, clouds, shapes, batch_size, quiet)
+            trials += [each for each in found if each.axes != own.axes]
+            _warn(spec, own, found[0], len(data.classes))
+    else:
+        trials = search(teacher, split, clouds, shapes, batch_size, quiet)
+        _warn(spec, trials[0], trials[0], len(data.classes))
+    best, folder = trials[0], path.parent
+    result = Description(
+        teacher=os.path.relpath(model, folder) if model else source,
+        weights=os.path.relpath(weights, folder) if weights else None,
+        sha256=sha256(file) if file else None,
+        classes=list(teacher.names),
+        frame=frame_text(best.axes),
+        up=split.up,  # type: ignore[arg-type]
+        points=teacher.points or described.points,
+        features=list(teacher.features),
+        layout=teacher.layout,
+        output=teacher.output,
+        checked={
+            "date": time.strftime("%Y-%m-%d"),
+            "data": data.name,
+            "fingerprint": split.fingerprint,
+            "shapes": len(best.right),
+            "accuracy": round(best.accuracy, 4),
+            "frames": {frame_text(each.axes): round(each.accuracy, 4) for each in trials},
+        },
+    )
+    result.write(path)
+    return path, result
+
+
+def check_frames(
+    teacher: Teacher, split: Split, clouds: Clouds, batch_size: int, quiet: bool
+) -> None:
+    """Warn of a teacher that does on training shapes as if its axes were wrong.
+
+    Costs `LOOK` clouds a network; where it is right on less than `GOOD` of them, a `search` and
+    `SHAPES` more. One that was trained on this split, or described on it and found right, costs
+    nothing.
+
+    Warns:
+        UserWarning: another frame does better beyond chance, or none does better than guessing.
+    """
+    for single in networks(teacher):
+        if single.checked_on == split.fingerprint:
+            continue
+        few, rest = looks(split, SHAPES)
+        own = attempt(single, single.axes or SAME, split, clouds, few, batch_size)
+        if not quiet:
+            console.print(
+                f"teacher {single.spec} is right on {int(own.right.sum())} of {len(few)} training "
+                "shapes, as its axes are said to be"
+            )
+        if own.accuracy >= GOOD:
+            continue
+        if not quiet:
+            console.print("trying other frames; `pointstill teacher describe` once saves this")
+        best = search(single, split, clouds, SHAPES, batch_size, quiet)[0]
+        if len(rest):
+            own += attempt(single, own.axes, split, clouds, rest, batch_size)
+        _warn(single.spec, own, best, len(split.classes))
+
+
+def _warn(spec: str, own: Trial, best: Trial, classes: int) -> None:
+    """Warn of a frame where another does better, or of a teacher that guesses in its best."""
+    shapes = f"of {len(own.right)} training shapes"
+    if _better(best, own):
+        wrong = (
+            f"is right on {own.accuracy:.0%} {shapes}, and on {best.accuracy:.0%} with --frame "
+            f"{frame_text(best.axes)}: give that, or run `pointstill teacher describe` without "
+            "--frame"
+        )
+    else:
+        best = max(own, best, key=lambda each: each.accuracy)
+        if not guesses(best.accuracy, len(best.right), classes):
+            return
+        wrong = (
+            f"is right on {best.accuracy:.0%} {shapes} in its best frame, no more than by "
+            "guessing: check its weights, and the order of --class-names"
+        )
+    warnings.warn(f"teacher {spec} {wrong}", stacklevel=4)
+
+
+def _better(one: Trial, other: Trial) -> bool:
+    """Whether one frame beats another by 2.5 standard errors of the paired difference.
+
+    That is more than the usual 2, as one is the best of a dozen.
+    """
+    only_one = int((one.right & ~other.right).sum())
+    only_other = int((other.right & ~one.right).sum())
+    return only_one - only_other > 2.5 * math.sqrt(only_one + only_other)

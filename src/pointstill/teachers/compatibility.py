@@ -1,0 +1,44 @@
+"""What a teacher takes of the features that the data was opened with."""
+
+from ..errors import TeacherError, UsageError
+from ..points.features import XYZ, Features, said, width
+from .teacher import Network, Teacher
+
+
+def own_features(spec: str, network: Network, known: Features | None, given: Features) -> Features:
+    """What a network takes of the features that it is given.
+
+    What a run was trained on, or what its description names; else xyz alone where its file declares
+    three numbers a point, or else all.
+
+    Raises:
+        TeacherError: more than it is given, or others than its file declares.
+    """
+    own = known or (XYZ if network.channels == 3 else given)
+    if network.channels not in (None, width(own)):
+        raise TeacherError(
+            f"teacher {spec} takes {network.channels} numbers a point, and {said(own)} are "
+            f"{width(own)}: say what it takes in its description"
+        )
+    if not set(own) <= set(given):
+        raise TeacherError(
+            f"teacher {spec} takes {said(own)} of each point, and the data was opened with "
+            f"{said(given)}: give --features {said(own)}"
+        )
+    return own
+
+
+def check_given(teacher: Teacher, features: Features) -> None:
+    """Refuse a teacher that was loaded for other features than those of the data.
+
+    Raises:
+        UsageError: names both.
+    """
+    from .load import networks  # which is built on this file
+
+    for network in networks(teacher):
+        if network.given != features:
+            raise UsageError(
+                f"teacher {network.spec} was loaded for data with {said(network.given)}, and this "
+                f"is opened with {said(features)}: load it with features=data.features"
+            )

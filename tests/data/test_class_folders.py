@@ -1,0 +1,199 @@
+"""Folders of class folders: what is found, and how it is split."""
+
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from pointstill.data import open_dataset
+from pointstill.data.readers import read_cloud
+from pointstill.data.sources.class_folders import in_fold
+from pointstill.errors import DataError, UsageError
+
+
+def test_every_shape_is_in_one_split(scans):
+    data = open_dataset(scans)
+    assert (data.kind, data.up, data.classes) == ("folder", "z", ("cone", "cube", "ring"))
+    names = data.train.names + data.test.names
+    assert sorted(names) == sorted(p.relative_to(scans).as_posix() for p in scans.rglob("*.npy"))
+    for split in (data.train, data.test):
+        for i, name in enumerate(split.names):
+            np.testing.assert_array_equal(split.cloud(i), np.load(scans / name))
+            assert split.classes[split.labels[i]] == name.partition("/")[0]
+
+
+def test_folds_part_the_shapes(scans):
+    tested = [name for fold in range(5) for name in open_dataset(scans, fold=fold).test.names]
+    assert sorted(tested) == sorted(p.relative_to(scans).as_posix() for p in scans.rglob("*.npy"))
+
+
+def test_the_split_depends_on_names_alone(scans, tmp_path):
+    before = open_dataset(scans).test
+    shutil.copytree(scans, tmp_path / "elsewhere" / "copy")
+    after = open_dataset(tmp_path / "elsewhere" / "copy").test
+    assert after.names == before.names
+    assert after.fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 23, 99])
+def test_each_fold_holds_out_a_fifth_of_a_class(size):
+    names = [f"{i:03}.xyz" for i in range(size)]
+    folds = [in_fold("car", names, fold) for fold in range(5)]
+    if size >= 5:
+        assert sorted(name for fold in folds for name in fold) == names
+        assert {len(fold) for fold in folds} <= {size // 5, size // 5 + 1}
+    else:
+        assert all(len(fold) == (size > 1) for fold in folds)
+
+
+def test_folds_of_classes_are_drawn_apart():
+    names = [f"{i:03}.xyz" for i in range(50)]
+    assert in_fold("car", names, 0) != in_fold("tree", names, 0)
+
+
+@pytest.mark.parametrize("place", ["{split}/{name}", "{name}/{split}"])
+def test_a_split_above_or_below_is_respected(place, scans, tmp_path):
+    expected = {"train": [], "test": []}
+    for i, file in enumerate(sorted(scans.rglob("*.npy"))):
+        split = "train" if i % 3 else "test"
+        folder = tmp_path / "own" / place.format(split=split, name=file.parent.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder)
+        expected[split].append(f"{file.parent.name}/{file.name}")
+    data = open_dataset(tmp_path / "own")
+    assert data.classes == ("cone", "cube", "ring")
+    for split, names in expected.items():
+        assert [n.replace(f"{split}/", "") for n in getattr(data, split).names] == names
+    with pytest.raises(UsageError, match="leave out fold 1"):
+        open_dataset(tmp_path / "own", fold=1)
+
+
+@pytest.mark.parametrize("place", ["{split}/{name}", "{name}/{split}"])
+def test_a_folder_beside_the_splits_is_said_to_be_ignored(place, scans, tmp_path):
+    root = tmp_path / "own"
+    for split in ("train", "test", "val"):
+        for name in ("cone", "cube"):
+            shutil.copytree(scans / name, root / place.format(split=split, name=name))
+        if split == "test":
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                whole = open_dataset(root)
+    ignored = "val/" if place.startswith("{split}") else "cone/val/, cube/val/"
+    with pytest.warns(UserWarning, match="beside train/ and test/ is no split") as told:
+        data = open_dataset(root)
+    (said,) = [str(each.message) for each in told]
+    assert said.startswith(f"{root}: {ignored} beside ")
+    assert "\n" not in said
+    assert (data.classes, data.train.names) == (whole.classes, whole.train.names)
+    assert data.test.names == whole.test.names
+
+
+def test_kinds_of_files_may_be_mixed(scans, clouds):
+    np.savetxt(scans / "cone" / "text.xyz", clouds(20))
+    trimesh.creation.box().export(scans / "cone" / "mesh.stl")
+    data = open_dataset(scans)
+    sizes = dict(zip(data.train.names, data.train.sizes, strict=True))
+    sizes |= dict(zip(data.test.names, data.test.sizes, strict=True))
+    assert sizes["cone/text.xyz"] == 20
+    assert sizes["cone/mesh.stl"] == 2048
+
+
+def test_hidden_and_unknown_files_are_ignored(scans):
+    before = open_dataset(scans).train.fingerprint
+    for name in (".DS_Store", ".hidden.npy", "README.md", "notes"):
+        (scans / "cone" / name).write_text("no cloud")
+    (scans / ".git").mkdir()
+    (scans / "about.txt").write_text("no class")
+    assert open_dataset(scans).train.fingerprint == before
+
+
+def test_an_empty_class_is_named(scans):
+    (scans / "void").mkdir()
+    (scans / "void" / "readme.md").write_text("nothing")
+    with pytest.raises(DataError, match=r"void: an empty class, no file in it is ply, pcd, las"):
+        open_dataset(scans)
+
+
+def test_a_class_without_the_split_of_the_others_is_named(scans):
+    for file in sorted((scans / "cone").iterdir()):
+        (scans / "cone" / "train").mkdir(exist_ok=True)
+        file.rename(scans / "cone" / "train" / file.name)
+    with pytest.raises(DataError, match="cube: has neither train/ nor test/"):
+        open_dataset(scans)
+
+
+def test_a_split_that_is_not_there_fails_when_it_is_asked_for(scans, tmp_path):
+    shutil.copytree(scans, tmp_path / "half" / "train")
+    data = open_dataset(tmp_path / "half")
+    assert len(data.train) == 18
+    with pytest.raises(DataError, match="no shape in the test split"):
+        data.test  # noqa: B018
+
+
+def test_the_up_axis_is_said_by_the_user(scans):
+    """It is part of the frame, so of cache and fingerprint; points stay as they are."""
+    z, y = open_dataset(scans), open_dataset(scans, up="y")
+    assert (z.up, y.up, y.train.up) == ("z", "y", "y")
+    assert open_dataset(scans, up="z").train.fingerprint == z.train.fingerprint
+    assert y.train.fingerprint != z.train.fingerprint
+    np.testing.assert_array_equal(y.train.points, z.train.points)
+    with pytest.raises(UsageError, match="up is 'w'; choose x, y or z"):
+        open_dataset(scans, up="w")
+
+
+def test_an_up_axis_that_is_fixed_is_not_asked_for(hdf5, tmp_path):
+    assert open_dataset(hdf5, up="y").up == "y"
+    with pytest.raises(UsageError, match="y is up in modelnet-hdf5; leave out up z"):
+        open_dataset(hdf5, up="z")
+    with pytest.raises(UsageError, match="z is up in primitives; leave out up x"):
+        open_dataset("primitives", up="x")
+    for split in ("train", "test"):
+        (tmp_path / "off" / "box" / split).mkdir(parents=True)
+        trimesh.creation.box().export(tmp_path / "off" / "box" / split / "a.off")
+    with pytest.raises(UsageError, match="z is up in modelnet-off; leave out up y"):
+        open_dataset(tmp_path / "off", up="y")
+
+
+@pytest.mark.parametrize(
+    ("up", "angle", "about"),
+    [("y", 0, [1, 0, 0]), ("z", 90, [1, 0, 0]), ("x", -90, [0, 0, 1]), (None, 90, [1, 0, 0])],
+)
+def test_a_glb_is_turned_upright(up, angle, about, tmp_path):
+    """By a rotation that takes its y axis to the one that is up, and no mirror."""
+    mesh = trimesh.creation.icosphere(1)
+    mesh.apply_scale((1, 3, 2))
+    mesh.apply_translation((10, 20, 30))
+    (tmp_path / "scans" / "egg").mkdir(parents=True)
+    for name in ("a.glb", "b.ply"):
+        mesh.export(tmp_path / "scans" / "egg" / name)
+    data = open_dataset(tmp_path / "scans", up=up)
+    cloud = {
+        name: split.cloud(i)
+        for split in (data.train, data.test)
+        for i, name in enumerate(split.names)
+    }
+    turn = Rotation.from_rotvec(np.radians(angle) * np.array(about))
+    centre = cloud["egg/a.glb"].mean(axis=0)
+    np.testing.assert_allclose(centre, turn.apply([10, 20, 30]), atol=0.2)
+    plain = read_cloud(tmp_path / "scans" / "egg" / "a.glb")
+    np.testing.assert_allclose(cloud["egg/a.glb"], turn.apply(plain), atol=1e-5)
+    np.testing.assert_allclose(cloud["egg/b.ply"].mean(axis=0), [10, 20, 30], atol=0.2)
+
+
+def test_nothing_readable_names_what_would_be(tmp_path):
+    (tmp_path / "odd" / "car").mkdir(parents=True)
+    (tmp_path / "odd" / "car" / "a.dwg").write_text("?")
+    with pytest.raises(DataError, match=r"no known layout; looked for .*ply, pcd, las, laz"):
+        open_dataset(tmp_path / "odd")
+
+
+@pytest.mark.slow
+def test_real_scans(shared):
+    data = open_dataset(shared / "data" / "dales500")
+    sizes = np.concatenate([data.train.sizes, data.test.sizes])
+    assert len(sizes) == 499
+    assert len(data.classes) == 5
+    assert (sizes.min(), np.median(sizes), sizes.max()) == (101, 413, 28_100)

@@ -1,0 +1,254 @@
+"""The quick demo from end to end, and what it says of scores worked out by hand."""
+
+import json
+import re
+import subprocess
+import sys
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pointstill.demo import figures, run_demo
+from pointstill.demo.schedule import FULL, METHODS, QUICK, Job, students
+from pointstill.demo.statistics import CLEAR, Findings, find
+from pointstill.demo.students import Crew
+from pointstill.errors import TrainingError, UsageError
+from pointstill.evaluation.scoring import Score
+
+LABELS = [0, 1] * 50
+
+
+def a_score(right: int, name: str = "run") -> Score:
+    """A score with the first `right` of the 100 labels right."""
+    said = [label if place < right else 1 - label for place, label in enumerate(LABELS)]
+    share = right / len(LABELS)
+    return Score(
+        name=name,
+        overall_accuracy=share,
+        standard_error=0.05,
+        mean_class_accuracy=share,
+        class_accuracy={"a": share, "b": share},
+        calibration_error=0.0,
+        confusion=[[1, 0], [0, 1]],
+        predictions=said,
+        parameters=1,
+        flops=1,
+        bytes=1,
+        latency_ms=1.0,
+        points=8,
+        agreement={"argmax": 0.5, "kl": 0.1, "shapes": 4},
+    )
+
+
+def found(**right: list[int]) -> Findings:
+    """Findings from the number of right answers of each seed, by method; 60 where not given."""
+    scores = {
+        method.key: [
+            a_score(each) for each in right.get(method.key.replace("-", "_"), [60, 60, 60])
+        ]
+        for method in METHODS
+    }
+    return find(a_score(90), scores, LABELS)
+
+
+class Links(HTMLParser):
+    """Collects whatever a page would load, and checks that its tags are closed in order."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loaded += [str(value) for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished quick demo."""
+    out = tmp_path_factory.mktemp("still") / "demo"
+    run_demo(out, quick=True)
+    return out
+
+
+# The demo itself
+
+
+def test_quick_demo_leaves_what_it_says(demo: Path) -> None:
+    assert (demo / "records.zarr").is_dir()
+    for job in [Job(), *students(QUICK)]:
+        assert job.finished(demo)
+    results = json.loads((demo / "results.json").read_text())
+    assert set(results["methods"]) == {method.key for method in METHODS}
+    assert len(results["evaluation"]["scores"]) == 1 + QUICK.seeds * len(METHODS)
+    for each in results["methods"].values():
+        assert each["mean_percent"] == pytest.approx(100 * np.mean(each["overall_accuracy"]))
+        spread = 100 * np.std(each["overall_accuracy"], ddof=1)
+        assert each["spread_points"] == pytest.approx(spread)
+    for each in results["comparisons"]:
+        assert len(each["p_values"]) == QUICK.seeds
+
+
+def test_report_is_complete_in_itself(demo: Path) -> None:
+    text = (demo / "report.html").read_text()
+    links = Links()
+    links.feed(text)
+    assert not links.open
+    assert links.loaded == []
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert "$" not in text  # every place of the template is filled
+    assert "nan" not in re.findall(r"[a-z]+", text.lower())
+    results = json.loads((demo / "results.json").read_text())
+    assert escape(results["headline"]) in text
+    for method in METHODS:
+        assert f">{escape(method.title)}<" in text
+    for name in results["evaluation"]["classes"]:
+        assert f"<figcaption>{name}" in text
+
+
+def test_finished_demo_trains_nothing_again(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = json.loads((demo / "results.json").read_text())
+    monkeypatch.setattr("pointstill.demo.students._train", None)  # not to be sent to a worker
+    run_demo(demo, quick=True)
+    after = json.loads((demo / "results.json").read_text())
+    assert after["resumed"]
+    assert after["methods"] == before["methods"]
+
+
+def test_another_size_is_not_mixed_in(demo: Path) -> None:
+    with pytest.raises(UsageError, match="another size"):
+        run_demo(demo, quick=False)
+
+
+@pytest.mark.slow
+def test_failure_in_a_worker_comes_back_as_it_is(tmp_path: Path) -> None:
+    job = Job(METHODS[0], 0)
+    job.folder(tmp_path).mkdir(parents=True)
+    (job.folder(tmp_path) / "recipe.yaml").write_text("[damaged")
+    with pytest.raises(TrainingError, match="damaged"), Crew(QUICK, tmp_path) as crew:
+        crew.train([job], shapes=1600, label="students")
+
+
+def test_first_words_come_before_torch() -> None:
+    code = (
+        "import sys, pointstill.demo, pointstill.demo.students, pointstill.demo.schedule\n"
+        "assert not {'torch', 'scipy', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_all_methods_get_the_same() -> None:
+    """Same shapes, epochs, batches and points for every student, and the baselines' controls."""
+    kept = ("epochs", "points", "limit", "batch_size", "learning_rate", "weight_decay", "val")
+    recipes = [
+        FULL.fresh_recipe(1) if method.loss is None else FULL.recorded_recipe(method.loss, 1)
+        for method in METHODS
+    ]
+    assert len({tuple(getattr(recipe, name) for name in kept) for recipe in recipes}) == 1
+    losses = {method.key: method.loss for method in METHODS}
+    nwsd, weaker, towards = (losses[key] for key in ("nwsd", "kd-weaker", "towards-past"))
+    assert nwsd
+    assert weaker
+    assert towards
+    assert weaker.alpha == pytest.approx(nwsd.alpha - nwsd.beta)
+    assert towards.beta == -nwsd.beta < 0
+    assert weaker.temperature == nwsd.temperature
+
+
+# What it says
+
+
+def test_stronger_baseline_is_the_one_to_beat() -> None:
+    findings = found(ce_fresh=[50, 51, 52], ce_recorded=[54, 55, 56], kd=[70, 71, 72])
+    assert findings.baseline.method.key == "ce-recorded"
+    gain = findings.comparison("kd", "ce-recorded")
+    assert gain.gap == pytest.approx(16)
+    assert gain.spread == pytest.approx(
+        0, abs=1e-9
+    )  # every seed gains 16, whatever else it has to itself
+    # 16 shapes that only KD gets right, none the other way round: p = 2 / 2**16.
+    assert [pair.p_value for pair in gain.pairs] == pytest.approx([2 / 2**16] * 3)
+    assert gain.words.startswith("KD beats CE, recorded views by 16.0 points")
+    assert "71.0 % of the test shapes right" in findings.headline
+
+
+def test_the_spread_is_that_of_the_differences_within_seeds() -> None:
+    kd, ce = [70, 74, 73], [61, 66, 68]
+    gain = found(ce_recorded=ce, kd=kd).comparison("kd", "ce-recorded")
+    assert gain.spread == pytest.approx(np.std(np.subtract(kd, ce), ddof=1))
+    # That many spreads over three seeds are t = CLEAR sqrt(3) of the paired test.
+    assert gain.clear
+    assert stats.ttest_rel(kd, ce).statistic > CLEAR * np.sqrt(3)
+    assert 0.045 < 2 * stats.t.sf(CLEAR * np.sqrt(3), df=2) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("kd", "headline", "words"),
+    [
+        ([70, 71, 72], "shapes right when it learns from a recorded teacher", "KD beats"),
+        ([61, 60, 62], "made no clear difference here", "do not differ"),  # + 1.0
+        ([59, 62, 58], "made no clear difference here", "do not differ"),  # - 0.3
+        ([50, 51, 52], "did harm here", "KD falls behind"),
+    ],
+)
+def test_gain_and_harm_and_neither_are_told_apart(kd: list[int], headline: str, words: str) -> None:
+    findings = found(ce_fresh=[58, 60, 62], kd=kd)
+    assert headline in findings.headline
+    assert words in findings.verdict[0]
+
+
+@pytest.mark.parametrize(
+    ("nwsd", "weaker", "towards", "closing"),
+    [
+        ([70, 70, 70], [60, 60, 60], [60, 60, 60], "paid here"),
+        ([70, 70, 70], [70, 70, 70], [60, 60, 60], "its control, KD, α − β"),
+        ([60, 60, 60], [60, 60, 60], [60, 60, 60], "brings nothing"),
+        ([50, 50, 50], [60, 60, 60], [60, 60, 60], "did harm"),
+    ],
+)
+def test_negative_weight_is_judged_by_its_controls(
+    nwsd: list[int], weaker: list[int], towards: list[int], closing: str
+) -> None:
+    findings = found(nwsd=nwsd, kd_weaker=weaker, towards_past=towards)
+    assert closing in findings.verdict[-1]
+
+
+# Pictures
+
+
+def test_camera_sees_up_as_up_and_near_as_near() -> None:
+    for up, axis in (("x", 0), ("y", 1), ("z", 2)):
+        step = np.zeros((2, 3), np.float32)
+        step[1, axis] = 1
+        flat, depth = figures.project(step, up)
+        assert flat[1, 1] > flat[0, 1]
+        assert flat[1, 0] == pytest.approx(flat[0, 0])
+        assert depth[1] < depth[0]  # the camera stands above the floor
+
+
+def test_every_point_is_drawn_once() -> None:
+    points = np.random.default_rng(0).normal(size=(101, 3)).astype(np.float32)
+    assert figures.cloud(points, "z").count("h0") == 101
+    assert figures.cloud(np.zeros((8, 3), np.float32), "z").count("h0") == 8
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (71.2, 83.9), (0, 16), (-0.1, 0.1), (0, 0.003)])
+def test_ticks_are_few_and_inside(low: float, high: float) -> None:
+    marks = figures.ticks(low, high)
+    assert 2 <= len(marks) <= 5
+    assert all(low - 1e-9 <= mark <= high + 1e-9 for mark in marks)
+    assert np.allclose(np.diff(marks), marks[1] - marks[0])

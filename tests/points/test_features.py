@@ -1,0 +1,41 @@
+"""Names of features, and what is said of wrong ones."""
+
+import pytest
+
+from pointstill.errors import UsageError
+from pointstill.points.features import columns, parse_features, said, width
+
+
+def test_names_come_as_text_or_as_a_list():
+    wanted = ("xyz", "colour", "normal")
+    assert parse_features(" xyz,Color ,normal") == parse_features(list(wanted)) == wanted
+    assert parse_features(said(wanted)) == wanted
+
+
+def test_widths_and_places():
+    features = ("xyz", "height", "normal", "intensity", "colour")
+    assert width(features) == 3 + 1 + 3 + 1 + 3
+    numbers = "XYZhNNNiCCC"
+    found = {name: numbers[place] for name, place in columns(features).items()}
+    assert found == {
+        "xyz": "XYZ",
+        "height": "h",
+        "normal": "NNN",
+        "intensity": "i",
+        "colour": "CCC",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("xyz,normals", "no feature is called 'normals': did you mean normal"),
+        ("xyz,time", "choose from xyz, normal, colour, intensity, height"),
+        ("normal,xyz", "xyz first"),
+        ("xyz,normal,normal", "each once"),
+        ("", "no feature is called ''"),
+    ],
+)
+def test_wrong_names(text, message):
+    with pytest.raises(UsageError, match=message):
+        parse_features(text)
