@@ -15,7 +15,7 @@ from torch import Tensor
 from pointstill.data import Dataset, open_dataset
 from pointstill.errors import RecordsError
 from pointstill.recording.job import record
-from pointstill.records import Store, disk, layout
+from pointstill.records import Store, layout
 from pointstill.records.store import SIDECAR
 
 CLASSES = ("bench", "lamp", "tree")
@@ -109,7 +109,9 @@ def countdown(steps: int) -> Callable[[], None]:
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles of 4 shapes, and a cache that is not at home."""
     monkeypatch.setattr(layout, "TILE", 4)
-    monkeypatch.setattr(disk, "_sync", lambda path: None)  # a thousand waits for a real disk
+    monkeypatch.setattr(
+        "pointstill.storage.files._sync", lambda path: None
+    )  # a thousand waits for a real disk
     monkeypatch.setenv("POINTSTILL_CACHE", str(tmp_path / "cache"))
 
 
@@ -118,7 +120,7 @@ def _made(folder: Path, stores: dict[str, dict]) -> Path:
     data = open_dataset(scans(folder / "scans"), cache=folder / "cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "TILE", 4)
-        patch.setattr(disk, "_sync", lambda path: None)
+        patch.setattr("pointstill.storage.files._sync", lambda path: None)
         for name, options in stores.items():
             run(folder / name, data, **options)
     return folder

@@ -18,7 +18,7 @@ from pointstill.evaluation.scoring import evaluate
 from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.recording.job import record
 from pointstill.recording.maintenance import extend, repair, subset, verify
-from pointstill.records import Store, disk
+from pointstill.records import Store
 from pointstill.records import layout as module
 from pointstill.records.derive import merge
 from pointstill.run import WEIGHTS, Run
@@ -76,7 +76,7 @@ def small_tiles():
     """Tiles of 8 shapes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TILE", 8)
-        patch.setattr(disk, "_sync", lambda path: None)
+        patch.setattr("pointstill.storage.files._sync", lambda path: None)
         yield
 
 

@@ -1,14 +1,53 @@
 """The failures that `pointstill` explains to its user.
 
-Every message names what is wrong, where (file, array, option) and the fix. The command line prints
-it on one line, without a traceback, and exits with `exit_code`.
+An error keeps apart what a message joins: where (a file, a store, a run), what is wrong, and the
+fix; the cause is what it was raised `from`. The command line prints it on one line, without a
+traceback, and exits with `exit_code`.
 """
+
+from typing import Any, Self
 
 
 class PointstillError(Exception):
-    """Something failed that the user can mend."""
+    """Something failed that the user can mend.
+
+    Args:
+        what: what is wrong: with `where`, a predicate of it (`is not finished`); without, a whole
+            sentence (`views is 0`). No full stop.
+        where: the file, store, teacher or run that it is about.
+        fix: what to do, as an order (`give another --out`).
+
+    >>> print(PointstillError("is not finished", where="runs/a", fix="run the same command again"))
+    runs/a is not finished: run the same command again
+    """
 
     exit_code = 1
+
+    def __init__(self, what: str, *, where: object = None, fix: str | None = None):
+        super().__init__(what)
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.fix = fix
+
+    def __str__(self) -> str:
+        """The message: the only place that puts one together."""
+        said = self.what if self.where is None else f"{self.where} {self.what}"
+        return said if self.fix is None else f"{said}: {self.fix}"
+
+    def but(self, **fields: Any) -> Self:
+        """The same error with another `what`, `where` or `fix`."""
+        now = {"what": self.what, "where": self.where, "fix": self.fix} | fields
+        return type(self)(now.pop("what"), **now)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is sent from a worker to the process that waits for it."""
+        return _remade, (type(self), self.what, self.where, self.fix)
+
+
+def _remade(
+    kind: type[PointstillError], what: str, where: str | None, fix: str | None
+) -> PointstillError:
+    return kind(what, where=where, fix=fix)
 
 
 class UsageError(PointstillError):

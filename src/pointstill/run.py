@@ -22,8 +22,9 @@ from safetensors.torch import load_file, save
 from .errors import NoRunError, TrainingError
 from .models import build_model
 from .points.features import Features, parse_features, width
-from .storage.locking import lock, write_whole
-from .storage.object_store import here
+from .storage.files import write_whole
+from .storage.locking import lock
+from .storage.paths import here
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
 WEIGHTS, LOCK = "weights.safetensors", ".lock"

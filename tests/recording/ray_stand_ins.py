@@ -17,7 +17,7 @@ import stand_ins
 from pointstill.data import Dataset, open_dataset
 from pointstill.recording.job import record
 from pointstill.recording.ray_engine import RayEngine
-from pointstill.records import Store, disk, layout
+from pointstill.records import Store, layout
 
 
 class Toy(stand_ins.Toy):
@@ -36,7 +36,9 @@ class Toy(stand_ins.Toy):
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Tiles of 8 shapes, and three threads, which are not what a worker of Ray would take."""
     monkeypatch.setattr(layout, "TILE", 8)
-    monkeypatch.setattr(disk, "_sync", lambda path: None)  # a thousand waits for a real disk
+    monkeypatch.setattr(
+        "pointstill.storage.files._sync", lambda path: None
+    )  # a thousand waits for a real disk
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield

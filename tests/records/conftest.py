@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_stores import CLASSES, COLUMNS, LABELS, ROWS, VIEWS, Content, about
 
-from pointstill.records import Store, Tile, disk
+from pointstill.records import Store, Tile
 from pointstill.records import layout as module
 from pointstill.records.probe import sketch
+from small_stores import CLASSES, COLUMNS, LABELS, ROWS, VIEWS, Content, about
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def tile_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting for the disk is for the tests of the disk."""
-    monkeypatch.setattr(disk, "_sync", lambda path: None)
+    monkeypatch.setattr("pointstill.storage.files._sync", lambda path: None)
 
 
 @pytest.fixture(scope="session")

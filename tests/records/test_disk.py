@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_stores import LABELS, about
 from test_store import files
 
 from pointstill.errors import RecordsError
 from pointstill.records import Store, disk
+from pointstill.storage import files as storage_files
+from small_stores import LABELS, about
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ class PowerCut:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
         self.root, self.contents = root, set()
         self.certain, self.states = self.now(), []
-        replace, sync = Path.replace, disk._sync
+        replace, sync = Path.replace, storage_files._sync
 
         def replaced(file: Path, to: Path) -> Path:
             done = replace(file, to)
@@ -83,7 +84,7 @@ class PowerCut:
             self.snap()
 
         monkeypatch.setattr(Path, "replace", replaced)
-        monkeypatch.setattr(disk, "_sync", synced)
+        monkeypatch.setattr("pointstill.storage.files._sync", synced)
 
     def now(self) -> dict[str, bytes]:
         return files(self.root)
@@ -130,7 +131,7 @@ def test_no_power_cut_leaves_a_mark_without_its_tile(tmp_path, empty, content, m
 def test_a_writer_that_does_not_wait_is_found_out(tmp_path, empty, content, monkeypatch):
     """The test above can fail: without the waits, a mark outlives its tile."""
     power = PowerCut(empty.path, monkeypatch)
-    monkeypatch.setattr(disk, "sync", lambda files: list(files))
+    monkeypatch.setattr("pointstill.storage.files.sync", lambda files: list(files))
     tile = next(empty.tiles())
     empty.write(tile, *content(tile))
     assert any("probe/c.0.0.0" in s and "logits/c.0.0.0" not in s for s in power.states)
@@ -138,7 +139,7 @@ def test_a_writer_that_does_not_wait_is_found_out(tmp_path, empty, content, monk
 
 def test_a_new_store_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     waited: set[str] = set()
-    sync, rename = disk._sync, Path.rename
+    sync, rename = storage_files._sync, Path.rename
 
     def synced(path: Path) -> None:
         sync(path)
@@ -149,7 +150,7 @@ def test_a_new_store_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch
         waited.clear()
         return rename(self, to)
 
-    monkeypatch.setattr(disk, "_sync", synced)
+    monkeypatch.setattr("pointstill.storage.files._sync", synced)
     monkeypatch.setattr(Path, "rename", renamed)
     Store.create(tmp_path / "r.zarr", about(), 1, np.arange(10), LABELS)
     assert waited == {"r.zarr", tmp_path.name}

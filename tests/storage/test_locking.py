@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pointstill.errors import PointstillError
-from pointstill.storage.locking import check_place, whole, write_whole
+from pointstill.storage.files import check_place, whole, write_whole
 
 
 @pytest.fixture

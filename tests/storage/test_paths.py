@@ -10,7 +10,7 @@ from pointstill.evaluation.scoring import Evaluation
 from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.records.parquet import export_parquet
 from pointstill.run import Run
-from pointstill.storage.object_store import here
+from pointstill.storage.paths import here
 
 NOTHING = object()  # neither data nor a store: what looks at it fails
 DOORS = {

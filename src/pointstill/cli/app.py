@@ -291,7 +291,7 @@ def evaluate(
 
     from ..evaluation.scoring import evaluate as job
     from ..reporting.tables import class_table, confusion_picture, pair_lines, score_table
-    from ..storage.locking import check_place
+    from ..storage.files import check_place
 
     if json:
         check_place(json)

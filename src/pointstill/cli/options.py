@@ -14,7 +14,7 @@ from cyclopts.config import Dict
 
 from .. import torchrun
 from ..errors import UsageError
-from ..storage.object_store import here
+from ..storage.paths import here
 
 if TYPE_CHECKING:
     from ..data import Dataset, Split

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, EmptySplitError, ForbiddenError, NoDataError, UsageError
 from ..points.features import XYZ, Extra, Features, parse_features, width
-from ..storage.object_store import local
+from ..storage.paths import local
 from . import cache as store
 from .channels import VERSION, featured, offered
 from .checking import check_cloud

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, NoDataError, RemoteError, UnreachableError, UsageError
-from ..storage.locking import write_whole
-from ..storage.object_store import PARALLEL, Found, Remote, local
+from ..storage.files import write_whole
+from ..storage.object_store import PARALLEL, Found, Remote
+from ..storage.paths import local
 from .dataset import Shape, Source, SplitName, find_source
 from .sources.modelnet import ModelNetText
 from .sources.scanobjectnn import VARIANTS

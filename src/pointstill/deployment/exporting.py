@@ -21,8 +21,8 @@ from ..models.layers.neighbours import gather
 from ..points.features import XYZ, said
 from ..points.zorder import along_curve
 from ..run import Run
-from ..storage.locking import whole
-from ..storage.object_store import here
+from ..storage.files import whole
+from ..storage.paths import here
 from .runtime import Classifier
 
 if TYPE_CHECKING:

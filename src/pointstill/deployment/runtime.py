@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, PointstillError, UsageError
 from ..points.validity import MIN_POINTS, are_numbers, present, transposed, unusable
-from ..storage.object_store import here
+from ..storage.paths import here
 
 
 class Classifier:

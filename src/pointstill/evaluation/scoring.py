@@ -27,9 +27,9 @@ from ..errors import UsageError
 from ..points.features import width
 from ..progress import Track
 from ..records import Store
-from ..records.disk import replace_file
 from ..run import Run
-from ..storage.object_store import here
+from ..storage.files import replace_file
+from ..storage.paths import here
 from ..teachers import Teacher, load_teacher
 from ..teachers.compatibility import check_given
 from ..teachers.folds import check_folds

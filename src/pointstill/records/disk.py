@@ -3,48 +3,12 @@
 import os
 import shutil
 import time
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
 from ..errors import RecordsError
 from ..storage import locking
-
-
-def sync(files: Iterable[Path]) -> None:
-    """Wait until files and their names are on the disk, not only in its cache.
-
-    The contents first, then the folders that hold the names: Zarr's own store never does either.
-    """
-    folders: dict[Path, None] = {}
-    for file in files:
-        _sync(file)
-        folders[file.parent] = None
-    for folder in folders:
-        _sync(folder)
-
-
-def sync_tree(root: Path) -> None:
-    """The same for everything below a folder, and the folder itself."""
-    for folder, _, names in os.walk(root, topdown=False):
-        for name in names:
-            _sync(Path(folder) / name)
-        _sync(Path(folder))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and on the disk."""
-    locking.write_whole(path, content, path.with_name(f"{path.name}.{os.getpid()}.partial"))
-    _sync(path.parent)
 
 
 def lock(path: Path) -> AbstractContextManager[None]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import NoRecordsError, RecordsError
-from ..storage import object_store
+from ..storage import files
+from ..storage.object_store import Remote
+from ..storage.paths import local
 from . import disk
 
 SIDECAR = "provenance.jsonl"
@@ -66,10 +68,10 @@ def place_of(where: str | Path) -> Place:
     Raises:
         UsageError: a URL of an unknown kind, or obstore is not installed.
     """
-    path = object_store.local(where)
+    path = local(where)
     if path is not None:
         return Folder(path)
-    store = object_store.Remote(str(where))  # first, as it says what to install
+    store = Remote(str(where))  # first, as it says what to install
     from .bucket import Bucket
 
     return Bucket(store)
@@ -109,11 +111,11 @@ class Folder:
     def write(self, name: str, content: bytes) -> None:
         """Replace a file by way of a draft, and wait for the disk."""
         (self.path / name).parent.mkdir(exist_ok=True)
-        disk.replace_file(self.path / name, content)
+        files.replace_file(self.path / name, content)
 
     def settle(self, names: Iterable[str]) -> None:
         """Wait for the disk."""
-        disk.sync(self.path / name for name in names)
+        files.sync(self.path / name for name in names)
 
     def names(self, folder: str) -> list[str]:
         """The names of the files in a folder."""
@@ -157,7 +159,7 @@ class Folder:
             draft.parent.mkdir(parents=True, exist_ok=True)
             yield draft
             draft.rename(self.path)
-            disk.sync([self.path])
+            files.sync([self.path])
         except OSError as error:
             disk.remove(draft)
             raise disk.refusal("made", self.path, error) from error

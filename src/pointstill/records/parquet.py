@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import RecordsError, UsageError
-from ..storage.locking import whole
-from ..storage.object_store import here
+from ..storage.files import whole
+from ..storage.paths import here
 from .store import Store
 
 

@@ -20,6 +20,7 @@ import zarr
 from ..augment import Pipeline
 from ..errors import RecordsError
 from ..points.features import Features
+from ..storage import files
 from . import codec, disk, headers, probe
 from .fingerprint import fingerprint
 from .layout import (
@@ -74,8 +75,8 @@ class Store:
         """
         with place_of(path).new() as draft:
             lay_out(draft, attributes, views, shapes, labels)
-            disk.replace_file(draft / headers.SPARE, headers.pack(headers.read(Folder(draft))))
-            disk.sync_tree(draft)
+            files.replace_file(draft / headers.SPARE, headers.pack(headers.read(Folder(draft))))
+            files.sync_tree(draft)
         return cls.open(path)
 
     @classmethod

@@ -1,13 +1,11 @@
-"""One writer at a time, by a lock that ends with its process; files whole or not at all."""
+"""One writer at a time, by a lock that ends with its process."""
 
 import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from errno import EISDIR
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from ..errors import PointstillError
 
@@ -63,55 +61,3 @@ def _locked(file: Path, what: Path, busy: type[PointstillError]) -> int:
                 os.pwrite(handle, json.dumps(name).encode(), 0)
                 return handle
         os.close(handle)
-
-
-def check_place(path: Path, *, folder: bool = False) -> None:
-    """See that a file, or files in a folder, can be written, before any work; folders are made.
-
-    Raises:
-        PointstillError: they cannot.
-    """
-    if not folder and path.exists() and not (path.is_file() or path.is_dir()):
-        return  # a pipe or a device
-    within = path if folder else path.resolve().parent
-    try:
-        if not folder and path.is_dir():
-            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
-        within.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=within):
-            pass
-    except OSError as error:
-        raise PointstillError(
-            f"{path} cannot be written ({error.strerror}): choose another place"
-        ) from error
-
-
-@contextmanager
-def whole(path: Path, draft: Path | None = None) -> Iterator[Path]:
-    """Replace a file by way of a draft, which is on the disk before it takes the name.
-
-    Args:
-        path: the file.
-        draft: where to write, on the same disk; a hidden file beside it if nothing is said.
-
-    Yields:
-        The draft, to be written.
-
-    Raises:
-        OSError: the disk refuses. Whatever fails, the file is what it was, and the draft is gone.
-    """
-    draft = draft or path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        yield draft
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, content: bytes, draft: Path | None = None) -> None:
-    """Replace a file with some content; see `whole`."""
-    with whole(path, draft) as file:
-        file.write_bytes(content)

@@ -12,11 +12,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from ..errors import RemoteError, UnreachableError, UsageError
 
-SCHEMES = ("s3", "gs", "az")
 PARALLEL = 16
 """Requests at once, where many objects are read or written."""
 RETRY: dict[str, Any] = {
@@ -107,51 +105,6 @@ class Found(NamedTuple):
     """Bytes."""
     version: str
     """Changes with its content: entity tag and time."""
-
-
-def local(where: str | Path) -> Path | None:
-    """The path that a place on this machine is named by (`file://` too); None for an object store.
-
-    Raises:
-        UsageError: a URL of another kind, or one that became a path on its way.
-
-    >>> local("file:///data/a%20b"), local("s3://bucket/run.zarr")
-    (PosixPath('/data/a b'), None)
-    """
-    if isinstance(where, Path):
-        if where.parts and where.parts[0] in (f"{scheme}:" for scheme in (*SCHEMES, "file")):
-            raise UsageError(f"{where} was a URL before it became a path: give it as text")
-        return where
-    scheme, colon, _ = where.partition("://")
-    if not colon:
-        return Path(where)
-    if scheme == "file":
-        return Path(unquote(urlsplit(where).path))
-    if scheme not in SCHEMES:
-        raise UsageError(f"{where}: choose a path, or a URL of s3://, gs://, az:// or file://")
-    return None
-
-
-def here(where: str | Path, name: str) -> Path:
-    """The path that a place is named by which must be on this machine (`file://` too).
-
-    Args:
-        where: a path or a URL.
-        name: what it is given for, for the message: an argument or a flag.
-
-    Raises:
-        UsageError: a URL of somewhere else.
-    """
-    try:
-        path = local(where)
-    except UsageError:
-        path = None
-    if path is None:
-        raise UsageError(
-            f"{name} is {where}; it must be a path on this machine, as only data and records can "
-            "be at a URL: give a path, and copy between the two"
-        )
-    return path
 
 
 class Remote:

@@ -19,7 +19,7 @@ from ..data.dataset import Split
 from ..data.selection import limited
 from ..errors import UsageError
 from ..progress import Track, console
-from ..storage.locking import check_place
+from ..storage.files import check_place
 from . import NetworkTeacher, Teacher
 from .axes import SAME, Axes, frame_text, parse_frame
 from .description import GOOD, Description, beside, guesses

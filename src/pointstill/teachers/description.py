@@ -15,7 +15,7 @@ import yaml
 
 from ..errors import TeacherError, UsageError
 from ..points.features import parse_features
-from ..storage.locking import write_whole
+from ..storage.files import write_whole
 from .axes import frame_text, parse_frame
 from .detection import Layout, Output
 from .file_kind import sha256

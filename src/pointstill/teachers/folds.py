@@ -5,7 +5,7 @@ from pathlib import Path
 from ..data import Dataset, open_dataset
 from ..errors import PointstillError, RemoteError, UsageError
 from ..run import TrainedOn
-from ..storage.object_store import local
+from ..storage.paths import local
 from . import Teacher
 from .load import networks
 

@@ -26,7 +26,7 @@ from ..records.fingerprint import check_same
 from ..records.layout import tile_length
 from ..records.verify import check_replay
 from ..run import Run
-from ..storage.object_store import here, local
+from ..storage.paths import here, local
 from .loop import Material, View, fit, start_fabric
 from .past import Present, self_teacher
 from .ranks import one_run
