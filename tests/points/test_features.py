@@ -3,13 +3,13 @@
 import pytest
 
 from pointstill.errors import UsageError
-from pointstill.points.features import columns, parse_features, said, width
+from pointstill.points.features import columns, format_features, parse_features, width
 
 
 def test_names_come_as_text_or_as_a_list():
     wanted = ("xyz", "colour", "normal")
     assert parse_features(" xyz,Color ,normal") == parse_features(list(wanted)) == wanted
-    assert parse_features(said(wanted)) == wanted
+    assert parse_features(format_features(wanted)) == wanted
 
 
 def test_widths_and_places():

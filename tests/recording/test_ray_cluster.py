@@ -143,7 +143,7 @@ def test_two_workers_of_which_one_is_killed(sessions, by_value, solids, tmp_path
 # By the command line, with the teacher's code in the folder where it is run.
 
 
-class Place:
+class Location:
     """A folder in which `pointstill record` is started, and what one process made there."""
 
     def __init__(self, folder: Path, data: Path):
@@ -165,8 +165,8 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(solids: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("place"), solids)
+def place(solids: Path, tmp_path_factory: pytest.TempPathFactory) -> Location:
+    return Location(tmp_path_factory.mktemp("place"), solids)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:

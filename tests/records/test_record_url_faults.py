@@ -17,7 +17,7 @@ from pointstill.errors import RecordsError, RemoteError, UsageError
 from pointstill.recording.maintenance import repair
 from pointstill.records import Store
 from pointstill.records.derive import merge
-from pointstill.records.location import place_of
+from pointstill.records.location import locate
 from pointstill.storage import object_store
 from pointstill.storage.object_store import Remote
 from s3_server import always, first, none
@@ -222,13 +222,13 @@ def test_what_is_no_store_is_not_opened(s3):
 def test_urls_that_make_no_sense(cli, monkeypatch):
     for url in ("ftp://host/r.zarr", "s3:///r.zarr", "memory://r.zarr", "s3://bucket//r.zarr"):
         with pytest.raises(UsageError, match=url):
-            place_of(url)
+            locate(url)
     with pytest.raises(UsageError, match="give it as text"):
-        place_of(Path("s3://bucket/r.zarr"))
+        locate(Path("s3://bucket/r.zarr"))
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "obstore", None)
         with pytest.raises(UsageError, match=r"needs obstore: pip install 'pointstill\[cloud\]'"):
-            place_of("s3://bucket/r.zarr")
+            locate("s3://bucket/r.zarr")
         code, _, err = cli("records", "info", "s3://bucket/r.zarr")
     assert (code, err.count("\n")) == (2, 1)
 

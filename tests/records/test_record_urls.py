@@ -15,7 +15,7 @@ from pointstill.errors import RecordsError, RemoteError
 from pointstill.recording.maintenance import extend, repair, subset, verify
 from pointstill.records import Store, headers, layout
 from pointstill.records.derive import merge
-from pointstill.records.location import place_of
+from pointstill.records.location import locate
 from s3_server import Server, always, none
 from stand_ins import Toy, files, run, scans
 
@@ -274,7 +274,7 @@ def test_a_merge_that_is_stopped_is_no_store_and_goes_on(s3, plain, made):
     """Whatever was put before, there is no root header, so that nothing takes it for a store."""
     url = f"{s3.bucket()}/whole.zarr"
     for refusing in ("logits/c.0.1.0", "whole.zarr/zarr.json"):
-        assert not place_of(url).taken()
+        assert not locate(url).taken()
         s3.fault = always(403, "PUT", refusing)
         with pytest.raises(RemoteError, match="403"):
             merge([plain, made / "plain"], url)

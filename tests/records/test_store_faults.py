@@ -14,7 +14,7 @@ from test_store import check_content, files
 
 from pointstill.errors import NoRecordsError, RecordsError
 from pointstill.records import Store, Tile, disk, headers
-from pointstill.records.location import place_of
+from pointstill.records.location import locate
 from small_stores import LABELS, about
 
 
@@ -100,7 +100,7 @@ def test_older_and_newer_formats_are_refused(full, found, fix, spare):
     (full.path / "zarr.json").write_text(json.dumps(head))
     (full.path / headers.SPARE).unlink()  # format 1 had none
     if spare:
-        headers.restore(place_of(full.path))
+        headers.restore(locate(full.path))
     with pytest.raises(RecordsError) as caught:
         Store.open(full.path)
     message = refused(caught.value, full.path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pointstill.errors import PointstillError
-from pointstill.storage.files import check_place, whole, write_whole
+from pointstill.storage.files import check_writable, whole, write_whole
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def test_a_draft_that_was_never_written(file):
 
 
 def test_places_are_made_or_refused(tmp_path):
-    check_place(tmp_path / "a" / "x.json")
-    check_place(tmp_path / "b", folder=True)
+    check_writable(tmp_path / "a" / "x.json")
+    check_writable(tmp_path / "b", folder=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
     assert not list((tmp_path / "a").iterdir())
-    check_place(Path("/dev/null"))
+    check_writable(Path("/dev/null"))
     file = tmp_path / "file"
     file.touch()
     for path, folder in ((tmp_path, False), (file, True), (file / "x.json", False)):
         with pytest.raises(PointstillError, match="cannot be written") as caught:
-            check_place(path, folder=folder)
+            check_writable(path, folder=folder)
         assert str(path) in str(caught.value)

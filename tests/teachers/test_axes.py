@@ -2,19 +2,19 @@ import pytest
 import torch
 
 from pointstill.errors import UsageError
-from pointstill.teachers.axes import parse_frame, turned
+from pointstill.teachers.axes import parse_axes, turned
 
 
 def test_axes_are_taken_and_turned_round() -> None:
     points = torch.tensor([[[1.0, 2.0, 3.0]]])
-    assert turned(points, parse_frame("x,z,y")).tolist() == [[[1, 3, 2]]]
-    assert turned(points, parse_frame("x, z, -y")).tolist() == [[[1, 3, -2]]]
-    assert turned(points, parse_frame("-Z,x,y")).tolist() == [[[-3, 1, 2]]]
+    assert turned(points, parse_axes("x,z,y")).tolist() == [[[1, 3, 2]]]
+    assert turned(points, parse_axes("x, z, -y")).tolist() == [[[1, 3, -2]]]
+    assert turned(points, parse_axes("-Z,x,y")).tolist() == [[[-3, 1, 2]]]
 
 
 @pytest.mark.parametrize("same", [None, "auto", "x,y,z"])
 def test_the_data_s_own(same: str | None) -> None:
-    assert parse_frame(same) is None
+    assert parse_axes(same) is None
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ def test_the_data_s_own(same: str | None) -> None:
 )
 def test_no_axes(bad: str) -> None:
     with pytest.raises(UsageError, match=r"is no set of axes: give all three, such as x,z,y"):
-        parse_frame(bad)
+        parse_axes(bad)

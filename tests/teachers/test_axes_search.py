@@ -21,8 +21,8 @@ from pointstill.data.dataset import Split
 from pointstill.errors import PointstillError, TeacherError, UsageError
 from pointstill.recording.job import record
 from pointstill.teachers import Ensemble, NetworkTeacher, Votes, axes_search, load_teacher
-from pointstill.teachers.axes import SAME, frame_text, parse_frame
-from pointstill.teachers.axes_search import check_frames, describe_teacher, frames, search, turns
+from pointstill.teachers.axes import SAME, format_axes, parse_axes
+from pointstill.teachers.axes_search import check_axes, describe_teacher, frames, search, turns
 from pointstill.teachers.description import Description
 
 CLASSES = ("down", "east", "north", "south", "up", "west")
@@ -82,7 +82,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Tails:
 
 def teacher_of(data: Dataset, true_frame: str, said: str | None = None) -> NetworkTeacher:
     """A teacher that is right in `true_frame` only: its classes are named after its own axes."""
-    axes = parse_frame(true_frame) or SAME
+    axes = parse_axes(true_frame) or SAME
     names = []
     for own, own_sign in ((axis, sign) for axis in range(3) for sign in (1, -1)):
         axis, sign = axes[own]
@@ -110,7 +110,7 @@ def test_the_frames_that_are_tried() -> None:
         for signs in product((1, -1), repeat=3)
     }
     assert every == whole  # 48: nothing is out of reach
-    assert {frame_text(axes) for axes in turns(parse_frame("x,z,-y") or SAME, "z")} == {
+    assert {format_axes(axes) for axes in turns(parse_axes("x,z,-y") or SAME, "z")} == {
         "x,z,-y",
         "-x,z,y",
         "-x,z,-y",
@@ -123,7 +123,7 @@ def test_the_frames_that_are_tried() -> None:
 @pytest.mark.parametrize("frame", ["x,y,z", "x,z,-y", "-z,x,y", "-y,-x,-z", "y,-z,-x"])
 def test_the_one_right_frame_is_found(module: Tails, data: Dataset, frame: str) -> None:
     trials = search(teacher_of(data, frame), *split_of(data), shapes=72, batch_size=16, quiet=True)
-    assert frame_text(trials[0].axes) == frame
+    assert format_axes(trials[0].axes) == frame
     assert trials[0].accuracy > 0.95
     assert trials[1].accuracy < 0.75
     assert len(trials) == 3
@@ -152,7 +152,7 @@ def test_accuracies_are_those_of_a_loop(module: Tails, data: Dataset) -> None:
             seen = np.stack([cloud[:, axis] * sign for axis, sign in trial.axes], 1)
             moments = (seen**3).mean(0)
             way = int(np.abs(moments).argmax())
-            axis, sign = (parse_frame("x,z,y") or SAME)[way]
+            axis, sign = (parse_axes("x,z,y") or SAME)[way]
             named = (axis, int(np.sign(moments[way])) * sign)
             right += WAYS[split.classes[split.labels[index]]] == named
         assert trial.accuracy == pytest.approx(right / 72)
@@ -325,7 +325,7 @@ def test_a_teacher_that_guesses_gets_a_warning(
 
 
 def checked(data: Dataset, teacher: object) -> None:
-    check_frames(teacher, *split_of(data), 16, quiet=True)  # type: ignore[arg-type]
+    check_axes(teacher, *split_of(data), 16, quiet=True)  # type: ignore[arg-type]
 
 
 def test_a_right_frame_costs_one_look(module: Tails, data: Dataset) -> None:

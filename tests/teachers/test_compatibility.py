@@ -14,7 +14,7 @@ from torch import Tensor
 from pointstill.errors import TeacherError, UsageError
 from pointstill.models import build_model
 from pointstill.teachers import Ensemble, Votes, load_teacher
-from pointstill.teachers.axes import parse_frame, turned
+from pointstill.teachers.axes import parse_axes, turned
 from pointstill.teachers.compatibility import check_given
 from pointstill.teachers.description import Description
 
@@ -42,7 +42,7 @@ def say(points: Tensor) -> Tensor:
 
 def test_axes_turn_normals_as_they_turn_points(rich: Tensor) -> None:
     matrix = np.array([[0, 0, -1], [1, 0, 0], [0, 1, 0]], np.float64)
-    found = turned(rich, parse_frame("-z,x,y"), GIVEN).double().numpy()
+    found = turned(rich, parse_axes("-z,x,y"), GIVEN).double().numpy()
     before = rich.double().numpy()
     np.testing.assert_array_equal(found[..., :3], before[..., :3] @ matrix.T)
     np.testing.assert_array_equal(found[..., 3], before[..., 3])

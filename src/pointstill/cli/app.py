@@ -291,12 +291,12 @@ def evaluate(
 
     from ..evaluation.scoring import evaluate as job
     from ..reporting.tables import class_table, confusion_picture, pair_lines, score_table
-    from ..storage.files import check_place
+    from ..storage.files import check_writable
 
     if json:
-        check_place(json)
+        check_writable(json)
     if pictures:
-        check_place(pictures, folder=True)
+        check_writable(pictures, folder=True)
     opened = data.open()
     loaded = speaking.load_each(models, opened, device, threads)
     left_out(opened.split(split))

@@ -9,7 +9,7 @@ from rich.table import Table
 from ..data import Dataset, Split
 from ..data.dataset import SplitName
 from ..errors import DataError, EmptySplitError, NoDataError
-from ..points.features import XYZ, columns, said
+from ..points.features import XYZ, columns, format_features
 from ..progress import size
 from .options import needs_torch
 
@@ -34,7 +34,7 @@ def describe_dataset(data: Dataset) -> None:
     print(f"points   {sizes.min():,} least, {int(np.median(sizes)):,} median, {sizes.max():,} most")
     for split in splits:
         print(f"{split.name:<8} fingerprint {split.fingerprint[:16]}")
-    print(f"features {said(data.offers(splits[0].name))}")
+    print(f"features {format_features(data.offers(splits[0].name))}")
     for split in splits:
         _describe_features(split)
     from rich.console import Console
@@ -111,7 +111,7 @@ def describe_store(path: str) -> None:
     keyed = ", keyed" if store.keyed else ""
     print(f"augment  {operations or 'none'}; seed {about['augment']['seed']}{keyed}")
     if store.features != XYZ:
-        print(f"features {said(store.features)}")
+        print(f"features {format_features(store.features)}")
     print(f"classes  {len(about['classes'])}")
     print(f"data     {about['data']['fingerprint'][:16]}")
     print(f"records  {store.fingerprint[:16]}")

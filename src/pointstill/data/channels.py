@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, ForbiddenError
-from ..points.features import WIDTHS, Features, said
+from ..points.features import WIDTHS, Features, format_features
 from ..points.validity import are_numbers, present
 from .cache import Entry
 
@@ -48,7 +48,7 @@ def featured(
     there = data.offers(split) if files else ()
     if missing := [name for name in files if name not in there]:
         raise DataError(
-            f"{data.name}: has no {' and no '.join(sorted(missing))}, but {said(there)}: give "
+            f"{data.name}: has no {' and no '.join(sorted(missing))}, but {format_features(there)}: give "
             "--features of these, or take data whose files name such columns"
         )
     kept = {*names}  # what was bad is left out here too
@@ -90,7 +90,7 @@ def channels(
             continue
         values = table.get(feature)
         if values is None:
-            raise DataError(f"{name}: has no {feature}; it has {said(_there(table))}")
+            raise DataError(f"{name}: has no {feature}; it has {format_features(_there(table))}")
         if values.shape != (count, WIDTHS[feature]) or not are_numbers(values):
             raise DataError(
                 f"{name}: {feature} is an array of {values.dtype} {values.shape}, but must be "

@@ -18,7 +18,7 @@ from .. import __version__
 from ..augment import normalize, resample
 from ..errors import TrainingError
 from ..models.layers.neighbours import gather
-from ..points.features import XYZ, said
+from ..points.features import XYZ, format_features
 from ..points.zorder import along_curve
 from ..run import Run
 from ..storage.files import whole
@@ -105,7 +105,7 @@ def _xyz_alone(run: Run) -> None:
     """
     if run.features != XYZ:
         raise TrainingError(
-            f"{run.folder} takes {said(run.features)} of each point, and clouds are classified by "
+            f"{run.folder} takes {format_features(run.features)} of each point, and clouds are classified by "
             "xyz alone: record it as a teacher, and distil a student without --features"
         )
 

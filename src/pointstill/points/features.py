@@ -52,12 +52,12 @@ def parse_features(text: str | Iterable[str]) -> Features:
             raise UsageError(f"no feature is called {name!r}: {hint}")
     if names[:1] != ["xyz"] or len(set(names)) < len(names):
         raise UsageError(
-            f"features {said(names)!r}: name each once and xyz first, such as xyz,normal"
+            f"features {format_features(names)!r}: name each once and xyz first, such as xyz,normal"
         )
     return tuple(names)
 
 
-def said(features: Iterable[str]) -> str:
+def format_features(features: Iterable[str]) -> str:
     """Features as `parse_features` reads them."""
     return ",".join(features)
 

@@ -13,17 +13,17 @@ from ..augment import Clouds, Pipeline, moments, parse
 from ..data import Dataset, Split
 from ..data.selection import check_classes, limited
 from ..errors import RecordsError, UsageError
-from ..points.features import XYZ, Features, said
+from ..points.features import XYZ, Features, format_features
 from ..progress import Track, console, size
 from ..recipe import check_seed
 from ..records import Store, Tile
 from ..records import codec as codecs
 from ..records.fingerprint import check_same
 from ..records.layout import check_range
-from ..records.location import place_of
+from ..records.location import locate
 from ..records.probe import sketch
 from ..teachers import Teacher
-from ..teachers.axes_search import check_frames
+from ..teachers.axes_search import check_axes
 from ..teachers.compatibility import check_given
 from ..teachers.folds import check_folds
 from .engine import Engine
@@ -78,7 +78,7 @@ def record(
 
     Warns:
         UserWarning: a new teacher does on training shapes as if its axes were wrong; see
-            `describing.check_frames`, also for what that costs.
+            `describing.check_axes`, also for what that costs.
 
     Raises:
         DataError: fewer than two classes, or a damaged cache of the data.
@@ -108,7 +108,7 @@ def record(
         "points": count,
         "keyed": keyed,
     } | _features(split)
-    place = place_of(out)
+    place = locate(out)
     path = place.path
 
     # 2. Go on with the store that is there, if it was made from the same.
@@ -141,7 +141,7 @@ def record(
         clouds = Clouds.of(split, teacher.device)
         if store is None:
             split.check()  # the fingerprint goes into the store
-            check_frames(teacher, split, clouds, batch_size, quiet)
+            check_axes(teacher, split, clouds, batch_size, quiet)
             first, others = Tile.first(len(shapes)), spread(shapes)
             with Track("first tiles", first.stop + len(others), "records", quiet=quiet) as track:
 
@@ -254,8 +254,8 @@ def check_features(store: Store, split: Split) -> None:
     now = _shown(split)
     if now != store.features:
         raise RecordsError(
-            f"{store.path} was recorded with features {said(store.features)}, and the data was "
-            f"opened with {said(now)}: give --features {said(store.features)}, or another store"
+            f"{store.path} was recorded with features {format_features(store.features)}, and the data was "
+            f"opened with {format_features(now)}: give --features {format_features(store.features)}, or another store"
         )
 
 

@@ -14,7 +14,7 @@ from ..progress import Track
 from ..recipe import check_seed
 from ..records import Store, Tile, derive, headers
 from ..records.codec import divergence
-from ..records.location import no_store, place_of
+from ..records.location import locate, no_store
 from ..records.verify import check_replay, replay
 from ..teachers import Teacher
 from .engine import Engine
@@ -77,7 +77,7 @@ def repair(
     Raises:
         RecordsError: a damaged tile and no teacher, or another teacher or data than the store's.
     """
-    place = place_of(path)
+    place = locate(path)
     if not place.holds():
         raise no_store(place)
     with place.lock():
@@ -131,7 +131,7 @@ def extend(
         RecordsError: another teacher or data than the store's, or a disk that refuses.
         UsageError: the store has more views.
     """
-    place = place_of(path)
+    place = locate(path)
     if not place.holds():
         raise no_store(place)
     with place.lock():

@@ -12,7 +12,7 @@ from ..errors import RecordsError, UsageError
 from .codec import divergence
 from .fingerprint import MAY_DECIDE, check_same, deciding
 from .layout import Tile
-from .location import place_of
+from .location import locate
 from .probe import join
 from .store import Store
 from .verify import check_replay, replay
@@ -148,7 +148,7 @@ def _head(store: Store) -> dict[str, Any]:
 @contextmanager
 def _new(out: str | Path) -> Iterator[Path]:
     """A folder to build a store in, which gets its name at the end, or goes."""
-    place = place_of(out)
+    place = locate(out)
     if place.taken():
         raise RecordsError(f"{out} exists: choose another --out")
     with place.lock():

@@ -11,7 +11,7 @@ import zlib
 
 from ..errors import RecordsError
 from . import disk
-from .location import Place
+from .location import Location
 
 ARRAYS = ("logits", "augment", "probe", "shapes", "labels")
 SPARE = "spare.zip"
@@ -27,14 +27,14 @@ def pack(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def read(place: Place) -> dict[str, bytes]:
+def read(place: Location) -> dict[str, bytes]:
     """The written-once files of a store, by their names in it."""
     headers = [name for name in (f"{array}/zarr.json" for array in ARRAYS) if place.has(name)]
     names = ["zarr.json", *headers, "shapes/c.0", "labels/c.0"]
     return {name: place.read(name) for name in names}
 
 
-def spare(place: Place) -> dict[str, bytes] | None:
+def spare(place: Location) -> dict[str, bytes] | None:
     """The copies in a store's spare; None where it is missing or damaged.
 
     Raises:
@@ -52,7 +52,7 @@ def spare(place: Place) -> dict[str, bytes] | None:
         return None
 
 
-def check(place: Place) -> None:
+def check(place: Location) -> None:
     """Compare a store's heads with their spare.
 
     Raises:
@@ -72,7 +72,7 @@ def check(place: Place) -> None:
             raise _damaged(place, name, "is not what was written")
 
 
-def change(place: Place, contents: dict[str, bytes]) -> None:
+def change(place: Location, contents: dict[str, bytes]) -> None:
     """Give some heads new contents, all of them or, killed before the spare is written, none."""
     try:
         place.write(SPARE, pack(read(place) | contents))
@@ -81,7 +81,7 @@ def change(place: Place, contents: dict[str, bytes]) -> None:
     restore(place)
 
 
-def restore(place: Place) -> list[str]:
+def restore(place: Location) -> list[str]:
     """Copy back what differs from the spare, or make a lost spare anew; returns what was mended.
 
     A change of the heads writes the spare first, so that this also ends one that was killed.
@@ -108,5 +108,5 @@ def restore(place: Place) -> list[str]:
     return mended
 
 
-def _damaged(place: Place, name: str, what: str) -> RecordsError:
+def _damaged(place: Location, name: str, what: str) -> RecordsError:
     return RecordsError(f"{place.path}/{name} {what}: run `pointstill records repair {place.path}`")

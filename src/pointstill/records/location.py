@@ -15,7 +15,7 @@ SIDECAR = "provenance.jsonl"
 """Who recorded which tile, when and how fast: beside the arrays, outside of any comparison."""
 
 
-class Place(Protocol):
+class Location(Protocol):
     """The files of a store, by their names in it."""
 
     @property
@@ -62,7 +62,7 @@ class Place(Protocol):
         """A folder on a disk to build a store in, which comes to this place at the end, or goes."""
 
 
-def place_of(where: str | Path) -> Place:
+def locate(where: str | Path) -> Location:
     """The place that a path or a URL names.
 
     Raises:
@@ -77,7 +77,7 @@ def place_of(where: str | Path) -> Place:
     return Bucket(store)
 
 
-def no_store(place: Place) -> RecordsError:
+def no_store(place: Location) -> RecordsError:
     """The error for a place that holds no store: of the command line, if nothing is there."""
     kind = RecordsError if place.taken() else NoRecordsError
     return kind(

@@ -32,7 +32,7 @@ from .layout import (
     lengthened,
     recorded_features,
 )
-from .location import SIDECAR, Folder, Place, no_store, place_of
+from .location import SIDECAR, Folder, Location, locate, no_store
 
 UNFINISHED = "the recording is unfinished, run the same `pointstill record` again"
 
@@ -40,7 +40,7 @@ UNFINISHED = "the recording is unfinished, run the same `pointstill record` agai
 class Store:
     """An open record store. Rows are recorded shapes; `shapes` gives their indices in the split."""
 
-    def __init__(self, place: Place, group: zarr.Group):
+    def __init__(self, place: Location, group: zarr.Group):
         """Use `Store.create` or `Store.open`."""
         self.place, self.path = place, place.path
         self.attributes: dict[str, Any] = dict(group.attrs)
@@ -73,7 +73,7 @@ class Store:
         Raises:
             RecordsError: something is there, or it cannot be written.
         """
-        with place_of(path).new() as draft:
+        with locate(path).new() as draft:
             lay_out(draft, attributes, views, shapes, labels)
             files.replace_file(draft / headers.SPARE, headers.pack(headers.read(Folder(draft))))
             files.sync_tree(draft)
@@ -87,7 +87,7 @@ class Store:
             RecordsError: there is none, its format is another, it is damaged, or it may not be
                 read.
         """
-        place = place_of(path)
+        place = locate(path)
         path = place.path
         try:
             there = place.has("zarr.json")

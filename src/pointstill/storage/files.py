@@ -10,7 +10,7 @@ from tempfile import TemporaryFile
 from ..errors import PointstillError
 
 
-def check_place(path: Path, *, folder: bool = False) -> None:
+def check_writable(path: Path, *, folder: bool = False) -> None:
     """See that a file, or files in a folder, can be written, before any work; folders are made.
 
     Raises:

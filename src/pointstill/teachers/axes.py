@@ -11,13 +11,13 @@ Axes = tuple[tuple[int, int], ...]
 SAME: Axes = ((0, 1), (1, 1), (2, 1))
 
 
-def parse_frame(frame: str | None) -> Axes | None:
+def parse_axes(frame: str | None) -> Axes | None:
     """Read axes such as `x,z,y` or `x,z,-y`; None or `auto` is the data's own frame.
 
     Raises:
         UsageError: not three axes, each named once.
 
-    >>> parse_frame("x,z,-y")
+    >>> parse_axes("x,z,-y")
     ((0, 1), (2, 1), (1, -1))
     """
     if frame in (None, "auto"):
@@ -29,10 +29,10 @@ def parse_frame(frame: str | None) -> Axes | None:
     return None if axes == SAME else axes
 
 
-def frame_text(axes: Axes | None) -> str:
-    """Axes as `parse_frame` reads them.
+def format_axes(axes: Axes | None) -> str:
+    """Axes as `parse_axes` reads them.
 
-    >>> frame_text(parse_frame("x,z,-y")), frame_text(None)
+    >>> format_axes(parse_axes("x,z,-y")), format_axes(None)
     ('x,z,-y', 'x,y,z')
     """
     return ",".join("-" * (sign < 0) + "xyz"[axis] for axis, sign in axes or SAME)

@@ -19,9 +19,9 @@ from ..data.dataset import Split
 from ..data.selection import limited
 from ..errors import UsageError
 from ..progress import Track, console
-from ..storage.files import check_place
+from ..storage.files import check_writable
 from . import NetworkTeacher, Teacher
-from .axes import SAME, Axes, frame_text, parse_frame
+from .axes import SAME, Axes, format_axes, parse_axes
 from .description import GOOD, Description, beside, guesses
 from .file_kind import is_description, sha256
 from .load import networks, resolve
@@ -95,7 +95,7 @@ def attempt(
     for some in torch.split(torch.from_numpy(shapes).to(clouds.device), batch_size):
         logits.append(asked.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
         if track:
-            track.advance(len(some), frame_text(axes))
+            track.advance(len(some), format_axes(axes))
     said = torch.cat(logits)
     losses = torch.nn.functional.cross_entropy(said.double(), labels, reduction="none")
     return Trial(axes, said.argmax(1) == labels, losses)
@@ -191,12 +191,12 @@ def describe_teacher(
         raise UsageError(f"teacher {spec} has no file beside which to write: give --out FILE.yaml")
     if not is_description(path):
         raise UsageError(f"{path} would not be known as a description: end its name in .yaml")
-    check_place(path)
+    check_writable(path)
     split = data.train
     clouds = Clouds.of(split, teacher.device)
     if frame:
         same = np.concatenate(looks(split, shapes))  # as the search asks about, in its order
-        own = attempt(teacher, parse_frame(frame) or SAME, split, clouds, same, batch_size)
+        own = attempt(teacher, parse_axes(frame) or SAME, split, clouds, same, batch_size)
         trials = [own]
         if own.accuracy < GOOD:
             found = search(teacher, split, clouds, shapes, batch_size, quiet)
@@ -211,7 +211,7 @@ def describe_teacher(
         weights=os.path.relpath(weights, folder) if weights else None,
         sha256=sha256(file) if file else None,
         classes=list(teacher.names),
-        frame=frame_text(best.axes),
+        frame=format_axes(best.axes),
         up=split.up,  # type: ignore[arg-type]
         points=teacher.points or described.points,
         features=list(teacher.features),
@@ -223,14 +223,14 @@ def describe_teacher(
             "fingerprint": split.fingerprint,
             "shapes": len(best.right),
             "accuracy": round(best.accuracy, 4),
-            "frames": {frame_text(each.axes): round(each.accuracy, 4) for each in trials},
+            "frames": {format_axes(each.axes): round(each.accuracy, 4) for each in trials},
         },
     )
     result.write(path)
     return path, result
 
 
-def check_frames(
+def check_axes(
     teacher: Teacher, split: Split, clouds: Clouds, batch_size: int, quiet: bool
 ) -> None:
     """Warn of a teacher that does on training shapes as if its axes were wrong.
@@ -268,7 +268,7 @@ def _warn(spec: str, own: Trial, best: Trial, classes: int) -> None:
     if _better(best, own):
         wrong = (
             f"is right on {own.accuracy:.0%} {shapes}, and on {best.accuracy:.0%} with --frame "
-            f"{frame_text(best.axes)}: give that, or run `pointstill teacher describe` without "
+            f"{format_axes(best.axes)}: give that, or run `pointstill teacher describe` without "
             "--frame"
         )
     else:

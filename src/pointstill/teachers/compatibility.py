@@ -1,7 +1,7 @@
 """What a teacher takes of the features that the data was opened with."""
 
 from ..errors import TeacherError, UsageError
-from ..points.features import XYZ, Features, said, width
+from ..points.features import XYZ, Features, format_features, width
 from .teacher import Network, Teacher
 
 
@@ -17,13 +17,13 @@ def own_features(spec: str, network: Network, known: Features | None, given: Fea
     own = known or (XYZ if network.channels == 3 else given)
     if network.channels not in (None, width(own)):
         raise TeacherError(
-            f"teacher {spec} takes {network.channels} numbers a point, and {said(own)} are "
+            f"teacher {spec} takes {network.channels} numbers a point, and {format_features(own)} are "
             f"{width(own)}: say what it takes in its description"
         )
     if not set(own) <= set(given):
         raise TeacherError(
-            f"teacher {spec} takes {said(own)} of each point, and the data was opened with "
-            f"{said(given)}: give --features {said(own)}"
+            f"teacher {spec} takes {format_features(own)} of each point, and the data was opened with "
+            f"{format_features(given)}: give --features {format_features(own)}"
         )
     return own
 
@@ -39,6 +39,6 @@ def check_given(teacher: Teacher, features: Features) -> None:
     for network in networks(teacher):
         if network.given != features:
             raise UsageError(
-                f"teacher {network.spec} was loaded for data with {said(network.given)}, and this "
-                f"is opened with {said(features)}: load it with features=data.features"
+                f"teacher {network.spec} was loaded for data with {format_features(network.given)}, and this "
+                f"is opened with {format_features(features)}: load it with features=data.features"
             )

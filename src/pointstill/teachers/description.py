@@ -16,7 +16,7 @@ import yaml
 from ..errors import TeacherError, UsageError
 from ..points.features import parse_features
 from ..storage.files import write_whole
-from .axes import frame_text, parse_frame
+from .axes import format_axes, parse_axes
 from .detection import Layout, Output
 from .file_kind import sha256
 
@@ -120,7 +120,7 @@ class Description:
         tried = frames if isinstance(frames, dict) else {}
         if not all(isinstance(each, float) for each in tried.values()):
             return None  # not what was written
-        found = tried.get(frame_text(parse_frame(self.frame))) == accuracy
+        found = tried.get(format_axes(parse_axes(self.frame))) == accuracy
         sure = accuracy >= GOOD or (len(tried) > 1 and accuracy == max(tried.values()))
         if not (found and sure) or guesses(accuracy, count, classes):
             return None
@@ -181,7 +181,7 @@ def _wrong(name: str, value: object) -> str | None:
         return None if isinstance(value, dict) else "what describe wrote"
     if name == "frame" and isinstance(value, str):
         try:
-            parse_frame(value)
+            parse_axes(value)
         except UsageError:
             return "all three axes, such as x,z,y"
     return None if isinstance(value, str) else "text"

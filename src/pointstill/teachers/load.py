@@ -16,7 +16,7 @@ from ..models import MODELS, build_model
 from ..models.checkpoints import load_weights, read_weights
 from ..points.features import XYZ, Features, parse_features, width
 from ..run import RECIPE, Run, TrainedOn
-from .axes import parse_frame
+from .axes import parse_axes
 from .classes import ClassMap, find_columns, read_class_map
 from .compatibility import own_features
 from .description import Description, beside
@@ -206,7 +206,7 @@ def _load_one(
     frame = None if frame == "auto" else frame
     made_for = described.up if described.frame else found.up
     astray = frame is None and up is not None and made_for not in (None, up)
-    axes = parse_frame(frame if frame or astray else described.frame)
+    axes = parse_axes(frame if frame or astray else described.frame)
 
     # 2. A dry run tells what was left open.
     count = network.points or described.points or 1024

@@ -18,7 +18,7 @@ from ..data.selection import check_classes, held_out, limited
 from ..errors import RecordsError, TrainingError, UsageError
 from ..losses import LOSSES
 from ..models import build_model
-from ..points.features import XYZ, said, width
+from ..points.features import XYZ, format_features, width
 from ..progress import console, size
 from ..recipe import DistillRecipe, FitOptions, LossOptions, TrainRecipe
 from ..records import Store
@@ -319,7 +319,7 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
         "data": data.name if data.kind == "primitives" else _place(data.name),
         "fold": data.fold,
         "up": data.asked_up,
-        "features": said(data.features) if data.features != XYZ else None,
+        "features": format_features(data.features) if data.features != XYZ else None,
         "skip_bad": data.skip_bad,
         "drop_missing": data.drop_missing,
         **asdict(recipe),
