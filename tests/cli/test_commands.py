@@ -301,3 +301,18 @@ def test_export(cli, student_run, student_onnx, tmp_path, monkeypatch):
     assert "it agrees with torch" in said
     code, said, _ = cli("predict", tmp_path / "s.onnx", tmp_path / "s.onnx")
     assert code == 1
+
+
+def test_the_shell_completes(cli, tmp_path, monkeypatch):
+    """Bash itself is asked, with the script that is installed."""
+    monkeypatch.setenv("HOME", str(tmp_path))  # whose .bashrc gets a line
+    script = tmp_path / "pointstill.sh"
+    code, _, err = cli("--install-completion", "--shell", "bash", "--output", script)
+    assert code == 0, err
+    ask = f"""source {script}; for words in "rec" "distill --tem"; do
+        COMP_WORDS=(pointstill $words); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()
+        $(complete -p pointstill | sed 's/.*-F \\([^ ]*\\).*/\\1/'); echo ${{COMPREPLY[@]}}
+    done"""
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    found = [sorted(line.split()) for line in done.stdout.splitlines()]
+    assert found == [["record", "records"], ["--temperature"]]

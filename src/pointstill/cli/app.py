@@ -39,6 +39,7 @@ app = App(
     default_parameter=Parameter(negative=(), converter=converted),
     suppress_keyboard_interrupt=False,
 )
+app.register_install_completion_command(help="Make the shell complete commands and flags.")
 app.command(data_app)
 app.command(records_app)
 app.command(teacher_app)
