@@ -110,7 +110,7 @@ def test_options_that_make_no_sense_end_with_two(cli, solids, tmp_path, teacher_
         (["--model", "stilnet-n", *SHORT], "did you mean stillnet-n"),
         (["--model", "stillnet-n", "--augment", "scael"], "unknown augmentation 'scael'"),
         (["--model", "stillnet-n", "--points", "64", "--device", "gpu"], "choose auto or cpu"),
-        (["--model", "stillnet-n", "--fold", "7"], "fold is 7; choose 0 to 4"),
+        (["--model", "stillnet-n", "--fold", "7"], "fold is 7: choose 0 to 4"),
         (["--model", "stillnet-n", "--augment", "scale(hihg=2)"], "scale has no option 'hihg'"),
     ):
         code, _, err = cli(*start, *options)
@@ -205,7 +205,7 @@ def test_the_process_ends_as_it_should(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert re.fullmatch(r"error: .*missing: no such folder; .*\n", done.stderr)
+    assert re.fullmatch(r"error: .*missing does not exist: .*\n", done.stderr)
 
 
 # The whole way

@@ -14,9 +14,7 @@ import trimesh
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from pointstill.data import primitives
-from pointstill.data.checking import check_cloud
-from pointstill.data.dataset import open_dataset
+from pointstill.data import open_dataset, primitives
 from pointstill.data.keyed_draws import uniforms
 from pointstill.data.primitives import Primitives, draw_object
 from pointstill.data.primitives.arithmetic import cosine, cross, dot, gaussian, rotate, sine, unit
@@ -31,6 +29,7 @@ from pointstill.data.primitives.solids import (
     triangles,
     tube,
 )
+from pointstill.points.validity import check_cloud
 
 PINNED = {
     "sensed": "a590f3fa4813dc3f05505ccc4c3d3c4681dc104a36df1e7361897609547df2b4",

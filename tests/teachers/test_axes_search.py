@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pointstill.augment import Clouds
 from pointstill.data import Dataset, open_dataset
-from pointstill.data.dataset import Split
+from pointstill.data import Split
 from pointstill.errors import PointstillError, TeacherError, UsageError
 from pointstill.recording.job import record
 from pointstill.teachers import Ensemble, NetworkTeacher, Votes, axes_search, load_teacher

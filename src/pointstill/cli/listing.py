@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from ..data import Dataset, Split
-from ..data.dataset import SplitName
+from ..data.source import SplitName
 from ..errors import DataError, EmptySplitError, NoDataError
 from ..points.features import XYZ, columns, format_features
 from ..progress import size
@@ -166,26 +166,25 @@ def _describe_accuracy(store: "Store") -> None:
 
 def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool = False) -> None:
     """Print the most probable classes of clouds in files; torch only for a run folder."""
-    from ..data.checking import check_cloud
     from ..data.readers import read_cloud
     from ..deployment.runtime import Classifier
+    from ..points.validity import coordinates
 
     if model.is_dir():
         needs_torch()
         from ..deployment.exporting import RunClassifier
 
-        classifier: Classifier = RunClassifier(model)
+        classifier: Classifier = RunClassifier(model, drop_missing)
     else:
-        classifier = Classifier(model)
+        classifier = Classifier(model, drop_missing=drop_missing)
     bad: list[DataError] = []
     for file in files:
         try:
-            loaded = read_cloud(file, classifier.about["up"])
-            cloud = check_cloud(str(file), loaded, drop_missing)
+            cloud = coordinates(str(file), read_cloud(file, classifier.about["up"]))
+            found = classifier.predict(cloud, top)
         except DataError as error:
-            bad.append(error)
+            bad.append(error.but(where=file))
             continue
-        found = classifier.predict(cloud, top)
         print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in found))
     if bad:
         gone = all(isinstance(error, NoDataError) for error in bad)

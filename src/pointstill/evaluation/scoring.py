@@ -21,8 +21,8 @@ from torchmetrics.functional.classification import (
 from .. import __version__
 from ..augment import Clouds
 from ..data import Dataset
-from ..data.dataset import SplitName
 from ..data.selection import check_classes, limited
+from ..data.source import SplitName
 from ..errors import UsageError
 from ..points.features import width
 from ..progress import Track

@@ -31,6 +31,15 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
         ) from error
 
 
+def forbidden(path: object, error: PermissionError, kind: type[PointstillError]) -> PointstillError:
+    """The error, of a kind, for a file that may not be read."""
+    return kind(
+        f"cannot be read ({error.strerror})",
+        where=path,
+        fix="mend its permissions; nothing says that it is damaged",
+    )
+
+
 @contextmanager
 def whole(path: Path, draft: Path | None = None) -> Iterator[Path]:
     """Replace a file by way of a draft, which is on the disk before it takes the name.

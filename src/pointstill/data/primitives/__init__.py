@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset import Shape, SplitName
 from ..keyed_draws import permutation, uniforms
+from ..source import Shape, SplitName
 from .arithmetic import Array, rotate
 from .classes import CLASSES
 from .sensor import View, look
