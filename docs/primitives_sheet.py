@@ -16,7 +16,7 @@ from pointstill.data.keyed_draws import uniforms
 from pointstill.data.primitives import Primitives, draw_object
 from pointstill.data.primitives.arithmetic import rotate
 from pointstill.data.primitives.classes import CLASSES
-from pointstill.data.primitives.sensor import View
+from pointstill.data.primitives.sensor import Shot
 from pointstill.data.primitives.solids import triangles
 
 Array = NDArray[np.float64]
@@ -122,7 +122,7 @@ def main() -> None:
                 paint(axes, mesh, colour)
                 frame(axes, mesh.reshape(-1, 3), variant_of(name, index))
                 continue
-            azimuth = View.sample(f"{key}/view/0").azimuth + BESIDE
+            azimuth = Shot.sample(f"{key}/view/0").azimuth + BESIDE
             cloud = rotate(SOURCE.cloud("train", name, index).astype(np.float64), -heading)
             mesh, cloud = onlooker(mesh, azimuth), onlooker(cloud, azimuth)
             paint(axes, mesh, None)

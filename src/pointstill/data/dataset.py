@@ -20,7 +20,7 @@ from .source import Source, SplitName
 
 Progress = Callable[[int, int], None]
 """Called with (clouds done, clouds in all; 0 when unknown) while a source is first read."""
-Clouds = Iterator[tuple[str, int, NDArray[np.float32]]]
+CloudStream = Iterator[tuple[str, int, NDArray[np.float32]]]
 """(name, label, numbers (n, width)) of the clouds of a split, as the cache takes them."""
 
 
@@ -182,7 +182,7 @@ class Dataset:
         self,
         name: SplitName,
         more: dict[str, Any],
-        clouds: Callable[[], Clouds],
+        clouds: Callable[[], CloudStream],
         about: dict[str, Any],
         width: int = 3,
     ) -> store.Entry:
@@ -221,7 +221,7 @@ class Dataset:
                 )
         return entry
 
-    def _checked(self, name: SplitName, bad: list[str], missing: list[int]) -> Clouds:
+    def _checked(self, name: SplitName, bad: list[str], missing: list[int]) -> CloudStream:
         """Yield the points (n, 3) of every good cloud; stop at a bad one, or list it."""
         shapes = self.source.shapes(name)
         total = length_hint(shapes)
@@ -254,7 +254,7 @@ class Dataset:
             where=self.name,
         )
 
-    def _featured(self, name: SplitName, entry: store.Entry) -> Clouds:
+    def _featured(self, name: SplitName, entry: store.Entry) -> CloudStream:
         """Yield the features (n, F) beside xyz of every cloud of a cached split, in its order.
 
         Raises:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, get_origin, get_type_hints
 
 from .arithmetic import Array
 
@@ -13,10 +15,19 @@ class Grammar:
     """A family of objects: a variant and one value a parameter make one of them."""
 
     build: Callable[..., list[Array]]
-    """build(variant, **parameters) -> solids; z up, the front towards -y, metres."""
+    """build(variant, **parameters) -> solids; z up, the front towards -y, metres.
+
+    A parameter is annotated with its range, `Annotated[float, least, most]`; the unit of each is in
+    the docstring.
+    """
     variants: tuple[str, ...]
-    parameters: dict[str, tuple[float, float]]
-    """Name -> (least, most); the unit of each is in the docstring of `build`."""
+
+    @cached_property
+    def parameters(self) -> dict[str, tuple[float, float]]:
+        """Name -> (least, most), in the order of the draws."""
+        hints = get_type_hints(self.build, include_extras=True)
+        ranged = {name: hint for name, hint in hints.items() if get_origin(hint) is Annotated}
+        return {name: hint.__metadata__ for name, hint in ranged.items()}
 
     def draw(self, uniforms: Sequence[float]) -> list[Array]:
         """The object that 1 + len(parameters) draws from [0, 1) choose."""
