@@ -1,4 +1,4 @@
-"""Centre a cloud on its mean and scale it into the unit sphere, measured on all of its points."""
+"""Normalization: centred on the mean, scaled into the unit sphere, measured on the full cloud."""
 
 import numpy as np
 import torch

@@ -87,9 +87,9 @@ def _operation(node: ast.expr, up: str) -> Operation:
             f"unknown augmentation {name!r}", fix=f"choose from {', '.join(OPERATIONS)}"
         )
     operation: Operation = OPERATIONS[name](**_options(name, call))
-    # Said of the data, not of the operation: which axis is up.
-    known = {option for option, value in _values(operation).items() if value == "up"}
-    return replace(operation, **dict.fromkeys(known, up))  # type: ignore[type-var]
+    # Which axis is up is for the data to say.
+    of_data = {option: up for option, value in _values(operation).items() if value == "up"}
+    return replace(operation, **of_data)  # type: ignore[type-var]
 
 
 def _options(name: str, call: ast.Call) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _options(name: str, call: ast.Call) -> dict[str, Any]:
                 fix=f"choose from {', '.join(known)}" if known else "leave it out",
             )
         options[option] = value.id if isinstance(value, ast.Name) else ast.literal_eval(value)
-        if not _fits(options[option], known[option]):
+        if not _is_of_kind(options[option], known[option]):
             raise UsageError(
                 f"has {option}={options[option]}, which is of the wrong kind",
                 where=name,
@@ -122,7 +122,7 @@ def _values(operation: Operation) -> dict[str, Any]:
     return asdict(operation)  # type: ignore[call-overload,no-any-return]
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def _is_of_kind(value: Any, kind: Any) -> bool:
     if kind is str:
         return isinstance(value, str)
     # True is an int to Python, and 1e999 is infinite.

@@ -233,9 +233,12 @@ class Dataset:
             except ForbiddenError:
                 raise
             except DataError as error:
+                where = error.where or shape.name
                 if not self.skip_bad:
-                    raise _skippable(error) from error
-                bad.append(f"{error.where} {error.what}")
+                    skip = "pass --skip-bad to leave the cloud out"
+                    fix = f"{error.fix}, or {skip}" if error.fix else skip
+                    raise DataError(error.what, where=where, fix=fix) from error
+                bad.append(f"{where} {error.what}")
             else:
                 good += 1
                 if lost := len(loaded) - len(cloud):
@@ -286,13 +289,6 @@ class Dataset:
             if shape.name in kept:  # what was bad is left out here too
                 table = shape.table() if shape.table else {}
                 yield _without_missing(table) if table and self.drop_missing else table
-
-
-def _skippable(error: DataError) -> DataError:
-    """What is wrong with a cloud, and that it may be left out."""
-    skip = "pass --skip-bad to leave the cloud out"
-    fix = f"{error.fix}, or {skip}" if error.fix else skip
-    return DataError(error.what, where=error.where, fix=fix)
 
 
 def _without_missing(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

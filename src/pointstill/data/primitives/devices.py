@@ -1,14 +1,14 @@
 """Household things: guitar, lamp, laptop, monitor. They face -y."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from .arithmetic import Array, cosine, rotate, sine
-from .grammar import Grammar, scaled
+from .grammar import scaled
 from .solids import box, cylinder, front, frustum, lathe, move, rod, side, tube
 
 
 def guitar(
-    variant: str,
+    variant: Literal["acoustic", "electric"],
     body: Annotated[float, 0.38, 0.52],
     lower: Annotated[float, 0.34, 0.44],
     upper: Annotated[float, 0.24, 0.34],
@@ -44,11 +44,8 @@ def guitar(
     return scaled(body, [rotate(part, -lean, "x") for part in parts])
 
 
-GUITAR = Grammar(guitar, ("acoustic", "electric"))
-
-
 def lamp(
-    variant: str,
+    variant: Literal["standard", "vase", "arm", "bow"],
     height: Annotated[float, 0.35, 1.8],
     base: Annotated[float, 0.1, 0.19],
     stem: Annotated[float, 0.01, 0.025],
@@ -81,11 +78,8 @@ def lamp(
     return scaled(height, parts)
 
 
-LAMP = Grammar(lamp, ("standard", "vase", "arm", "bow"))
-
-
 def laptop(
-    variant: str,
+    variant: Literal["flat", "raised"],
     width: Annotated[float, 0.28, 0.42],
     depth: Annotated[float, 0.62, 0.76],
     base: Annotated[float, 0.045, 0.08],
@@ -113,11 +107,8 @@ def laptop(
     return scaled(width, parts)
 
 
-LAPTOP = Grammar(laptop, ("flat", "raised"))
-
-
 def monitor(
-    variant: str,
+    variant: Literal["plate", "disc", "feet"],
     width: Annotated[float, 0.45, 1.2],
     height: Annotated[float, 0.5, 0.66],
     thick: Annotated[float, 0.025, 0.07],
@@ -150,6 +141,3 @@ def monitor(
                 toe = (x, j * 0.6 * depth, 0.02)
                 parts.append(rod((x, 0.3 * thick, stand), toe, 0.15 * stem))
     return scaled(width, parts)
-
-
-MONITOR = Grammar(monitor, ("plate", "disc", "feet"))

@@ -1,9 +1,9 @@
 """Furniture: bed, bookcase, chair, sofa, table. In metres; it faces -y."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from .arithmetic import Array, rotate
-from .grammar import Grammar, scatter
+from .grammar import scatter
 from .solids import box, cylinder, ellipsoid, frustum, lathe, move, rod, tube
 
 
@@ -25,7 +25,7 @@ def _leant(solid: Array, tilt: float, x: float, y: float, z: float) -> Array:
 
 
 def bed(
-    variant: str,
+    variant: Literal["divan", "framed", "four-poster"],
     width: Annotated[float, 0.85, 2.0],
     length: Annotated[float, 1.85, 2.2],
     base: Annotated[float, 0.22, 0.42],
@@ -66,11 +66,8 @@ def bed(
     return parts
 
 
-BED = Grammar(bed, ("divan", "framed", "four-poster"))
-
-
 def bookcase(
-    variant: str,
+    variant: Literal["open", "cupboard", "rack"],
     width: Annotated[float, 0.6, 1.5],
     height: Annotated[float, 1.1, 2.3],
     depth: Annotated[float, 0.24, 0.42],
@@ -112,11 +109,8 @@ def bookcase(
     return parts
 
 
-BOOKCASE = Grammar(bookcase, ("open", "cupboard", "rack"))
-
-
 def chair(
-    variant: str,
+    variant: Literal["slatted", "solid", "armchair", "swivel"],
     width: Annotated[float, 0.38, 0.6],
     depth: Annotated[float, 0.38, 0.56],
     seat: Annotated[float, 0.4, 0.52],
@@ -155,11 +149,8 @@ def chair(
     return parts
 
 
-CHAIR = Grammar(chair, ("slatted", "solid", "armchair", "swivel"))
-
-
 def sofa(
-    variant: str,
+    variant: Literal["straight", "rolled", "corner"],
     width: Annotated[float, 1.35, 2.4],
     depth: Annotated[float, 0.75, 1.05],
     seat: Annotated[float, 0.38, 0.5],
@@ -199,11 +190,8 @@ def sofa(
     return parts
 
 
-SOFA = Grammar(sofa, ("straight", "rolled", "corner"))
-
-
 def table(
-    variant: str,
+    variant: Literal["legs", "pillar", "trestle", "desk"],
     width: Annotated[float, 0.8, 2.0],
     depth: Annotated[float, 0.6, 1.0],
     height: Annotated[float, 0.45, 0.8],
@@ -247,6 +235,3 @@ def table(
         x = leg + 0.02 - width / 2
         parts += [rod((x, j * deep / 2, 0), (x, j * deep / 2, under), leg) for j in (-1, 1)]
     return parts
-
-
-TABLE = Grammar(table, ("legs", "pillar", "trestle", "desk"))

@@ -1,33 +1,32 @@
 """What a class of shapes is: structural variants, and parameters drawn from ranges."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated, get_origin, get_type_hints
+from typing import get_args, get_type_hints
 
 from .arithmetic import Array
 
 GOLDEN = 0.6180339887498949
 
 
-@dataclass(frozen=True)
 class Grammar:
-    """A family of objects: a variant and one value a parameter make one of them."""
+    """A family of objects: a variant and one value a parameter make one of them.
 
-    build: Callable[..., list[Array]]
-    """build(variant, **parameters) -> solids; z up, the front towards -y, metres.
-
-    A parameter is annotated with its range, `Annotated[float, least, most]`; the unit of each is in
-    the docstring.
+    Args:
+        build: build(variant, **parameters) -> solids; z up, the front towards -y, metres. It is
+            annotated with what may be drawn: `variant` with the names of the variants, a Literal,
+            each parameter with its range, `Annotated[float, least, most]`. The units of the
+            parameters are in its docstring.
     """
-    variants: tuple[str, ...]
 
-    @cached_property
-    def parameters(self) -> dict[str, tuple[float, float]]:
+    def __init__(self, build: Callable[..., list[Array]]):
+        self.build = build
+        hints = get_type_hints(build, include_extras=True)
+        self.variants: tuple[str, ...] = get_args(hints.pop("variant"))
+        del hints["return"]
+        self.parameters: dict[str, tuple[float, float]] = {
+            name: hint.__metadata__ for name, hint in hints.items()
+        }
         """Name -> (least, most), in the order of the draws."""
-        hints = get_type_hints(self.build, include_extras=True)
-        ranged = {name: hint for name, hint in hints.items() if get_origin(hint) is Annotated}
-        return {name: hint.__metadata__ for name, hint in ranged.items()}
 
     def draw(self, uniforms: Sequence[float]) -> list[Array]:
         """The object that 1 + len(parameters) draws from [0, 1) choose."""

@@ -1,9 +1,9 @@
 """Vehicles: aeroplane, bicycle, car. They look towards -y."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from .arithmetic import Array, rotate
-from .grammar import Grammar, scaled
+from .grammar import scaled
 from .solids import (
     Point,
     box,
@@ -40,7 +40,7 @@ def _fin(x: float, y: float, z: float, height: float, root: float, tip: float) -
 
 
 def aeroplane(
-    variant: str,
+    variant: Literal["airliner", "propeller", "fighter"],
     length: Annotated[float, 9.0, 40.0],
     girth: Annotated[float, 0.045, 0.075],
     span: Annotated[float, 0.75, 1.15],
@@ -94,11 +94,8 @@ def aeroplane(
     return scaled(length, parts)
 
 
-AEROPLANE = Grammar(aeroplane, ("airliner", "propeller", "fighter"))
-
-
 def bicycle(
-    variant: str,
+    variant: Literal["diamond", "step-through"],
     radius: Annotated[float, 0.27, 0.36],
     base: Annotated[float, 0.96, 1.12],
     tyre: Annotated[float, 0.014, 0.028],
@@ -154,11 +151,8 @@ def bicycle(
     return parts
 
 
-BICYCLE = Grammar(bicycle, ("diamond", "step-through"))
-
-
 def car(
-    variant: str,
+    variant: Literal["saloon", "hatchback", "pickup", "van"],
     length: Annotated[float, 3.6, 5.2],
     width: Annotated[float, 1.6, 1.95],
     height: Annotated[float, 1.35, 1.8],
@@ -203,6 +197,3 @@ def car(
         parts.append(box(0.18, 0.1, 0.13, i * (width / 2 + 0.1), hood + 0.2, belt))  # a mirror
     parts += [box(0.96 * width, 0.12, 0.18, y=y, z=clear + 0.08) for y in (nose, rear)]
     return parts
-
-
-CAR = Grammar(car, ("saloon", "hatchback", "pickup", "van"))

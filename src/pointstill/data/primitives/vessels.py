@@ -1,14 +1,14 @@
 """Vessels: bottle, bowl, mug, and the plant in its pot."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from .arithmetic import Array, cosine, rotate, sine
-from .grammar import Grammar, scaled, scatter
+from .grammar import scaled, scatter
 from .solids import cylinder, ellipsoid, lathe, tube
 
 
 def bottle(
-    variant: str,
+    variant: Literal["round", "sloped", "flask", "dispenser"],
     height: Annotated[float, 0.16, 0.34],
     radius: Annotated[float, 0.11, 0.2],
     neck: Annotated[float, 0.26, 0.46],
@@ -48,11 +48,8 @@ def bottle(
     return scaled(height, parts)
 
 
-BOTTLE = Grammar(bottle, ("round", "sloped", "flask", "dispenser"))
-
-
 def bowl(
-    variant: str,
+    variant: Literal["round", "conical", "flared"],
     radius: Annotated[float, 0.07, 0.16],
     depth: Annotated[float, 0.45, 0.85],
     foot: Annotated[float, 0.25, 0.5],
@@ -84,11 +81,8 @@ def bowl(
     )
 
 
-BOWL = Grammar(bowl, ("round", "conical", "flared"))
-
-
 def mug(
-    variant: str,
+    variant: Literal["straight", "round", "footed"],
     radius: Annotated[float, 0.035, 0.055],
     height: Annotated[float, 1.8, 2.9],
     wall: Annotated[float, 0.06, 0.12],
@@ -120,11 +114,8 @@ def mug(
     return scaled(radius, [lathe(outer + inner), tube(line, thick)])
 
 
-MUG = Grammar(mug, ("straight", "round", "footed"))
-
-
 def plant(
-    variant: str,
+    variant: Literal["leaves", "bush", "cactus"],
     height: Annotated[float, 0.3, 1.4],
     pot: Annotated[float, 0.2, 0.36],
     taper: Annotated[float, 0.65, 0.95],
@@ -173,6 +164,3 @@ def plant(
             arm = tube(line, [thick * w for w in (0.6, 0.65, 0.65, 0.4)])
             parts.append(rotate(arm, scatter(phase * 5, 3 * i)))
     return scaled(height, parts)
-
-
-PLANT = Grammar(plant, ("leaves", "bush", "cactus"))
