@@ -287,10 +287,10 @@ def evaluate(
         Also print the accuracy of every class.
     """
     needs_torch()
-    from rich.console import Console
-
+    from ..evaluation.figures import confusion_picture
     from ..evaluation.scoring import evaluate as job
-    from ..reporting.tables import class_table, confusion_picture, pair_lines, score_table
+    from ..evaluation.tables import class_table, pair_lines, score_table
+    from ..reporting.tables import print_tables
     from ..storage.files import check_writable
 
     if json:
@@ -308,10 +308,7 @@ def evaluate(
         records=records,
         batch_size=batch_size,
     )
-    out = Console(markup=False)  # a name may have brackets
-    out.print(score_table(result))
-    if classes:
-        out.print(class_table(result))
+    print_tables(score_table(result), *([class_table(result)] if classes else []))
     for line in pair_lines(result):
         print(line)
     if json:

@@ -158,34 +158,25 @@ class Findings:
 
     def comparison(self, first: str, second: str) -> Comparison:
         """The comparison of two methods, by their keys."""
-        for each in self.comparisons:
-            if (each.first.method.key, each.second.method.key) == (first, second):
-                return each
-        raise KeyError((first, second))
+        pairs = {(each.first.method.key, each.second.method.key): each for each in self.comparisons}
+        return pairs[first, second]
+
+
+def findings_of(teacher: Score, scores: dict[str, list[Score]], labels: Sequence[int]) -> Findings:
+    """Put the scores of all students, by method and in order of seeds, together."""
+    results = {each.key: Result(each, scores[each.key]) for each in METHODS}
+    base, true = stronger(results).method.key, np.asarray(labels)
+
+    def compared(first: str, second: str) -> Comparison:
+        one, other = results[first], results[second]
+        seeds = zip(one.scores, other.scores, strict=True)
+        return Comparison(one, other, [mcnemar(left, right, true) for left, right in seeds])
+
+    wanted = [("kd", base), *(("nwsd", key) for key in (base, "kd", "kd-weaker", "towards-past"))]
+    return Findings(teacher, results, [compared(*pair) for pair in wanted])
 
 
 def stronger(results: dict[str, Result]) -> Result:
-    """The better baseline."""
+    """The better of the two baselines."""
     baselines = [each for each in results.values() if each.method.role == "baseline"]
     return max(baselines, key=lambda each: each.mean)
-
-
-def find(teacher: Score, scores: dict[str, list[Score]], labels: Sequence[int]) -> Findings:
-    """Put the scores of all students, by method and in order of seeds, together."""
-    results = {each.key: Result(each, scores[each.key]) for each in METHODS}
-    base = stronger(results).method.key
-    true = np.asarray(labels)
-    wanted = [
-        ("kd", base),
-        ("nwsd", base),
-        ("nwsd", "kd"),
-        ("nwsd", "kd-weaker"),
-        ("nwsd", "towards-past"),
-    ]
-    comparisons = []
-    for first, second in wanted:
-        one, other = results[first], results[second]
-        seeds = zip(one.scores, other.scores, strict=True)
-        pairs = [mcnemar(left, right, true) for left, right in seeds]
-        comparisons.append(Comparison(one, other, pairs))
-    return Findings(teacher, results, comparisons)
