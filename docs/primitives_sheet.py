@@ -72,7 +72,7 @@ def paint(axes: Axes, mesh: Array, colour: Array | None) -> None:
     )
 
 
-def frame(axes: Axes, points: Array, caption: str) -> None:
+def fit_axes(axes: Axes, points: Array, caption: str) -> None:
     """Fit the picture to the points, all axes to one scale."""
     low, high = points[:, ::2].min(axis=0), points[:, ::2].max(axis=0)
     middle, half = (low + high) / 2, 0.54 * (high - low).max()
@@ -120,14 +120,14 @@ def main() -> None:
                 axes.set_title(name, loc="left", fontsize=12, fontweight="bold", color=INK, pad=2)
                 mesh = onlooker(mesh, -0.16)
                 paint(axes, mesh, colour)
-                frame(axes, mesh.reshape(-1, 3), variant_of(name, index))
+                fit_axes(axes, mesh.reshape(-1, 3), variant_of(name, index))
                 continue
             azimuth = View.sample(f"{key}/view/0").azimuth + BESIDE
             cloud = rotate(SOURCE.cloud("train", name, index).astype(np.float64), -heading)
             mesh, cloud = onlooker(mesh, azimuth), onlooker(cloud, azimuth)
             paint(axes, mesh, None)
             axes.scatter(cloud[:, 0], cloud[:, 2], s=2.2, color=colour * 0.9, linewidths=0)
-            frame(axes, mesh.reshape(-1, 3), f"{variant_of(name, index)}, {len(cloud)} points")
+            fit_axes(axes, mesh.reshape(-1, 3), f"{variant_of(name, index)}, {len(cloud)} points")
     figure.text(0.02, 0.974, "primitives", fontsize=18, fontweight="bold", color=INK)
     line = "A solid of each class, then what the depth camera caught (points) of two more (grey)"
     figure.text(0.16, 0.974, line, fontsize=10, color=INK)

@@ -287,7 +287,6 @@ def evaluate(
         Also print the accuracy of every class.
     """
     needs_torch()
-    from ..evaluation.figures import confusion_picture
     from ..evaluation.scoring import evaluate as job
     from ..evaluation.tables import class_table, pair_lines, score_table
     from ..reporting.tables import print_tables
@@ -296,6 +295,8 @@ def evaluate(
     if json:
         check_writable(json)
     if pictures:
+        from ..evaluation.figures import confusion_picture
+
         check_writable(pictures, folder=True)
     opened = data.open()
     loaded = speaking.load_each(models, opened, device, threads)

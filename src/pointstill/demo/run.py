@@ -42,6 +42,7 @@ def run_demo(out: Path, quick: bool) -> None:
 
     _say("1/6 Shapes: everyday things as a depth camera sees them, made here: no download.")
     from ..data import open_dataset
+    from .report import Outcome  # early, so that what is not installed is told at once
     from .students import train_all, trainers
 
     data = open_dataset(DATA, progress=Reading(DATA))
@@ -73,8 +74,6 @@ def run_demo(out: Path, quick: bool) -> None:
     evaluation, findings = _evaluate(data, plan, out)
 
     _say("6/6 Report: what was found, for reading.")
-    from .report import Outcome
-
     seconds = time.monotonic() - started
     _report(Outcome(out, plan, data, evaluation, findings, seconds, resumed))
 

@@ -170,7 +170,7 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def conditions(threads: int) -> dict[str, Any]:
+def surroundings(threads: int) -> dict[str, Any]:
     """When, in what and on what something is measured."""
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -184,7 +184,7 @@ def conditions(threads: int) -> dict[str, Any]:
 def write_profile(profiles: list[Profile], points: int, path: Path) -> None:
     """Write profiles as JSON, with what they were measured on."""
     models = [asdict(each) for each in profiles]
-    content = conditions(threads=1) | {"points": points, "models": models}
+    content = surroundings(threads=1) | {"points": points, "models": models}
     path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 

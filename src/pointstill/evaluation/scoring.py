@@ -32,7 +32,7 @@ from ..teachers import Teacher, load_teacher
 from ..teachers.compatibility import check_given
 from ..teachers.folds import check_folds
 from ..training.jobs import check_records, recorded_pipeline
-from .profiling import conditions, latency, operations
+from .profiling import latency, operations, surroundings
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def evaluate(
             "pointstill": __version__,
             "device": ", ".join(sorted({_device_name(teacher.device) for teacher in teachers})),
         }
-        | conditions(torch.get_num_threads()),
+        | surroundings(torch.get_num_threads()),
         classes=list(data.classes),
         names=[chosen.names[index] for index in shapes.tolist()],
         labels=labels.tolist(),
@@ -286,7 +286,10 @@ def _agreement(
 ) -> dict[str, float]:
     """How a model agrees with recorded logits on the first recorded view."""
     split = data.train
-    pipeline, clouds = recorded_pipeline(store, split), Clouds.of(split, teacher.device)
+    pipeline, clouds = (
+        recorded_pipeline(store, split),
+        Clouds.of(split, teacher.device),
+    )
     shapes = torch.from_numpy(store.shapes[rows]).to(teacher.device)
     parameters = torch.from_numpy(store.parameters(0)[rows]).to(teacher.device)
     points = teacher.points or store.attributes["points"]

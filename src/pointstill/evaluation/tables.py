@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Column, Table
 
 from ..reporting.tables import draw_table
-from .profiling import Profile, conditions
+from .profiling import Profile, surroundings
 from .scoring import Evaluation, Score
 
 REFERENCE = "pointmlp-elite"
@@ -100,7 +100,7 @@ def pair_lines(evaluation: Evaluation) -> list[str]:
 def profile_table(profiles: list[Profile], points: int) -> Table:
     """The cost of models side by side."""
     base = next((each for each in profiles if each.name == REFERENCE), profiles[-1])
-    about = conditions(threads=1)
+    about = surroundings(threads=1)
     return draw_table(
         ["model", "params", "MFLOPs", "torch ms", "ONNX ms", "faster"],
         [
