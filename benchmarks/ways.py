@@ -150,9 +150,9 @@ def record(name: str) -> dict[str, float]:
             ]
             # Now one first, now the other.
             times = [timed(work) for work in (works if round_ % 2 else works[::-1])]
-            forward, whole = times if round_ % 2 else times[::-1]
+            forward, recording = times if round_ % 2 else times[::-1]
             forwards.append(forward / records)
-            ratios.append(whole / forward)
+            ratios.append(recording / forward)
     forward = statistics.median(forwards)
     return {
         "records": records,

@@ -93,8 +93,8 @@ def variant_of(name: str, index: int) -> str:
 def three(name: str) -> list[int]:
     """Training shapes of different variants, as far as there are any; seen by one camera."""
     variants, chosen = CLASSES[name].variants, []
-    for place in range(3):
-        wanted = variants[place % len(variants)]
+    for number in range(3):
+        wanted = variants[number % len(variants)]
         chosen.append(
             next(i for i in range(100) if i not in chosen and variant_of(name, i) == wanted)
         )
@@ -107,9 +107,9 @@ def main() -> None:
     rows = len(CLASSES) // COLUMNS
     outer = figure.add_gridspec(rows, COLUMNS, left=0.02, right=0.98, top=0.945, bottom=0.02,
                                 hspace=0.32, wspace=0.06)  # fmt: skip
-    for place, name in enumerate(CLASSES):
-        cell = outer[place % rows, place // rows].subgridspec(1, 3, wspace=0.02)
-        hue = place * 7 % 16 / 16
+    for number, name in enumerate(CLASSES):
+        cell = outer[number % rows, number // rows].subgridspec(1, 3, wspace=0.02)
+        hue = number * 7 % 16 / 16
         colour = matplotlib.colors.hsv_to_rgb((hue, 0.62, 0.78))
         for column, index in enumerate(three(name)):
             axes = figure.add_subplot(cell[column])

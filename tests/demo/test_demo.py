@@ -14,7 +14,7 @@ from scipy import stats
 
 from pointstill.demo import run_demo
 from pointstill.demo.schedule import FULL, METHODS, QUICK, Job, students
-from pointstill.demo.statistics import CLEAR, Findings, findings_of
+from pointstill.demo.statistics import CLEAR, Findings
 from pointstill.demo.students import train_all, trainers
 from pointstill.errors import TrainingError, UsageError
 from pointstill.evaluation.scoring import Score
@@ -24,7 +24,7 @@ LABELS = [0, 1] * 50
 
 def a_score(right: int, name: str = "run") -> Score:
     """A score with the first `right` of the 100 labels right."""
-    answers = [label if place < right else 1 - label for place, label in enumerate(LABELS)]
+    answers = [label if index < right else 1 - label for index, label in enumerate(LABELS)]
     share = right / len(LABELS)
     return Score(
         name=name,
@@ -52,7 +52,7 @@ def found(**right: list[int]) -> Findings:
         ]
         for method in METHODS
     }
-    return findings_of(a_score(90), scores, LABELS)
+    return Findings.of(a_score(90), scores, LABELS)
 
 
 class Links(HTMLParser):

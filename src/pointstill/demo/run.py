@@ -124,7 +124,7 @@ def _record(data: "Dataset", plan: Plan, out: Path) -> None:
 
 def _evaluate(data: "Dataset", plan: Plan, out: Path) -> "tuple[Evaluation, Findings]":
     from ..evaluation.scoring import evaluate
-    from .statistics import findings_of
+    from .statistics import Findings
 
     jobs = [Job(), *students(plan)]
     folders = [job.folder(out) for job in jobs]
@@ -136,7 +136,7 @@ def _evaluate(data: "Dataset", plan: Plan, out: Path) -> "tuple[Evaluation, Find
         ]
         for method in METHODS
     }
-    return evaluation, findings_of(teacher, scores, evaluation.labels)
+    return evaluation, Findings.of(teacher, scores, evaluation.labels)
 
 
 def _report(outcome: "Outcome") -> None:
