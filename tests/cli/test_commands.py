@@ -123,7 +123,7 @@ def test_options_that_make_no_sense_end_with_two(cli, solids, tmp_path, teacher_
     assert (code, err.count("\n")) == (2, 1)
     assert "did you mean gdanet?" in err
     code, _, err = cli("evaluate", teacher_run, "--data", solids, "--limit", "0")
-    assert (code, err) == (2, "error: limit and batch size must be 1 or more\n")
+    assert (code, err) == (2, "error: limit is 0: choose 1 or more\n")
 
 
 def test_without_torch(cli, monkeypatch):
