@@ -97,7 +97,7 @@ def test_a_path_of_nothing_is_misuse(cli, tmp_path, solids, teacher_run, records
         ("is no run folder", ["export", gone, "--out", out]),
         ("is no model, run folder, model file", ["evaluate", gone, *data]),
         ("is no model, run folder", ["record", "--teacher", gone, *data, "--out", out]),
-        ("gone.onnx: there is no such file", ["evaluate", f"{gone}.onnx", *data]),
+        ("gone.onnx is not there: give a file that is", ["evaluate", f"{gone}.onnx", *data]),
         ("no such weights file", [*gdanet, f"{gone}.t7"], [*gdanet, f"{gone}.safetensors"]),
         ("is no record store", ["records", "info", gone], ["records", "repair", gone]),
         ("is no record store", ["records", "verify", gone, *data]),

@@ -161,8 +161,9 @@ def test_a_student_that_may_not_be_read_is_not_called_damaged(
     for door, error in ((Classifier, PointstillError), (OnnxNetwork, TeacherError)):
         with unprivileged(), pytest.raises(error) as caught:
             door(path)
-        assert (
-            str(caught.value) == f"{path} cannot be read (Permission denied): mend its permissions"
+        assert str(caught.value) == (
+            f"{path} cannot be read (Permission denied): mend its permissions; nothing says that "
+            "it is damaged"
         )
 
 

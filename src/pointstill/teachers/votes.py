@@ -1,4 +1,4 @@
-"""A teacher that votes: the mean of what it says of several views of the same cloud."""
+"""A teacher that votes: the mean of its logits for several views of the same cloud."""
 
 import hashlib
 import json
@@ -43,14 +43,16 @@ class Votes:
     ):
         operations = parse(augment, up)
         if votes < 1:
-            raise UsageError(f"votes is {votes}; choose 1 or more")
+            raise UsageError(f"votes is {votes}", fix="choose 1 or more")
         check_seed(seed, "vote seed")
         if not operations:
-            raise UsageError("votes without operations are all the same: name some, such as scale")
+            raise UsageError(
+                "votes without operations are all the same", fix="name some, such as scale"
+            )
         if point_level := [each.name for each in operations if not each.columns]:
             raise UsageError(
-                f"votes cannot use {point_level[0]}, which draws for every point: "
-                "choose from scale, shift, rotate, mirror"
+                f"votes cannot use {point_level[0]}, which draws for every point",
+                fix="choose from scale, shift, rotate, mirror",
             )
         self.teacher, self.votes, self.up, self.features = teacher, votes, up, features
         self.pipeline = Pipeline(operations, seed, "votes")
