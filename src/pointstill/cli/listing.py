@@ -168,13 +168,13 @@ def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool =
     """Print the most probable classes of clouds in files; torch only for a run folder."""
     from ..data.checking import check_cloud
     from ..data.readers import read_cloud
-    from ..deployment.runtime import Classifier
+    from ..deployment.runtime import Classifier, CloudClassifier
 
     if model.is_dir():
         needs_torch()
         from ..deployment.exporting import RunClassifier
 
-        classifier: Classifier = RunClassifier(model)
+        classifier: CloudClassifier = RunClassifier(model)
     else:
         classifier = Classifier(model)
     bad: list[DataError] = []
