@@ -174,7 +174,7 @@ def test_truncated_h5(fails, tmp_path):
 def test_weights_of_another_number_of_classes(fails, solids, tmp_path):
     weights = tmp_path / "weights.safetensors"
     save_file(build_model("stillnet-n", 40).state_dict(), weights)
-    said = ("weights have 40 classes, data has 3", str(weights))
+    said = ("holds weights of 40 classes, and the data has 3", str(weights))
     tokens = ["stillnet-n", "--weights", weights, "--data", solids]
     fails("evaluate", *tokens, named=said)
     fails("record", "--teacher", *tokens, "--out", tmp_path / "r.zarr", named=said)

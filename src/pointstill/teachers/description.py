@@ -26,7 +26,7 @@ NORMALISATION: Literal["unit-sphere"] = "unit-sphere"
 GOOD = 0.9
 """A teacher that is right on so many training shapes is not asked again in other axes."""
 MOST = 1_000_000
-"""Points of a cloud that a network may be said to have been made for."""
+"""The most points of a cloud that a description may name."""
 LISTS = {"classes": "a list of names", "features": "a list of features, such as [xyz, normal]"}
 
 

@@ -24,7 +24,7 @@ from .votes import Votes
 
 @dataclass(frozen=True)
 class Interface:
-    """How a network is to be asked; None: not said."""
+    """How a network is to be asked; None: found out, or as its file says."""
 
     class_names: Sequence[str] | None = None
     """Its classes, in the order of its answer."""
@@ -34,7 +34,7 @@ class Interface:
     output: Output | None = None
 
     def completed(self, described: Description) -> "Interface":
-        """With what a description says where nothing else is said; its axes have an up axis."""
+        """With what a description says, where nothing else is; all but the axes."""
         return Interface(
             self.class_names or described.classes,
             self.axes,
@@ -143,8 +143,8 @@ def load_each(
         weights: handed out by `share_weights`.
         options: of `load_teacher`; the `Interface` is that of the teachers that are `addressed`.
     """
-    said = {field.name for field in fields(Interface)}
-    others = {name: value for name, value in options.items() if name not in said}
+    own = {field.name for field in fields(Interface)}
+    others = {name: value for name, value in options.items() if name not in own}
     return [
         load_teacher(spec, weights=file, **(options if mine else others))
         for spec, file, mine in zip(
@@ -177,8 +177,8 @@ def load_network(
 
     # 2. Its axes, which are said of data with a certain axis up.
     made_for = described.up if described.frame else loaded.up
-    astray = asked.axes is None and None not in (made_for, task.up) and made_for != task.up
-    axes = parse_axes(asked.axes or (None if astray else described.frame))
+    other_up = asked.axes is None and None not in (made_for, task.up) and made_for != task.up
+    axes = parse_axes(asked.axes or (None if other_up else described.frame))
     verified = described.verified_on(len(task.classes)) or (seen.fingerprint if seen else None)
 
     # 3. A dry run tells what was left open.
@@ -207,13 +207,13 @@ def load_network(
         columns=columns,
         names=names,
         fingerprint=fingerprint(network, layout, output, axes, columns, features),
-        checked_on=verified if asked.axes is None and not astray else None,
+        checked_on=verified if asked.axes is None and not other_up else None,
         trained_on=seen,
         data_features=task.features,
         features=features,
     )
     check_dependence(teacher, sample_clouds(network.device, count, width(task.features)))
-    if astray:
+    if other_up:
         warnings.warn(
             f"{where} was trained with {made_for} up, and {task.up} is up in this data: "
             "say where its axes are, such as --frame x,z,y",
@@ -230,11 +230,11 @@ def _check(specs: Sequence[str | Path | Teacher], interface: Interface, averaged
     """
     if not specs or any(each == "" for each in specs):
         raise UsageError("no teacher is named", fix="give --teacher")
-    said = [field.name for field in fields(interface) if getattr(interface, field.name) is not None]
+    named = [name for name, value in vars(interface).items() if value is not None]
     meant = sum(addressed(specs))
-    if len(specs) > 1 and said and meant != 1:
+    if len(specs) > 1 and named and meant != 1:
         raise UsageError(
-            f"{said[0].replace('_', ' ')} would be that of all {meant} teachers",
+            f"{meant} teachers would share one option ({named[0].replace('_', ' ')})",
             fix="describe each by itself, with `pointstill teacher describe`, which writes it "
             "beside its file",
         )

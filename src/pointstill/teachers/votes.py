@@ -110,7 +110,7 @@ class Votes:
             return total / self.votes
 
     def view(self, points: Tensor, vote: int) -> Tensor:
-        """What vote number `vote` is given on: (B, N, 3 + F)."""
+        """The view that vote number `vote` is of: (B, N, 3 + F)."""
         everyone = torch.zeros(len(points), dtype=torch.int64)  # all are shape 0 to the key
         parameters = self.pipeline.sample(vote, everyone).to(points.device)
         return self.pipeline.apply(
