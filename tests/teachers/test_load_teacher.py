@@ -16,17 +16,6 @@ CLASSES = ("bed", "car", "chair", "desk")
 
 
 @pytest.fixture
-def points() -> torch.Tensor:
-    return torch.rand(3, 50, 3, generator=torch.Generator().manual_seed(5))
-
-
-@pytest.fixture
-def expected(points: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode():
-        return toys.moments()(points)
-
-
-@pytest.fixture
 def no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -20,7 +20,6 @@ from .axes import format_axes, parse_axes
 from .file_kind import sha256
 from .network import Layout, Output
 
-SUFFIXES = (".yaml", ".yml")
 NORMALISATION: Literal["unit-sphere"] = "unit-sphere"
 """Views are centred on their mean and scaled into the unit sphere: the only one there is."""
 GOOD = 0.9
@@ -152,7 +151,7 @@ def guesses(accuracy: float, shapes: int, classes: int) -> bool:
 
 def is_description(path: Path) -> bool:
     """Whether it is called as descriptions of teachers are; it need not be there."""
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in (".yaml", ".yml")
 
 
 def description_path(file: Path) -> Path:

@@ -13,7 +13,6 @@ from ..models import MODELS, build_model
 from ..models.checkpoints import load_weights, read_weights
 from ..points.features import Features, width
 from ..run import RECIPE, Run
-from . import description
 from .description import Description, description_path, is_description
 from .exported import EXPORTED
 from .file_kind import FileKind
@@ -59,7 +58,7 @@ def is_code(spec: object) -> bool:
 def is_file_name(spec: str) -> bool:
     """Whether it is called as a file of a teacher is; it need not be there."""
     suffixes = [suffix for kind in FILE_KINDS.values() for suffix in kind.suffixes]
-    return Path(spec).suffix.lower() in (*suffixes, *description.SUFFIXES)
+    return is_description(Path(spec)) or Path(spec).suffix.lower() in suffixes
 
 
 def resolve(spec: str, weights: Path | None) -> tuple[Description, str, Path | None]:
