@@ -97,14 +97,14 @@ def test_a_path_of_nothing_is_misuse(cli, tmp_path, solids, teacher_run, records
         ("is no run folder", ["export", gone, "--out", out]),
         ("is no model, run folder, model file", ["evaluate", gone, *data]),
         ("is no model, run folder", ["record", "--teacher", gone, *data, "--out", out]),
-        ("gone.onnx: there is no such file", ["evaluate", f"{gone}.onnx", *data]),
-        ("no such weights file", [*gdanet, f"{gone}.t7"], [*gdanet, f"{gone}.safetensors"]),
+        ("gone.onnx is not there: give a file that is", ["evaluate", f"{gone}.onnx", *data]),
+        ("is no weights file: give one", [*gdanet, f"{gone}.t7"], [*gdanet, f"{gone}.safetensors"]),
         ("is no record store", ["records", "info", gone], ["records", "repair", gone]),
         ("is no record store", ["records", "verify", gone, *data]),
         ("is no record store", ["records", "merge", gone, gone, "--out", out]),
         ("is no record store", distilling(solids, gone, out)),
         ("is no record store", ["evaluate", teacher_run, *data, "--records", gone]),
-        ("no student at", ["predict", gone, cloud], ["predict", f"{gone}.onnx", cloud]),
+        ("is no student: make one", ["predict", gone, cloud], ["predict", f"{gone}.onnx", cloud]),
         ("gone.npy does not exist", ["predict", teacher_run, cloud, f"{gone}.npy"]),
         ("gone.yaml cannot be read", ["train", "--recipe", f"{gone}.yaml", *train[1:], *data]),
         ("gone.txt cannot be read", ["evaluate", teacher_run, *data, "--class-names", "gone.txt"]),
@@ -176,7 +176,7 @@ def test_truncated_h5(fails, tmp_path):
 def test_weights_of_another_number_of_classes(fails, solids, tmp_path):
     weights = tmp_path / "weights.safetensors"
     save_file(build_model("stillnet-n", 40).state_dict(), weights)
-    said = ("weights have 40 classes, data has 3", str(weights))
+    said = ("holds weights of 40 classes, and the data has 3", str(weights))
     tokens = ["stillnet-n", "--weights", weights, "--data", solids]
     fails("evaluate", *tokens, named=said)
     fails("record", "--teacher", *tokens, "--out", tmp_path / "r.zarr", named=said)

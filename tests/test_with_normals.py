@@ -358,7 +358,7 @@ def test_a_student_is_measured_beside_its_teacher(
 def test_a_description_names_the_features(data: Dataset, teacher: Teacher, tmp_path: Path) -> None:
     spec = teacher.spec
     path, found = describe_teacher(
-        teacher, data, spec=spec, frame="x,y,z", shapes=9, out=tmp_path / "d.yaml", quiet=True
+        teacher, data, spec=spec, axes="x,y,z", shapes=9, out=tmp_path / "d.yaml", quiet=True
     )
     assert found.features == ["xyz", "normal"]
     assert "features:\n- xyz\n- normal\n" in path.read_text()

@@ -163,7 +163,7 @@ def test_how_many_missing_points_were_left_out(cli, solids, tmp_path):
 
 
 def test_no_model(tmp_path, solids):
-    with pytest.raises(PointstillError, match="no student at"):
+    with pytest.raises(PointstillError, match="is no student: make one"):
         predict_files(tmp_path / "x.onnx", [solids / "rod" / "00.npy"], top=1)
     with pytest.raises(PointstillError, match="is no run folder"):
         predict_files(tmp_path, [solids / "rod" / "00.npy"], top=1)

@@ -12,7 +12,7 @@ import s3_server
 from pointstill.data import open_dataset
 from pointstill.errors import DataError, RemoteError, UsageError
 from pointstill.storage import object_store
-from pointstill.teachers.folds import check_fold
+from pointstill.teachers.compatibility import check_fold
 from s3_server import Server, always, first, none
 
 server, s3 = s3_server.server, s3_server.s3

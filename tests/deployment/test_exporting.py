@@ -99,6 +99,10 @@ def test_a_run_behind_the_same_door(student_run, student_onnx):
         np.testing.assert_allclose(direct.logits(points), exported.logits(points), atol=1e-4)
     with pytest.raises(DataError, match="NaN"):
         direct.predict(np.full((20, 3), np.nan))
+    holed = np.insert(points, 3, np.nan, axis=0)
+    np.testing.assert_array_equal(
+        RunClassifier(student_run, drop_missing=True).logits(holed), direct.logits(points)
+    )
 
 
 def test_it_makes_the_folder_and_replaces_the_file(program, student_run, student_onnx, tmp_path):

@@ -107,8 +107,8 @@ def bad(change) -> np.ndarray:
         ([None] * 20, "array of numbers|shape"),
         (bad(lambda c: c * 1e200), "NaN or infinite"),
         (bad(lambda c: c.T), r"shape \(3, 20\) was given; .*: transpose it, points.T"),
-        (bad(lambda c: c + 1j), "array of numbers, not of complex128"),
-        (bad(lambda c: c > 0), "array of numbers, not of bool"),
+        (bad(lambda c: c + 1j), "a cloud of complex128 was given: give an .n, 3. array of numbers"),
+        (bad(lambda c: c > 0), "a cloud of bool was given: give an .n, 3. array of numbers"),
         (bad(lambda c: np.r_[c + 5e6, np.zeros((1, 3))]), "outliers, 1 at most"),
     ],
 )
@@ -120,7 +120,7 @@ def test_what_is_no_cloud(classifier, cloud, said):
 
 @pytest.mark.parametrize("top", [0, -1])
 def test_a_top_of_none_is_refused(classifier, points, top, cli, student_onnx, solids):
-    with pytest.raises(UsageError, match=f"top is {top}; choose 1 or more"):
+    with pytest.raises(UsageError, match=f"top is {top}: choose 1 or more"):
         classifier.predict(points, top=top)
     code, out, err = cli("predict", student_onnx, solids / "rod" / "00.npy", "--top", top)
     assert (code, out) == (2, "")
@@ -147,7 +147,7 @@ def test_what_is_no_student(student_onnx, tmp_path, content):
 
 
 def test_a_folder_is_no_student(tmp_path):
-    with pytest.raises(PointstillError, match="no student at"):
+    with pytest.raises(PointstillError, match="is no student: make one with"):
         Classifier(tmp_path)
 
 
@@ -161,8 +161,9 @@ def test_a_student_that_may_not_be_read_is_not_called_damaged(
     for door, error in ((Classifier, PointstillError), (OnnxNetwork, TeacherError)):
         with unprivileged(), pytest.raises(error) as caught:
             door(path)
-        assert (
-            str(caught.value) == f"{path} cannot be read (Permission denied): mend its permissions"
+        assert str(caught.value) == (
+            f"{path} cannot be read (Permission denied): mend its permissions; nothing says that "
+            "it is damaged"
         )
 
 

@@ -37,7 +37,7 @@ def test_a_prefix_that_only_some_names_have_stays() -> None:
 
 @pytest.mark.parametrize("nothing", [{}, {"epoch": 3}, [torch.ones(1)], None, {"model": {}}])
 def test_nothing_in_it(nothing: object) -> None:
-    with pytest.raises(TeacherError, match="no tensors found"):
+    with pytest.raises(TeacherError, match="holds no tensors"):
         unwrap(nothing)
 
 
@@ -51,7 +51,7 @@ def test_reads_torch_and_safetensors(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(TeacherError, match=r"none\.t7: there is no such weights file"):
+    with pytest.raises(TeacherError, match=r"none\.t7 is no weights file"):
         read_weights(tmp_path / "none.t7")
 
 
@@ -91,18 +91,23 @@ def test_a_file_that_may_not_be_read(name, public_path, unprivileged) -> None:
     path.chmod(0)
     with unprivileged(), pytest.raises(TeacherError) as caught:
         read_weights(path)
-    assert str(caught.value) == f"{path} cannot be read (Permission denied): mend its permissions"
+    assert str(caught.value) == (
+        f"{path} cannot be read (Permission denied): mend its permissions; nothing says that it is "
+        "damaged"
+    )
 
 
 def test_no_tensors_names_the_file(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "log.pt")
-    with pytest.raises(TeacherError, match=r"log\.pt: no tensors found"):
+    with pytest.raises(TeacherError, match=r"log\.pt holds no tensors"):
         read_weights(tmp_path / "log.pt")
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "pointmlp"])
 def test_wrong_class_count_is_said_in_words(name: str) -> None:
-    with pytest.raises(TeacherError, match=r"w\.pt: weights have 10 classes, data has 40"):
+    with pytest.raises(
+        TeacherError, match=r"w\.pt holds weights of 10 classes, and the data has 40"
+    ):
         load_weights(build_model(name, 40), build_model(name, 10).state_dict(), "w.pt")
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from pointstill.models import build_model
 from pointstill.models.dgcnn import EdgeConvolution
-from pointstill.models.layers.farthest import farthest
-from pointstill.models.layers.groups import fixed
-from pointstill.models.layers.neighbours import gather, nearest
+from pointstill.models.layers.farthest import farthest_point_sampling
+from pointstill.models.layers.groups import knn_groups
+from pointstill.models.layers.neighbours import gather, k_nearest
 from pointstill.models.point_mae import Encoder
 from pointstill.models.pointmlp import Affine, EdgeBlocks, edges
 from pointstill.models.pointnet2 import Local
@@ -157,7 +157,7 @@ def test_geometric_affine(training: bool) -> None:
     as_trained(module, training)
     points, features = clouds(40, 3), clouds(40, 6, 1).requires_grad_()
     centres = points[:, :10]
-    groups = fixed(nearest(centres, points, 24), 40)
+    groups = knn_groups(k_nearest(centres, points, 24), 40)
 
     def in_full(module: nn.Module) -> Tensor:
         affine, rows = module[0], []
@@ -212,9 +212,11 @@ def test_who_ignores_points_near_the_origin(
 
     def listening(points: Tensor, m: int, ignore: float | None = None) -> Tensor:
         asked.append(ignore)
-        return farthest(points, m, ignore)
+        return farthest_point_sampling(points, m, ignore)
 
-    monkeypatch.setattr(importlib.import_module(f"pointstill.models.{room}"), "farthest", listening)
+    monkeypatch.setattr(
+        importlib.import_module(f"pointstill.models.{room}"), "farthest_point_sampling", listening
+    )
     with torch.inference_mode():
         build_model(name, 3).eval()(torch.rand(1, 64, 3))
     assert asked

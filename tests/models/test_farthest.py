@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pointstill.models.layers import farthest as room
-from pointstill.models.layers.farthest import farthest
+from pointstill.models.layers.farthest import farthest_point_sampling
 
 
 def by_hand(cloud: np.ndarray, m: int, ignore: float = -1) -> list[int]:
@@ -43,7 +43,7 @@ def test_agrees_with_the_algorithm(
         points = clouds(90, seed)
         points[1, 5] = 0.01  # ignored
         points[2, 0] = 0.02  # ignored, and yet the first
-        found = farthest(points, 60, ignore)
+        found = farthest_point_sampling(points, 60, ignore)
         for cloud, picks in zip(points.numpy(), found, strict=True):
             assert picks.tolist() == by_hand(cloud, 60, -1 if ignore is None else ignore)
 
@@ -51,20 +51,20 @@ def test_agrees_with_the_algorithm(
 def test_points_near_the_origin_keep_their_place_in_the_rest() -> None:
     """An ignored point between others; without the rule it would be picked third."""
     points = torch.tensor([[[1, 0, 0], [0.01, 0, 0], [-1, 0, 0], [0.5, 0, 0.0]]])
-    assert farthest(points, 3).tolist() == [[0, 2, 1]]
-    assert farthest(points, 3, 1e-3).tolist() == [[0, 2, 3]]
-    assert farthest(points, 4, 1e-3).tolist() == [[0, 2, 3, 0]]  # no other is left
+    assert farthest_point_sampling(points, 3).tolist() == [[0, 2, 1]]
+    assert farthest_point_sampling(points, 3, 1e-3).tolist() == [[0, 2, 3]]
+    assert farthest_point_sampling(points, 4, 1e-3).tolist() == [[0, 2, 3, 0]]  # no other is left
 
 
 def test_when_all_are_ignored_the_first_is_repeated() -> None:
-    assert farthest(torch.full((2, 5, 3), 1e-3), 4, 1e-3).tolist() == [[0] * 4] * 2
+    assert farthest_point_sampling(torch.full((2, 5, 3), 1e-3), 4, 1e-3).tolist() == [[0] * 4] * 2
 
 
 @pytest.mark.parametrize("pick", ["_by_fpsample", "_by_torch"])
 def test_random_clouds_of_full_size(pick: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_by_fpsample", getattr(room, pick))
     points = torch.randn(2, 1024, 3, generator=torch.Generator().manual_seed(0))
-    found = farthest(points, 128)
+    found = farthest_point_sampling(points, 128)
     assert found.shape == (2, 128)
     for cloud, picks in zip(points.numpy(), found, strict=True):
         assert len(set(picks.tolist())) == 128
@@ -78,13 +78,15 @@ def test_traced_it_still_looks_at_the_points() -> None:
     example, other = (
         torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)
     )
-    traced = torch.jit.trace(lambda points: farthest(points, 9), example)
-    assert torch.equal(traced(other), farthest(other, 9))
+    traced = torch.jit.trace(lambda points: farthest_point_sampling(points, 9), example)
+    assert torch.equal(traced(other), farthest_point_sampling(other, 9))
 
 
 def test_float32_whatever_comes_in_and_all_points_of_a_small_cloud() -> None:
     points = torch.randn(1, 300, 3, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(farthest(points.double(), 100), farthest(points, 100))
-    everyone = farthest(points[:, :20].requires_grad_(), 64)
+    assert torch.equal(
+        farthest_point_sampling(points.double(), 100), farthest_point_sampling(points, 100)
+    )
+    everyone = farthest_point_sampling(points[:, :20].requires_grad_(), 64)
     assert everyone.shape == (1, 20)
     assert everyone.sort().values.tolist() == [list(range(20))]

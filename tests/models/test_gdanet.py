@@ -94,7 +94,7 @@ def test_local_operator_against_edges_in_full(training: bool) -> None:
     for block in (first, second):
         norm = nn.BatchNorm2d(block.norm.num_features).double()
         norm.load_state_dict(block.norm.state_dict())
-        convolution = nn.Conv2d(block.weight.shape[1], len(block.weight), 1).double()
+        convolution = nn.Conv2d(block.layer.weight.shape[1], len(block.layer.weight), 1).double()
         convolution.load_state_dict(block[0].state_dict())
         plain += [convolution, norm, nn.ReLU()]
     oracle = nn.Sequential(*plain).train(training)

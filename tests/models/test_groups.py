@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pointstill.models.layers.farthest import farthest
-from pointstill.models.layers.groups import Groups, ball, first_layer, fixed
-from pointstill.models.layers.neighbours import gather, nearest
-from pointstill.models.layers.pointwise import Normalised
+from pointstill.models.layers.farthest import farthest_point_sampling
+from pointstill.models.layers.groups import Groups, ball_query, edge_batchnorm, knn_groups
+from pointstill.models.layers.neighbours import gather, k_nearest
+from pointstill.models.layers.pointwise import LinearBatchNorm
 
 
 def sample() -> tuple[Tensor, Tensor]:
     points = torch.rand(3, 150, 3, generator=torch.Generator().manual_seed(0))
-    return points, gather(points, farthest(points, 40))
+    return points, gather(points, farthest_point_sampling(points, 40))
 
 
 def by_hand(centres: Tensor, points: Tensor, radius: float, k: int) -> list[list[int]]:
@@ -30,13 +30,13 @@ def by_hand(centres: Tensor, points: Tensor, radius: float, k: int) -> list[list
 def test_ball_query(radius: float, k: int) -> None:
     points, centres = sample()
     expected = by_hand(centres, points, radius, k)
-    found = ball(centres, points, radius, k, padded=False)
+    found = ball_query(centres, points, radius, k, padded=False)
     assert found.owners is not None
     assert found.count == len(expected) == 120
     edges = list(zip(found.owners.tolist(), found.members.tolist(), strict=True))
     assert edges == [(group, i) for group, members in enumerate(expected) for i in members]
 
-    padded = ball(centres, points, radius, k, padded=True)
+    padded = ball_query(centres, points, radius, k, padded=True)
     repeated = [members + members[:1] * (k - len(members)) for members in expected]
     assert padded.members.view(-1, k).tolist() == repeated
 
@@ -45,9 +45,9 @@ def test_ball_query(radius: float, k: int) -> None:
 def test_differences_and_maximum(kind: str) -> None:
     points, centres = sample()
     groups = {
-        "fixed": lambda: fixed(nearest(centres, points, 5), 150),
-        "ragged": lambda: ball(centres, points, 0.2, 8, padded=False),
-        "padded": lambda: ball(centres, points, 0.2, 8, padded=True),
+        "fixed": lambda: knn_groups(k_nearest(centres, points, 5), 150),
+        "ragged": lambda: ball_query(centres, points, 0.2, 8, padded=False),
+        "padded": lambda: ball_query(centres, points, 0.2, 8, padded=True),
     }[kind]()
     features = torch.randn(450, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)
     own = torch.randn(120, 4, generator=torch.Generator().manual_seed(2), requires_grad=True)
@@ -72,7 +72,7 @@ def test_differences_and_maximum(kind: str) -> None:
 @pytest.mark.parametrize("training", [False, True])
 def test_folded_batchnorm_is_batchnorm(training: bool) -> None:
     torch.manual_seed(0)
-    block = Normalised(nn.Conv2d(4, 6, 1)).double().train(training)
+    block = LinearBatchNorm(nn.Conv2d(4, 6, 1)).double().train(training)
     for tensor in (block.norm.weight, block.norm.bias, block.norm.running_mean):
         nn.init.normal_(tensor)
     nn.init.uniform_(block.norm.running_var, 0.5, 2)
@@ -86,5 +86,5 @@ def test_folded_batchnorm_is_batchnorm(training: bool) -> None:
     points, centres = torch.randn(30, 6).double(), torch.randn(8, 6).double()
     edges = groups.differences(points, centres)
     expected = oracle(edges.T[None, :, :, None])[0, :, :, 0].T
-    torch.testing.assert_close(first_layer(points, centres, groups, block.norm), expected)
+    torch.testing.assert_close(edge_batchnorm(points, centres, groups, block.norm), expected)
     torch.testing.assert_close(block.norm.running_var, oracle.running_var)

@@ -2,14 +2,14 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from pointstill.models.layers.neighbours import gather, nearest
+from pointstill.models.layers.neighbours import gather, k_nearest
 
 
 def test_nearest_agrees_with_a_tree() -> None:
     generator = torch.Generator().manual_seed(1)
     points = torch.rand(3, 200, 5, generator=generator, dtype=torch.float64)
     queries = torch.rand(3, 40, 5, generator=generator, dtype=torch.float64)
-    found = nearest(queries, points, 7).sort(-1).values
+    found = k_nearest(queries, points, 7).sort(-1).values
     for b in range(3):
         _, expected = cKDTree(points[b].numpy()).query(queries[b].numpy(), 7)
         np.testing.assert_array_equal(found[b].numpy(), np.sort(expected, 1))
@@ -17,7 +17,7 @@ def test_nearest_agrees_with_a_tree() -> None:
 
 def test_a_point_is_its_own_neighbour() -> None:
     points = torch.rand(2, 50, 3, generator=torch.Generator().manual_seed(2))
-    index = nearest(points, points, 4)
+    index = k_nearest(points, points, 4)
     assert (index == torch.arange(50)[None, :, None]).any(-1).all()
 
 
@@ -36,9 +36,9 @@ def test_gather_takes_from_the_right_cloud() -> None:
 
 def test_neighbours_are_found_in_float32_under_autocast() -> None:
     points = torch.randn(2, 200, 3, generator=torch.Generator().manual_seed(0))
-    wanted = nearest(points, points, 8).sort(-1).values
+    wanted = k_nearest(points, points, 8).sort(-1).values
     with torch.autocast("cpu", torch.bfloat16):
-        found = nearest(points, points, 8).sort(-1).values
+        found = k_nearest(points, points, 8).sort(-1).values
     assert torch.equal(found, wanted)
 
 
@@ -47,7 +47,7 @@ def test_recorded_and_eager_find_the_same() -> None:
 
     class Search(torch.nn.Module):
         def forward(self, points: torch.Tensor) -> torch.Tensor:
-            return nearest(points[:, ::4], points, 9).sort(-1).values
+            return k_nearest(points[:, ::4], points, 9).sort(-1).values
 
     generator = torch.Generator().manual_seed(4)
     example, other = (torch.rand(2, 120, 3, generator=generator) for _ in range(2))

@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from pointstill.errors import UsageError
-from pointstill.teachers.axes import parse_axes, turned
+from pointstill.teachers.axes import parse_axes, permute_axes
 
 
-def test_axes_are_taken_and_turned_round() -> None:
+def test_axes_are_taken_and_permute_axes_round() -> None:
     points = torch.tensor([[[1.0, 2.0, 3.0]]])
-    assert turned(points, parse_axes("x,z,y")).tolist() == [[[1, 3, 2]]]
-    assert turned(points, parse_axes("x, z, -y")).tolist() == [[[1, 3, -2]]]
-    assert turned(points, parse_axes("-Z,x,y")).tolist() == [[[-3, 1, 2]]]
+    assert permute_axes(points, parse_axes("x,z,y")).tolist() == [[[1, 3, 2]]]
+    assert permute_axes(points, parse_axes("x, z, -y")).tolist() == [[[1, 3, -2]]]
+    assert permute_axes(points, parse_axes("-Z,x,y")).tolist() == [[[-3, 1, 2]]]
 
 
 @pytest.mark.parametrize("same", [None, "auto", "x,y,z"])

@@ -16,13 +16,18 @@ import yaml
 from torch import Tensor, nn
 
 from pointstill.augment import Clouds
-from pointstill.data import Dataset, open_dataset
-from pointstill.data import Split
+from pointstill.data import Dataset, Split, open_dataset
 from pointstill.errors import PointstillError, TeacherError, UsageError
 from pointstill.recording.job import record
 from pointstill.teachers import Ensemble, NetworkTeacher, Votes, axes_search, load_teacher
 from pointstill.teachers.axes import SAME, format_axes, parse_axes
-from pointstill.teachers.axes_search import check_axes, describe_teacher, frames, search, turns
+from pointstill.teachers.axes_search import (
+    check_axes,
+    describe_teacher,
+    search,
+    turned_axes,
+    upright_axes,
+)
 from pointstill.teachers.description import Description
 
 CLASSES = ("down", "east", "north", "south", "up", "west")
@@ -87,7 +92,7 @@ def teacher_of(data: Dataset, true_frame: str, said: str | None = None) -> Netwo
     for own, own_sign in ((axis, sign) for axis in range(3) for sign in (1, -1)):
         axis, sign = axes[own]
         names.append(next(n for n, way in WAYS.items() if way == (axis, sign * own_sign)))
-    teacher = load_teacher("own_nets:tails", classes=data.classes, class_names=names, frame=said)
+    teacher = load_teacher("own_nets:tails", classes=data.classes, class_names=names, axes=said)
     assert isinstance(teacher, NetworkTeacher)
     return teacher
 
@@ -97,20 +102,20 @@ def split_of(data: Dataset) -> tuple[Split, Clouds]:
 
 
 def test_the_frames_that_are_tried() -> None:
-    found = frames("z")
+    found = upright_axes("z")
     assert found[0] == SAME
     assert len({*found}) == len(found) == 12
     orders = {tuple(axis for axis, _ in axes) for axes in found}
     assert orders == set(permutations(range(3)))
     assert all(sign == 1 for axes in found for axis, sign in axes if axis != 2)
-    every = {each for axes in found for each in [axes, *turns(axes, "z")]}
+    every = {each for axes in found for each in [axes, *turned_axes(axes, "z")]}
     whole = {
         tuple(zip(order, signs, strict=True))
         for order in permutations(range(3))
         for signs in product((1, -1), repeat=3)
     }
     assert every == whole  # 48: nothing is out of reach
-    assert {format_axes(axes) for axes in turns(parse_axes("x,z,-y") or SAME, "z")} == {
+    assert {format_axes(axes) for axes in turned_axes(parse_axes("x,z,-y") or SAME, "z")} == {
         "x,z,-y",
         "-x,z,y",
         "-x,z,-y",
@@ -192,7 +197,7 @@ def test_what_is_described_needs_no_more_words(
     assert written["checked"]["fingerprint"] == data.train.fingerprint
 
     by_hand = load_teacher(file.rename(tmp_path / "x.pt"), classes=data.classes, class_names=names,
-                           frame="x,z,-y")  # fmt: skip
+                           axes="x,z,-y")  # fmt: skip
     (tmp_path / "x.pt").rename(file)
     for spec in (file, path):
         again = load_teacher(spec, classes=data.classes, up="z")
@@ -200,7 +205,7 @@ def test_what_is_described_needs_no_more_words(
         assert isinstance(again, NetworkTeacher)
         assert again.checked_on == data.train.fingerprint
     # A flag overrides it, and then nothing is known of the frame.
-    other = load_teacher(file, classes=data.classes, frame="x,y,z", up="z")
+    other = load_teacher(file, classes=data.classes, axes="x,y,z", up="z")
     assert isinstance(other, NetworkTeacher)
     assert (other.axes, other.checked_on) == (None, None)
     # In data of another up axis it says nothing.
@@ -215,7 +220,7 @@ def test_another_file_under_the_same_name_is_refused(
 ) -> None:
     file, names = script
     teacher = load_teacher(file, classes=data.classes, class_names=names)
-    describe_teacher(teacher, data, spec=str(file), frame="x,z,-y", shapes=10, quiet=True)
+    describe_teacher(teacher, data, spec=str(file), axes="x,z,-y", shapes=10, quiet=True)
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(TeacherError, match=r"describes another tails\.pt .*remove the description"):
         load_teacher(file, classes=data.classes)
@@ -228,7 +233,7 @@ def test_a_frame_that_is_said_is_measured_and_not_searched(
     out = tmp_path / "own.yaml"
     module.seen = 0
     _, found = describe_teacher(
-        teacher, data, spec="own_nets:tails", frame="x,z,y", shapes=30, out=out, quiet=True
+        teacher, data, spec="own_nets:tails", axes="x,z,y", shapes=30, out=out, quiet=True
     )
     assert module.seen == 30
     assert found.frame == "x,z,y"
@@ -245,7 +250,7 @@ def test_a_wrong_frame_that_is_said_is_warned_of(
     out, teacher = tmp_path / "own.yaml", teacher_of(data, "x,z,-y")
     with pytest.warns(UserWarning, match=r"and on \d+% with --frame x,z,-y: give that"):
         _, found = describe_teacher(
-            teacher, data, spec="own_nets:tails", frame="z,x,y", shapes=72, out=out, quiet=True
+            teacher, data, spec="own_nets:tails", axes="z,x,y", shapes=72, out=out, quiet=True
         )
     assert found.frame == "z,x,y"  # as it was said
     assert {"z,x,y", "x,z,-y"} <= set(found.checked["frames"])  # type: ignore[index]
@@ -283,14 +288,16 @@ def test_a_frame_changed_by_hand_is_checked_again(
 def test_what_vouches_for_a_frame(changed: dict[str, object], vouched: bool) -> None:
     checked = {"shapes": 64, "accuracy": 0.7, "frames": {"x,y,z": 0.7, "x,z,y": 0.5}}
     found = Description(checked=checked | {"fingerprint": "f00d"} | changed)
-    assert found.vouched_on(4) == ("f00d" if vouched else None)
+    assert found.verified_on(4) == ("f00d" if vouched else None)
 
 
 def test_what_cannot_be_described(
     module: Tails, data: Dataset, teacher_run: Path, solids: Path, tmp_path: Path
 ) -> None:
     teacher = teacher_of(data, "x,y,z")
-    with pytest.raises(UsageError, match="has no file beside which to write: give --out"):
+    with pytest.raises(
+        UsageError, match="teacher own_nets:tails has no file beside which to write: give --out"
+    ):
         describe_teacher(teacher, data, spec="own_nets:tails", quiet=True)
     with pytest.raises(UsageError, match=r"end its name in \.yaml"):
         describe_teacher(teacher, data, spec="own_nets:tails", out=tmp_path / "a.txt", quiet=True)
@@ -313,7 +320,7 @@ def test_a_teacher_that_guesses_gets_a_warning(
 ) -> None:
     module.weight.data.zero_()
     teacher = teacher_of(data, "x,y,z")
-    with pytest.warns(UserWarning, match="in its best frame, no more than by guessing"):
+    with pytest.warns(UserWarning, match="with its best axes, no more than by guessing"):
         describe_teacher(
             teacher, data, spec="own_nets:tails", shapes=20, out=tmp_path / "a/b.yaml", quiet=True
         )
@@ -363,7 +370,7 @@ def test_recording_checks_a_new_store_only(
     options = {"views": 1, "limit": 6, "points": 100}
     with pytest.warns(UserWarning, match="--frame x,z,y"):
         record(teacher_of(data, "x,z,y"), data, out=tmp_path / "r.zarr", **options)  # type: ignore[arg-type]
-    assert "trying other frames" in capsys.readouterr().err
+    assert "trying other axes" in capsys.readouterr().err
     module.seen = 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -375,7 +382,7 @@ def test_a_run_on_the_same_data_is_not_checked(
     teacher_run: Path, solids: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = open_dataset(solids)
-    monkeypatch.setattr(axes_search, "attempt", lambda *_: pytest.fail("it was asked"))
+    monkeypatch.setattr(axes_search, "try_axes", lambda *_: pytest.fail("it was asked"))
     checked(data, load_teacher(str(teacher_run), classes=data.classes, up=data.up))
 
 

@@ -11,7 +11,7 @@ import toys
 
 from pointstill.errors import TeacherError, UsageError
 from pointstill.teachers import axes, classes, description, detection, load_teacher
-from pointstill.teachers.classes import find_columns, gathered, read_class_map, shortened
+from pointstill.teachers.classes import find_columns, read_class_map, select_columns, shortened
 
 NAMES = ("stool", "chair", "car", "lorry")  # the teacher's
 
@@ -70,11 +70,23 @@ def test_a_teacher_with_the_data_s_classes_needs_no_map() -> None:
 @pytest.mark.parametrize(
     ("class_map", "message"),
     [
-        ({"chairs": "chair"}, "has no class chairs: did you mean chair"),
-        ({"sofa": None}, "has no class sofa: it has stool, chair, car, lorry"),
-        ({"stool": None, "lorry": "truck"}, "no class truck: map lorry of teacher t to one of car"),
-        ({"stool": None}, "no class lorry: map lorry of teacher t to one of car, chair, or to nu"),
-        ({"stool": None, "lorry": None, "car": None}, "nothing of teacher t is mapped to car of"),
+        ({"chairs": "chair"}, "has no class chairs, which the class map names: did you mean chair"),
+        (
+            {"sofa": None},
+            "has no class sofa, which the class map names: choose from stool, chair, car, lorry",
+        ),
+        (
+            {"stool": None, "lorry": "truck"},
+            r"teacher t has classes .* \(lorry\): map them .* to one of car",
+        ),
+        (
+            {"stool": None},
+            r"teacher t has classes .* \(lorry\): map .* to one of car, chair, or to nu",
+        ),
+        (
+            {"stool": None, "lorry": None, "car": None},
+            "teacher t has nothing that is mapped to car of",
+        ),
     ],
 )
 def test_maps_that_do_not_fit(class_map: dict[str, str | None], message: str) -> None:
@@ -87,14 +99,18 @@ def test_without_a_map_both_lists_are_shown() -> None:
     data = [f"class{i}" for i in range(40)]
     with pytest.raises(TeacherError) as caught:
         find_columns(NAMES, data, None, "t")
-    assert "knows 4 classes (stool, chair, car, lorry), the data 40 (class0, " in str(caught.value)
-    assert "class38, class39), not the same: only the teacher has stool, " in str(caught.value)
+    assert "knows 4 classes (stool, chair, car, lorry) and the data 40 (class0, " in str(
+        caught.value
+    )
+    assert "class38, class39), not the same (only the teacher has stool, " in str(caught.value)
     assert "or map one to the other by --class-map" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_map_needs_to_know_the_teacher_s_classes() -> None:
-    with pytest.raises(UsageError, match="needs the class names of teacher toys:moments"):
+    with pytest.raises(
+        UsageError, match="teacher toys:moments has no class names, which a class map needs"
+    ):
         load_teacher("toys:moments", classes=NAMES, class_map={"a": "b"})
 
 
@@ -118,10 +134,10 @@ def test_a_class_is_mapped_once(tmp_path: Path) -> None:
     assert read_class_map(path) == {"lorry": "ball"}
 
 
-def test_gathering_nothing_changes_nothing() -> None:
+def test_selecting_nothing_changes_nothing() -> None:
     logits = torch.rand(2, 3)
-    assert gathered(logits, None) is logits
-    assert torch.equal(gathered(logits, (2, 0, 1)), logits[:, [2, 0, 1]])
+    assert select_columns(logits, None) is logits
+    assert torch.equal(select_columns(logits, (2, 0, 1)), logits[:, [2, 0, 1]])
     assert shortened(["a"]) == "a"
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from pointstill.errors import TeacherError, UsageError
 from pointstill.models import build_model
 from pointstill.teachers import Ensemble, Votes, load_teacher
-from pointstill.teachers.axes import parse_axes, turned
-from pointstill.teachers.compatibility import check_given
+from pointstill.teachers.axes import parse_axes, permute_axes
+from pointstill.teachers.compatibility import check_data_features
 from pointstill.teachers.description import Description
 
 CLASSES = ("bed", "car", "chair", "desk")
@@ -42,7 +42,7 @@ def say(points: Tensor) -> Tensor:
 
 def test_axes_turn_normals_as_they_turn_points(rich: Tensor) -> None:
     matrix = np.array([[0, 0, -1], [1, 0, 0], [0, 1, 0]], np.float64)
-    found = turned(rich, parse_axes("-z,x,y"), GIVEN).double().numpy()
+    found = permute_axes(rich, parse_axes("-z,x,y"), GIVEN).double().numpy()
     before = rich.double().numpy()
     np.testing.assert_array_equal(found[..., :3], before[..., :3] @ matrix.T)
     np.testing.assert_array_equal(found[..., 3], before[..., 3])
@@ -162,15 +162,15 @@ def test_an_ensemble_of_a_teacher_with_normals_and_one_without(
     with torch.inference_mode():
         expected = (toys.moments()(rich[..., :3]) + say(normals_after_xyz(rich))) / 2
     torch.testing.assert_close(both.logits(rich), expected)
-    check_given(both, GIVEN)
+    check_data_features(both, GIVEN)
     with pytest.raises(UsageError, match="loaded for data with xyz,height,normal, and this is ope"):
-        check_given(both, ("xyz",))
+        check_data_features(both, ("xyz",))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("features: xyz", "features is 'xyz'; it must be a list of features, such as"),
+        ("features: xyz", "has features 'xyz': write a list of features, such as"),
         ("features: [xyz, normals]", "did you mean normal"),
         ("features: [normal]", "xyz first"),
     ],

@@ -33,7 +33,7 @@ def test_written_by_hand(weights: Path) -> None:
         weights=weights.rename(weights.with_name("x.pt")),
         classes=CLASSES,
         class_names=["car", "bed", "desk", "chair"],
-        frame="x,z,y",
+        axes="x,z,y",
     )
     assert found.fingerprint == alone.fingerprint == said.fingerprint
     assert (found.points, said.points) == (300, None)
@@ -52,13 +52,13 @@ def test_the_wrong_network_is_refused(weights: Path) -> None:
     ("content", "message"),
     [
         ("frames: x,y,z", "has an entry 'frames': did you mean frame"),
-        ("normalisation: unit-cube", "normalisation is 'unit-cube'; it must be unit-sphere; wrap"),
-        ("points: 0", "points is 0; it must be a number from 1 to 1,000,000"),
-        ("points: 99999999999", "it must be a number from 1 to 1,000,000"),
-        ("frame: q", r"d\.yaml: frame is 'q'; it must be all three axes"),
-        ("layout: nbc", "it must be bn3 or b3n"),
-        ("classes: bed", "it must be a list of names"),
-        ("up: north", "it must be x or y or z"),
+        ("normalisation: unit-cube", "has normalisation 'unit-cube': write unit-sphere, or wrap"),
+        ("points: 0", "has points 0: write a number from 1 to 1,000,000"),
+        ("points: 99999999999", "write a number from 1 to 1,000,000"),
+        ("frame: q", r"d\.yaml has frame 'q': write all three axes"),
+        ("layout: nbc", "write bn3 or b3n"),
+        ("classes: bed", "write a list of names"),
+        ("up: north", "write x or y or z"),
         ("- a", "is no list of `name: value` lines"),
         ("a: [", "cannot be read"),
     ],

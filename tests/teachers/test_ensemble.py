@@ -12,7 +12,7 @@ from torch import Tensor
 from pointstill.errors import UsageError
 from pointstill.models import build_model
 from pointstill.teachers import Ensemble, NetworkTeacher, Teacher, load_teacher
-from pointstill.teachers.load import share_weights
+from pointstill.teachers.resolve import share_weights
 from pointstill.teachers.torch_module import TorchNetwork
 
 CLASSES = ("bed", "car", "chair", "desk")
@@ -112,9 +112,9 @@ def test_weights_that_are_none(weights: list[float], message: str) -> None:
 
 
 def test_members_must_agree() -> None:
-    with pytest.raises(UsageError, match="for the same classes"):
+    with pytest.raises(UsageError, match="load them for the same classes"):
         Ensemble([member(1), member(2, classes=("a", "b", "c", "d"))])
-    with pytest.raises(UsageError, match="needs a teacher"):
+    with pytest.raises(UsageError, match="has no teachers"):
         Ensemble([])
     with pytest.raises(UsageError, match="choose logits or probabilities"):
         Ensemble([member(1)], "median")  # type: ignore[arg-type]
@@ -177,10 +177,10 @@ def test_weights_that_do_not_go_round(specs: list[str], files: list[str]) -> Non
         share_weights(specs, files)
 
 
-def test_habits_of_several_are_refused() -> None:
+def test_interfaces_of_several_are_refused() -> None:
     specs = ["toys:moments", "toys:ready"]
-    for option in ({"frame": "x,z,y"}, {"layout": "bn3"}, {"class_names": CLASSES}):
-        with pytest.raises(UsageError, match="would be that of all 2 teachers: describe each"):
+    for option in ({"axes": "x,z,y"}, {"layout": "bn3"}, {"class_names": CLASSES}):
+        with pytest.raises(UsageError, match=r"2 teachers would share .*: describe each"):
             load_teacher(specs, classes=CLASSES, **option)
     with pytest.raises(UsageError, match="needs several teachers"):
         load_teacher("toys:moments", classes=CLASSES, ensemble_weights=[1])

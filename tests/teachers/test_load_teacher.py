@@ -16,17 +16,6 @@ CLASSES = ("bed", "car", "chair", "desk")
 
 
 @pytest.fixture
-def points() -> torch.Tensor:
-    return torch.rand(3, 50, 3, generator=torch.Generator().manual_seed(5))
-
-
-@pytest.fixture
-def expected(points: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode():
-        return toys.moments()(points)
-
-
-@pytest.fixture
 def no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -80,9 +69,9 @@ def test_a_layout_that_cannot_be_told_must_be_said(points: torch.Tensor) -> None
     assert not torch.allclose(*logits)
 
 
-def test_frame_is_applied_before_the_teacher_sees_the_points(points: torch.Tensor) -> None:
+def test_axes_are_applied_before_the_teacher_sees_the_points(points: torch.Tensor) -> None:
     plain = load_teacher("toys:moments", classes=CLASSES)
-    turned = load_teacher("toys:moments", classes=CLASSES, frame="x,z,-y")
+    turned = load_teacher("toys:moments", classes=CLASSES, axes="x,z,-y")
     by_hand = torch.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
     torch.testing.assert_close(turned.logits(points), plain.logits(by_hand))
     assert turned.fingerprint != plain.fingerprint
@@ -107,7 +96,7 @@ def test_other_classes_are_listed() -> None:
 def test_another_number_of_classes() -> None:
     with pytest.raises(TeacherError, match="gives 4 numbers a cloud, and there are 3 classes"):
         load_teacher("toys:moments", classes=CLASSES[:3])
-    with pytest.raises(TeacherError, match=r"output \(\(2,\)\) holds no tensor"):
+    with pytest.raises(TeacherError, match=r"output \(\(2,\)\) that holds no tensor"):
         load_teacher("toys:Vector", classes=CLASSES)
 
 
@@ -167,7 +156,7 @@ def test_built_in_models_need_weights(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="teacher stillnet-n needs its weights: give --weights"):
         load_teacher("stillnet-n", classes=CLASSES)
     torch.save(build_model("stillnet-n", 3).state_dict(), tmp_path / "w.pt")
-    with pytest.raises(TeacherError, match="weights have 3 classes, data has 4"):
+    with pytest.raises(TeacherError, match="holds weights of 3 classes, and the data has 4"):
         load_teacher("stillnet-n", weights=tmp_path / "w.pt", classes=CLASSES)
 
 
@@ -194,13 +183,13 @@ def test_run_folder(run: Path, points: torch.Tensor) -> None:
         load_teacher(str(run), classes=("car", "chair", "shelf", "sofa"))
 
 
-def test_a_run_of_another_frame_gets_a_warning(run: Path, points: torch.Tensor) -> None:
+def test_a_run_of_another_up_axis_gets_a_warning(run: Path, points: torch.Tensor) -> None:
     with pytest.warns(UserWarning, match="trained with z up, and y is up in this data"):
         load_teacher(str(run), classes=CLASSES, up="y")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_teacher(str(run), classes=CLASSES, up="z")
-        load_teacher(str(run), classes=CLASSES, up="y", frame="x,z,y")
+        load_teacher(str(run), classes=CLASSES, up="y", axes="x,z,y")
 
 
 def test_unfinished_run_folder(run: Path) -> None:

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pointstill.data import open_dataset
 from pointstill.errors import TeacherError, UsageError
 from pointstill.teachers import load_teacher
-from pointstill.teachers.file_kind import kind_of
+from pointstill.teachers.resolve import kind_of
 
 CLASSES = ("bed", "car", "chair", "desk")
 KINDS = ("pt", "pt2", "onnx")
@@ -45,10 +45,10 @@ def test_the_file_says_what_the_module_says(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_frame_order_and_fingerprint(kind: str, in_file: Write, points: Tensor) -> None:
+def test_axes_order_and_fingerprint(kind: str, in_file: Write, points: Tensor) -> None:
     path, module = in_file(kind), toys.moments()
     names = ("desk", "bed", "chair", "car")
-    teacher = load_teacher(path, classes=CLASSES, class_names=names, frame="x,z,-y")
+    teacher = load_teacher(path, classes=CLASSES, class_names=names, axes="x,z,-y")
     with torch.inference_mode():
         said = module(points[..., [0, 2, 1]] * torch.tensor([1.0, 1.0, -1.0]))
     torch.testing.assert_close(teacher.logits(points), said[:, [1, 3, 2, 0]], rtol=1e-5, atol=1e-6)
@@ -178,7 +178,7 @@ def test_damaged_and_missing_files(kind: str, in_file: Write, tmp_path: Path) ->
         with pytest.raises(TeacherError, match=path.name) as caught:
             load_teacher(path, classes=CLASSES)
         assert "\n" not in str(caught.value)
-    with pytest.raises(TeacherError, match="there is no such file"):
+    with pytest.raises(TeacherError, match="is not there: give a file that is"):
         load_teacher(tmp_path / f"none.{kind}", classes=CLASSES)
 
 
@@ -258,7 +258,7 @@ def test_inputs_that_are_no_clouds(in_file: Write, tmp_path: Path) -> None:
     model = onnx.load(in_file("onnx"))
     model.graph.input.append(helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, [1]))
     onnx.save(model, tmp_path / "two.onnx")
-    with pytest.raises(TeacherError, match="it must take one tensor of points"):
+    with pytest.raises(TeacherError, match="so that it takes one tensor of points"):
         load_teacher(tmp_path / "two.onnx", classes=CLASSES)
 
     class Image(nn.Module):
@@ -267,5 +267,5 @@ def test_inputs_that_are_no_clouds(in_file: Write, tmp_path: Path) -> None:
 
     program = torch.export.export(Image(), (torch.rand(2, 8, 4),))
     torch.export.save(program, tmp_path / "image.pt2")
-    with pytest.raises(TeacherError, match=r"image.pt2: it takes an input of shape \(2, 8, 4\)"):
+    with pytest.raises(TeacherError, match=r"image.pt2 takes an input of shape \(2, 8, 4\)"):
         load_teacher(tmp_path / "image.pt2", classes=CLASSES)

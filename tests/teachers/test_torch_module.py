@@ -11,20 +11,23 @@ from pointstill.teachers.torch_module import load_callable
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("no_such_package.nets:f", "no_such_package.nets cannot be imported .*ModuleNotFoundError"),
+        (
+            "no_such_package.nets:f",
+            "cannot be imported from no_such_package.nets .*ModuleNotFoundError",
+        ),
         ("toys:moment", "toys has no 'moment': did you mean moments"),
         ("toys:", "toys has no ''"),
         (":f", "cannot be imported"),
         ("./nets/big.py:build", "name the module as Python does, nets.big:build"),
         (
             "needy:f",
-            "needy cannot be imported .*No module named 'pytorch3d'.*install what it needs",
+            "cannot be imported from needy .*No module named 'pytorch3d'.*install what it needs",
         ),
-        ("greedy:f", "greedy ends the program when it is imported .*__main__"),
-        ("toys:exits", "calling it failed: SystemExit: 3"),
+        ("greedy:f", "cannot be imported, as greedy ends the program .*__main__"),
+        ("toys:exits", "calling it failed .SystemExit: 3"),
         ("toys:number", "number is not callable"),
         ("toys:two_arguments", "requires 2 arguments"),
-        ("toys:fails", "calling it failed: OSError: no configuration"),
+        ("toys:fails", "calling it failed .OSError: no configuration"),
         ("toys:no_module", "it returned str: return an nn.Module"),
     ],
 )

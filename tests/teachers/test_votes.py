@@ -50,7 +50,7 @@ def test_a_turn_about_the_up_axis_keeps_the_height(points: Tensor) -> None:
 
 def test_the_fingerprint_names_all_that_decides() -> None:
     teacher = load_teacher("toys:moments", classes=CLASSES)
-    other = load_teacher("toys:moments", classes=CLASSES, frame="x,z,y")
+    other = load_teacher("toys:moments", classes=CLASSES, axes="x,z,y")
     all_of_them = [
         teacher,
         Votes(teacher, 1, "scale"),
@@ -79,7 +79,7 @@ def test_an_ensemble_that_votes(points: Tensor) -> None:
 @pytest.mark.parametrize(
     ("votes", "augment", "message"),
     [
-        (0, "scale", "votes is 0"),
+        (0, "scale", "votes is 0: choose 1 or more"),
         (2, "none", "are all the same"),
         (2, "scale,jitter", "cannot use jitter"),
         (2, "warp", "unknown augmentation"),

@@ -162,14 +162,14 @@ def _describe_accuracy(store: "Store") -> None:
 def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool = False) -> None:
     """Print the most probable classes of clouds in files; torch only for a run folder."""
     from ..data.readers import read_cloud
-    from ..deployment.runtime import Classifier
+    from ..deployment.runtime import Classifier, CloudClassifier
     from ..points.validity import coordinates
 
     if model.is_dir():
         needs_torch()
         from ..deployment.exporting import RunClassifier
 
-        classifier: Classifier = RunClassifier(model, drop_missing)
+        classifier: CloudClassifier = RunClassifier(model, drop_missing)
     else:
         classifier = Classifier(model, drop_missing=drop_missing)
     bad: list[DataError] = []

@@ -58,7 +58,7 @@ def teacher_describe(
         opened,
         spec=teacher,
         weights=speaking.weights[0] if speaking.weights else None,
-        frame=speaking.frame,
+        axes=speaking.frame,
         shapes=shapes,
         batch_size=batch_size,
         out=out,

@@ -138,7 +138,7 @@ class NetworkOptions:
             "classes": data.classes,
             "class_names": names,
             "class_map": self.class_map,
-            "frame": self.frame,
+            "axes": self.frame,
             "layout": self.layout,
             "output": self.output,
             "up": data.up,
@@ -178,8 +178,7 @@ class TeacherOptions(NetworkOptions):
         self, specs: Sequence[str], data: "Dataset", device: str, threads: int
     ) -> "list[Teacher]":
         """Load each of several teachers by itself, and after them their ensemble if one is said."""
-        from ..teachers import load_teacher
-        from ..teachers.load import SILENT, addressed, share_weights
+        from ..teachers.load import load_each
         from ..training.device import pick_device, set_threads
 
         set_threads(threads)
@@ -189,11 +188,7 @@ class TeacherOptions(NetworkOptions):
         if self.ensemble and len(specs) == 1:
             raise UsageError("an ensemble needs several models: name more than one")
         alone = options | {"ensemble": None, "ensemble_weights": None}
-        files = share_weights(specs, self.weights)
-        each = [
-            load_teacher(spec, weights=file, **(alone if meant else alone | SILENT))
-            for spec, file, meant in zip(specs, files, addressed(specs), strict=True)
-        ]
+        each = load_each(specs, weights=self.weights, **alone)
         if self.ensemble is None:
             return each
         from ..teachers import Ensemble

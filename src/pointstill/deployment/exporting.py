@@ -23,13 +23,14 @@ from ..points.zorder import along_curve
 from ..run import Run
 from ..storage.files import whole
 from ..storage.paths import here
-from .runtime import Classifier
+from .runtime import Classifier, CloudClassifier
 
 if TYPE_CHECKING:
     import onnx  # only to write: a run can be classified with without it
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between torch and ONNX Runtime, relative to the largest logit."""
+EXPORTABLE = "export a student such as stillnet-n"
 
 
 class Deployed(nn.Module):
@@ -70,7 +71,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
 
     path = here(out, "out")
     run = run if isinstance(run, Run) else Run(run)
-    _xyz_alone(run)
+    _check_xyz(run)
     points = run.recipe["points"]
     model = Deployed(run.model(), points).eval()
     proto = _onnx(model, points, run.model_name)
@@ -92,12 +93,12 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
             _compare(model, draft, points)
     except OSError as error:
         raise TrainingError(
-            f"{path} cannot be written ({error.strerror}): choose another --out"
+            f"cannot be written ({error.strerror})", where=path, fix="choose another --out"
         ) from error
     return path
 
 
-def _xyz_alone(run: Run) -> None:
+def _check_xyz(run: Run) -> None:
     """Refuse a run that takes more than xyz.
 
     Raises:
@@ -105,8 +106,10 @@ def _xyz_alone(run: Run) -> None:
     """
     if run.features != XYZ:
         raise TrainingError(
-            f"{run.folder} takes {format_features(run.features)} of each point, and clouds are classified by "
-            "xyz alone: record it as a teacher, and distil a student without --features"
+            f"takes {format_features(run.features)} of each point, and clouds are classified by "
+            "xyz alone",
+            where=run.folder,
+            fix="record it as a teacher, and distil a student without --features",
         )
 
 
@@ -138,16 +141,19 @@ def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
             )
         except torch.onnx.OnnxExporterError as error:
             raise TrainingError(
-                f"{name} cannot be written as ONNX (an operation that torch's exporter "
-                "does not know): export a student such as stillnet-n"
+                "cannot be written as ONNX (an operation that torch's exporter does not know)",
+                where=name,
+                fix=EXPORTABLE,
             ) from error
     assert program is not None
     proto = program.model_proto
     sizes = proto.graph.input[0].type.tensor_type.shape.dim
     if any(size.HasField("dim_value") for size in sizes[:2]):
         raise TrainingError(
-            f"{name} cannot be written as ONNX (torch's exporter fixes the number of clouds or "
-            "points that it takes): export a student such as stillnet-n"
+            "cannot be written as ONNX (torch's exporter fixes the number of clouds or points "
+            "that it takes)",
+            where=name,
+            fix=EXPORTABLE,
         )
     for node in proto.graph.node:  # what the exporter notes of itself: half of the file, and paths
         del node.metadata_props[:]
@@ -166,7 +172,8 @@ def _compare(model: nn.Module, path: Path, points: int) -> None:
         if not worst <= TOLERANCE:
             raise TrainingError(
                 f"ONNX Runtime differs from torch by {worst:.1e} of the largest logit on a cloud "
-                f"of {count} points (tolerance {TOLERANCE}); nothing was written"
+                f"of {count} points (tolerance {TOLERANCE}), so nothing was written",
+                fix="try another version of onnxruntime or torch",
             )
 
 
@@ -179,14 +186,19 @@ def _cloud(count: int, seed: int) -> np.ndarray:
     return (direction * radius * (2, 1, 3) + (5, -3, 1)).astype(np.float32)
 
 
-class RunClassifier(Classifier):
-    """A finished run behind the same door as an exported student, computed by torch."""
+class RunClassifier(CloudClassifier):
+    """A finished run, computed by torch.
+
+    Raises:
+        TrainingError: it is not finished, or takes more than xyz.
+        UsageError: it is not on this machine.
+    """
 
     def __init__(self, folder: str | Path, drop_missing: bool = False):
-        self.drop_missing = drop_missing
         run = Run(folder)
-        _xyz_alone(run)
-        self.classes, self.about = run.classes, {"up": run.recipe["origin"]["up"]}
+        _check_xyz(run)
+        about = {"classes": run.classes, "up": run.recipe["origin"]["up"]}
+        super().__init__(about, drop_missing)
         self._model = Deployed(run.model(), run.recipe["points"]).eval()
 
     def _run(self, cloud: np.ndarray) -> np.ndarray:

@@ -29,8 +29,7 @@ from ..run import Run
 from ..storage.files import replace_file
 from ..storage.paths import here
 from ..teachers import Teacher, load_teacher
-from ..teachers.compatibility import check_given
-from ..teachers.folds import check_folds
+from ..teachers.compatibility import check_data_features, check_folds
 from ..training.jobs import check_records, recorded_pipeline
 from .profiling import latency, operations, surroundings
 
@@ -151,7 +150,7 @@ def evaluate(
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
         check_folds(teacher, data)
-        check_given(teacher, data.features)
+        check_data_features(teacher, data.features)
     store = Store.open(records) if records else None
     recorded = _recorded_rows(store, data) if store else None
     chosen = data.split(split)

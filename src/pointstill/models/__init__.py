@@ -42,16 +42,17 @@ def build_model(name: str, classes: int, channels: int = 3) -> nn.Module:
     Raises:
         UsageError: there is no model of that name, and the message has the nearest names; or it
             takes xyz alone.
-
     """
     if name not in MODELS:
         near = get_close_matches(name.lower(), MODELS, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(MODELS)}"
-        raise UsageError(f"no model is called {name!r}: {hint}")
+        raise UsageError(f"no model is called {name!r}", fix=hint)
     if channels == 3:
         return MODELS[name](classes)
     if name not in FEATURED:
         raise UsageError(
-            f"model {name} takes xyz alone: leave out --features, or choose {' or '.join(FEATURED)}"
+            "takes xyz alone",
+            where=f"model {name}",
+            fix=f"leave out --features, or choose {' or '.join(FEATURED)}",
         )
     return MODELS[name](classes, channels)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import NoTeacherError, TeacherError
+from ..storage.files import forbidden
 
 WRAPPERS = ("net", "model", "model_state_dict", "state_dict", "base_model")
 """Keys under which published checkpoints keep their state dict."""
@@ -32,14 +33,14 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
     """Find the state dict in a checkpoint: opens `WRAPPERS`, also nested, and strips `module.`.
 
     Raises:
-        TeacherError: there is no tensor in it.
+        TeacherError: there is no tensor in it; without `where`.
 
     """
     state = _inmost(checkpoint)
     if not state:
         raise TeacherError(
-            f"no tensors found, neither at the top nor under {', '.join(WRAPPERS)}: "
-            "give the file of a state dict"
+            f"holds no tensors, neither at the top nor under {', '.join(WRAPPERS)}",
+            fix="give the file of a state dict",
         )
     while all(key.startswith(PREFIX) for key in state):
         state = {key.removeprefix(PREFIX): value for key, value in state.items()}
@@ -65,7 +66,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     """
     if not path.is_file():
-        raise NoTeacherError(f"{path}: there is no such weights file")
+        raise NoTeacherError("is no weights file", where=path, fix="give one that is there")
     try:
         path.open("rb").close()  # as safetensors does not say why it cannot
         if path.suffix == ".safetensors":
@@ -75,25 +76,25 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return unwrap(checkpoint)
     except TeacherError as error:
-        raise TeacherError(f"{path}: {error}") from None
+        raise error.but(where=path) from None
     except PermissionError as error:
-        raise TeacherError(
-            f"{path} cannot be read ({error.strerror}): mend its permissions"
-        ) from error
+        raise forbidden(path, error, TeacherError) from error
     except pickle.UnpicklingError as error:
         raise TeacherError(
-            f"{path} is damaged, or holds more than tensors, which could run any code and is "
-            "not opened: save a state dict alone, torch.save(model.state_dict(), ...)"
+            "is damaged, or holds more than tensors, which could run any code and is not opened",
+            where=path,
+            fix="save a state dict alone, torch.save(model.state_dict(), ...)",
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise TeacherError(
-            f"{path} cannot be read as weights: give a complete .safetensors file, or a state "
-            "dict saved by torch.save"
+            "cannot be read as weights",
+            where=path,
+            fix="give a complete .safetensors file, or a state dict saved by torch.save",
         ) from error
 
 
-def load_weights(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Load a state dict, strictly; `name` (a file) is for the message.
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str | Path) -> None:
+    """Load a state dict, strictly; `where` is the file that it came from.
 
     A module may say in `ALIASES` by which other prefixes checkpoints know its entries.
 
@@ -115,9 +116,10 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], name: str) -> N
     if not (missing or unexpected) and len(counts) == 1 and set(shapes) <= set(_last_layer(own)):
         ((theirs, ours),) = counts
         raise TeacherError(
-            f"{name}: weights have {theirs[0]} classes, data has {ours[0]}: choose the data set "
-            "that they were trained on, other weights, or name their classes by --class-names and "
-            "map them by --class-map"
+            f"holds weights of {theirs[0]} classes, and the data has {ours[0]}",
+            where=where,
+            fix="choose the data set that they were trained on, other weights, or name their "
+            "classes by --class-names and map them by --class-map",
         )
     differences = [
         _listed("missing", missing),
@@ -125,8 +127,9 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], name: str) -> N
         _listed("of other shape", (_shapes(key, state[key], own[key]) for key in shapes)),
     ]
     raise TeacherError(
-        f"{name} does not fit {type(module).__name__}: "
-        f"{'; '.join(filter(None, differences))}: choose the model that it was saved from"
+        f"does not fit {type(module).__name__} ({'; '.join(filter(None, differences))})",
+        where=where,
+        fix="choose the model that it was saved from",
     )
 
 

@@ -11,9 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.groups import first_layer, fixed
-from .layers.neighbours import nearest
-from .layers.pointwise import Normalised, apart, matrix, normalised, running
+from .layers.groups import edge_batchnorm, knn_groups
+from .layers.neighbours import k_nearest
+from .layers.pointwise import (
+    LinearBatchNorm,
+    batchnorm_affine,
+    linear_batchnorm,
+    one_cloud_at_a_time,
+    weight_matrix,
+)
 
 NEIGHBOURS = 20
 """Neighbours of a point, itself included."""
@@ -26,7 +32,7 @@ def leaky(values: Tensor) -> Tensor:
     return F.leaky_relu_(values, SLOPE)
 
 
-class EdgeConvolution(Normalised):
+class EdgeConvolution(LinearBatchNorm):
     """Maximum over a point's nearest neighbours j, in feature space, of a layer on each edge.
 
     The edge from point i is [x_j - x_i, x_i]; the layer is a convolution, BatchNorm, LeakyReLU.
@@ -40,14 +46,14 @@ class EdgeConvolution(Normalised):
         batch, n, _ = features.shape
         # Distances between centred features are the same, and lose less to rounding.
         centred = features - features.mean(1, keepdim=True)
-        groups = fixed(nearest(centred, centred, min(NEIGHBOURS, n)), n)
+        groups = knn_groups(k_nearest(centred, centred, min(NEIGHBOURS, n)), n)
         rows = features.flatten(0, 1)
-        to_offset, to_centre = matrix(self.layer).chunk(2, 1)
+        to_offset, to_centre = weight_matrix(self.layer).chunk(2, 1)
         member, centre = F.linear(rows, to_offset), F.linear(rows, to_offset - to_centre)
         if self.norm.training:  # BatchNorm needs mean and variance of all edges
-            out = groups.maximum(leaky(first_layer(member, centre, groups, self.norm)))
+            out = groups.maximum(leaky(edge_batchnorm(member, centre, groups, self.norm)))
         else:  # the centre's part is the same on all its edges, and LeakyReLU is monotone
-            scale, shift = running(self.norm)
+            scale, shift = batchnorm_affine(self.norm)
             best = groups.maximum((member * scale).index_select(0, groups.members))
             out = leaky(best - (centre * scale - shift))
         return out.view(batch, n, -1)
@@ -65,7 +71,7 @@ class DGCNN(nn.Module):
         self.conv2 = EdgeConvolution(64, 64)
         self.conv3 = EdgeConvolution(64, 128)
         self.conv4 = EdgeConvolution(128, 256)
-        self.conv5 = Normalised(nn.Conv1d(64 + 64 + 128 + 256, 1024, 1, bias=False))
+        self.conv5 = LinearBatchNorm(nn.Conv1d(64 + 64 + 128 + 256, 1024, 1, bias=False))
         self.linear1 = nn.Linear(2 * 1024, 512, bias=False)
         self.bn6 = nn.BatchNorm1d(512)
         self.linear2 = nn.Linear(512, 256)
@@ -75,7 +81,7 @@ class DGCNN(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) -> logits (B, classes)."""
-        if apart(self, points):
+        if one_cloud_at_a_time(self, points):
             return torch.cat([self.forward(cloud) for cloud in torch.split(points, 1)])
         x1 = self.conv1(points)
         x2 = self.conv2(x1)
@@ -84,7 +90,7 @@ class DGCNN(nn.Module):
         rows = torch.cat([x1, x2, x3, x4], 2).flatten(0, 1)
         top = leaky(self.conv5(rows)).view(*points.shape[:2], -1)  # (B, N, 1024)
         pooled = torch.cat([top.amax(1), top.mean(1)], 1)
-        hidden = self.dropout(leaky(normalised(pooled, self.linear1, self.bn6)))
-        hidden = self.dropout(leaky(normalised(hidden, self.linear2, self.bn7)))
+        hidden = self.dropout(leaky(linear_batchnorm(pooled, self.linear1, self.bn6)))
+        hidden = self.dropout(leaky(linear_batchnorm(hidden, self.linear2, self.bn7)))
         logits: Tensor = self.linear3(hidden)
         return logits

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.neighbours import gather, nearest
-from .layers.pointwise import running
+from .layers.neighbours import gather, k_nearest
+from .layers.pointwise import LinearBatchNorm, batchnorm_affine, linear, weight_matrix
 
 NEIGHBOURS = 30
 """Neighbours of a point in the local operator, itself included."""
@@ -25,35 +25,13 @@ SELECTED = 256
 """Points in the sharp and in the gentle set."""
 
 
-class Block(nn.Sequential):
-    """A 1x1 convolution, BatchNorm and ReLU, on rows of features: (R, in) -> (R, out).
-
-    The convolution is only where the checkpoints keep weight and bias; it is done as a matrix
-    product, and BatchNorm1d stands for BatchNorm2d, whose parameters are the same.
-    """
-
-    def __init__(self, convolution: nn.Conv1d | nn.Conv2d) -> None:
-        super().__init__(convolution, nn.BatchNorm1d(convolution.out_channels))
-
-    @property
-    def weight(self) -> Tensor:  # (out, in)
-        """Of the convolution."""
-        return cast(Tensor, self[0].weight).flatten(1)
-
-    @property
-    def bias(self) -> Tensor:  # (out,)
-        """Of the convolution."""
-        return cast(Tensor, self[0].bias)
-
-    @property
-    def norm(self) -> nn.BatchNorm1d:
-        """Follows the convolution."""
-        return cast(nn.BatchNorm1d, self[1])
+class Block(LinearBatchNorm):
+    """A 1x1 convolution, BatchNorm and ReLU, on rows of features: (R, in) -> (R, out)."""
 
     def without_relu(self, rows: Tensor) -> Tensor:
         """Convolution and BatchNorm: (R, in) -> (R, out)."""
-        normalised: Tensor = self.norm(F.linear(rows, self.weight, self.bias))
-        return normalised
+        out: Tensor = self.norm(linear(rows, self.layer))
+        return out
 
     def forward(self, rows: Tensor) -> Tensor:
         """The whole block: (R, in) -> (R, out)."""
@@ -74,13 +52,13 @@ def local(features: Tensor, first: Block, second: Block) -> Tensor:
     """
     batch, n, channels = features.shape
     rows = features.flatten(0, 1)  # (R, C), R = B*N
-    index = nearest(features, features, min(NEIGHBOURS, n))  # (B, N, k)
+    index = k_nearest(features, features, min(NEIGHBOURS, n))  # (B, N, k)
     start = torch.arange(batch, device=index.device) * n  # row where each cloud begins
     edges = (index + start[:, None, None]).flatten(0, 1).T.contiguous()  # (k, R)
 
-    to_offset, to_neighbour = first.weight[:, :channels], first.weight[:, channels:]
+    to_offset, to_neighbour = weight_matrix(first.layer).tensor_split([channels], 1)
     neighbour = rows @ (to_offset + to_neighbour).T
-    centre = rows @ to_offset.T - first.bias
+    centre = rows @ to_offset.T - cast(Tensor, first.layer.bias)
     pool = _pool_with_batch_statistics if first.training else _pool_with_running_statistics
     out = pool(neighbour, centre, edges, first, second)
     return out.view(batch, n, -1)
@@ -104,10 +82,11 @@ def _pool_with_running_statistics(
 
     Both BatchNorms are folded. Adding a bias and ReLU are monotone, so they follow the maximum.
     """
-    scale, shift = running(first.norm)
+    scale, shift = batchnorm_affine(first.norm)
     neighbour, centre = neighbour * scale, centre * scale - shift
-    scale, shift = running(second.norm)
-    weight, bias = second.weight * scale[:, None], second.bias * scale + shift
+    scale, shift = batchnorm_affine(second.norm)
+    weight = weight_matrix(second.layer) * scale[:, None]
+    bias = cast(Tensor, second.layer.bias) * scale + shift
     best = neighbour.new_full((1, 1), -torch.inf)
     for jth in edges:
         values = (neighbour.index_select(0, jth) - centre).relu_()
@@ -161,11 +140,6 @@ def _ends(features: Tensor) -> tuple[Tensor, Tensor]:
     return sharp, gentle
 
 
-def pointwise(convolution: nn.Conv1d, features: Tensor) -> Tensor:
-    """A 1x1 convolution as a matrix product: (B, N, in) -> (B, N, out)."""
-    return F.linear(features, convolution.weight.flatten(1), convolution.bias)
-
-
 class Attention(nn.Module):
     """Sharp-gentle complementary attention (section 3.2); residual, without a softmax."""
 
@@ -180,8 +154,8 @@ class Attention(nn.Module):
 
     def forward(self, features: Tensor, selected: Tensor) -> Tensor:
         """(B, N, C), (B, M, C) -> (B, N, C)."""
-        theta = pointwise(self.theta, features)
-        phi, g = pointwise(self.phi, selected), pointwise(self.g, selected)
+        theta = linear(features, self.theta)
+        phi, g = linear(selected, self.phi), linear(selected, self.g)
         # y_i = sum_j (theta_i . phi_j) g_j / M is linear in theta_i: one small matrix a cloud.
         summary = phi.transpose(1, 2) @ g / selected.shape[1]  # (B, inner, inner)
         rows = (theta @ summary).flatten(0, 1)

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.farthest import farthest
-from .layers.groups import first_layer, fixed
-from .layers.neighbours import gather, nearest
-from .layers.pointwise import Layer, linear, matrix
+from .layers.farthest import farthest_point_sampling
+from .layers.groups import edge_batchnorm, knn_groups
+from .layers.neighbours import gather, k_nearest
+from .layers.pointwise import Layer, linear, weight_matrix
 
 GROUPS = 64
 """Groups, each one token."""
@@ -46,22 +46,22 @@ class Encoder(nn.Module):
     def forward(self, points: Tensor, centres: Tensor) -> Tensor:
         """(B, N, 3), (B, M, 3) -> tokens (B, M, WIDTH)."""
         n = points.shape[1]
-        groups = fixed(nearest(centres, points, min(MEMBERS, n)), n)
+        groups = knn_groups(k_nearest(centres, points, min(MEMBERS, n)), n)
         one, two = (cast(Layer, self.first_conv[i]) for i in (0, 3))
         three, four = (cast(Layer, self.second_conv[i]) for i in (0, 3))
         first_norm, second_norm = (
             cast(nn.BatchNorm1d, part[1]) for part in (self.first_conv, self.second_conv)
         )
         # 1. Offsets p_j - p_i; layer one is linear, so it runs on points.
-        member = F.linear(points.flatten(0, 1), matrix(one))
-        centre = F.linear(centres.flatten(0, 1), matrix(one)) - cast(Tensor, one.bias)
-        hidden = first_layer(member, centre, groups, first_norm).relu_()  # (E, 128)
+        member = F.linear(points.flatten(0, 1), weight_matrix(one))
+        centre = F.linear(centres.flatten(0, 1), weight_matrix(one)) - cast(Tensor, one.bias)
+        hidden = edge_batchnorm(member, centre, groups, first_norm).relu_()  # (E, 128)
         # 2. Layer two gives h, without an activation; layer three, [U V], takes [max h, h]. U is
         # applied once a group; V, on edges, is one product with layer two.
-        to_group, to_member = matrix(three).chunk(2, 1)
+        to_group, to_member = weight_matrix(three).chunk(2, 1)
         group = F.linear(groups.maximum(linear(hidden, two)), to_group, three.bias)
         group = group + to_member @ cast(Tensor, two.bias)  # (G, 512)
-        hidden = F.linear(hidden, to_member @ matrix(two)).view(groups.count, -1, 512)
+        hidden = F.linear(hidden, to_member @ weight_matrix(two)).view(groups.count, -1, 512)
         hidden = second_norm((hidden + group[:, None]).flatten(0, 1)).relu_()  # (E, 512)
         # 3. Layer four, and the maximum.
         return groups.maximum(linear(hidden, four)).view(*centres.shape[:2], -1)
@@ -167,7 +167,7 @@ class PointMAE(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) -> logits (B, classes)."""
         batch = len(points)
-        centres = gather(points, farthest(points, GROUPS, IGNORED))
+        centres = gather(points, farthest_point_sampling(points, GROUPS, IGNORED))
         tokens = self.encoder(points, centres)
         tokens = torch.cat([self.cls_token.expand(batch, -1, -1), tokens], 1)
         positions = torch.cat([self.cls_pos.expand(batch, -1, -1), self.pos_embed(centres)], 1)

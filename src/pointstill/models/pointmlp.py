@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.farthest import farthest
-from .layers.groups import Groups, first_layer, fixed
-from .layers.neighbours import gather, nearest
-from .layers.pointwise import Normalised, apart, matrix
+from .layers.farthest import farthest_point_sampling
+from .layers.groups import Groups, edge_batchnorm, knn_groups
+from .layers.neighbours import gather, k_nearest
+from .layers.pointwise import LinearBatchNorm, one_cloud_at_a_time, weight_matrix
 
 CENTRES = (512, 256, 128, 64)
 """Points that each stage keeps."""
@@ -49,7 +49,7 @@ class Lift(nn.Module):
 
     def __init__(self, layer: nn.Conv1d) -> None:
         super().__init__()
-        self.net = Normalised(layer)
+        self.net = LinearBatchNorm(layer)
 
     def forward(self, rows: Tensor) -> Tensor:
         """(R, in) -> (R, out)."""
@@ -63,8 +63,8 @@ class Residual(nn.Module):
     def __init__(self, channels: int, bottleneck: int) -> None:
         super().__init__()
         inner = channels // bottleneck
-        self.net1 = Normalised(nn.Conv1d(channels, inner, 1, bias=False))
-        self.net2 = Normalised(nn.Conv1d(inner, channels, 1, bias=False))
+        self.net1 = LinearBatchNorm(nn.Conv1d(channels, inner, 1, bias=False))
+        self.net2 = LinearBatchNorm(nn.Conv1d(inner, channels, 1, bias=False))
 
     def forward(self, rows: Tensor) -> Tensor:
         """(R, C) -> (R, C)."""
@@ -111,7 +111,7 @@ def spread(features: Tensor, centres: Tensor, groups: Groups, clouds: int) -> Te
 
 
 def edges(
-    features: Tensor, own: Tensor, groups: Groups, affine: Affine, transfer: Normalised
+    features: Tensor, own: Tensor, groups: Groups, affine: Affine, transfer: LinearBatchNorm
 ) -> Tensor:
     """Geometric affine and the layer after it: (B, N, C), (B, M, C) -> edges (E, out).
 
@@ -121,12 +121,12 @@ def edges(
     """
     rows, centres = features.flatten(0, 1), own.flatten(0, 1)
     sigma = spread(rows, centres, groups, len(features)).view(-1, 1, 1)
-    to_offset, to_centre = matrix(transfer.layer).chunk(2, 1)
+    to_offset, to_centre = weight_matrix(transfer.layer).chunk(2, 1)
     scaled = to_offset * affine.affine_alpha.flatten()
     member = F.linear(features, scaled) / sigma
     constant = to_offset @ affine.affine_beta.flatten()
     centre = F.linear(own, scaled) / sigma - F.linear(own, to_centre, constant)
-    return first_layer(member.flatten(0, 1), centre.flatten(0, 1), groups, transfer.norm).relu_()
+    return edge_batchnorm(member.flatten(0, 1), centre.flatten(0, 1), groups, transfer.norm).relu_()
 
 
 class PointMLP(nn.Module):
@@ -161,7 +161,7 @@ class PointMLP(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) -> logits (B, classes)."""
-        if apart(self, points):
+        if one_cloud_at_a_time(self, points):
             return torch.cat([self.forward(cloud) for cloud in torch.split(points, 1)])
         batch, n, _ = points.shape
         features = self.embedding(points.flatten(0, 1)).view(batch, n, -1)
@@ -173,10 +173,10 @@ class PointMLP(nn.Module):
             strict=True,
         )
         for kept, affine, before, after in stages:
-            index = farthest(points, kept, IGNORED)
+            index = farthest_point_sampling(points, kept, IGNORED)
             centres, own = gather(points, index), gather(features, index)
             n = points.shape[1]
-            groups = fixed(nearest(centres, points, min(NEIGHBOURS, n)), n)
+            groups = knn_groups(k_nearest(centres, points, min(NEIGHBOURS, n)), n)
             rows = before(edges(features, own, groups, affine, before.transfer.net))
             features = after(groups.maximum(rows)).view(*index.shape, -1)
             points = centres

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.farthest import farthest
-from .layers.groups import ball, first_layer
+from .layers.farthest import farthest_point_sampling
+from .layers.groups import ball_query, edge_batchnorm
 from .layers.neighbours import gather
-from .layers.pointwise import apart, matrix, normalised
+from .layers.pointwise import linear_batchnorm, one_cloud_at_a_time, weight_matrix
 
 
 class Abstraction(nn.Module):
@@ -43,17 +43,17 @@ class Local(Abstraction):
 
     def forward(self, points: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B, N, 3), (B, N, C) -> centres (B, M, 3) and their features (B, M, out)."""
-        centres = gather(points, farthest(points, self.centres))
-        groups = ball(centres, points, self.radius, self.members, padded=self.training)
+        centres = gather(points, farthest_point_sampling(points, self.centres))
+        groups = ball_query(centres, points, self.radius, self.members, padded=self.training)
         (convolution, norm), *rest = self.layers
         # An edge is [p_j - p_i, f_j]: the member's part is linear in [p_j, f_j].
         inputs = points if features is None else torch.cat([points, features], 2)
-        member = F.linear(inputs.flatten(0, 1), matrix(convolution))
-        centre = F.linear(centres.flatten(0, 1), matrix(convolution)[:, :3])
+        member = F.linear(inputs.flatten(0, 1), weight_matrix(convolution))
+        centre = F.linear(centres.flatten(0, 1), weight_matrix(convolution)[:, :3])
         centre = centre - cast(Tensor, convolution.bias)
-        rows = first_layer(member, centre, groups, norm).relu_()
+        rows = edge_batchnorm(member, centre, groups, norm).relu_()
         for layer, norm in rest:
-            rows = normalised(rows, layer, norm).relu_()
+            rows = linear_batchnorm(rows, layer, norm).relu_()
         return centres, groups.maximum(rows).view(*centres.shape[:2], -1)
 
 
@@ -64,7 +64,7 @@ class Global(Abstraction):
         """(B, N, 3), (B, N, C) -> (B, out)."""
         rows = torch.cat([points, features], 2).flatten(0, 1)
         for layer, norm in self.layers:
-            rows = normalised(rows, layer, norm).relu_()
+            rows = linear_batchnorm(rows, layer, norm).relu_()
         return rows.view(*points.shape[:2], -1).amax(1)
 
 
@@ -86,11 +86,11 @@ class PointNet2(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, channels) -> logits (B, classes)."""
-        if apart(self, points):
+        if one_cloud_at_a_time(self, points):
             return torch.cat([self.forward(cloud) for cloud in torch.split(points, 1)])
         features = points[..., 3:] if points.shape[2] > 3 else None
         pooled = self.sa3(*self.sa2(*self.sa1(points[..., :3], features)))
-        hidden = self.dropout(normalised(pooled, self.fc1, self.bn1).relu_())
-        hidden = self.dropout(normalised(hidden, self.fc2, self.bn2).relu_())
+        hidden = self.dropout(linear_batchnorm(pooled, self.fc1, self.bn1).relu_())
+        hidden = self.dropout(linear_batchnorm(hidden, self.fc2, self.bn2).relu_())
         logits: Tensor = self.fc3(hidden)
         return logits

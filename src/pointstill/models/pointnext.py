@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.farthest import farthest
-from .layers.groups import ball, first_layer
+from .layers.farthest import farthest_point_sampling
+from .layers.groups import ball_query, edge_batchnorm
 from .layers.neighbours import gather
-from .layers.pointwise import Layer, Normalised, apart, linear, matrix
+from .layers.pointwise import Layer, LinearBatchNorm, linear, one_cloud_at_a_time, weight_matrix
 
 RADII = (0.15, 0.225, 0.3375, 0.50625)
 """Of the balls of the four stages, 1.5 times the one before, in unit-sphere radii."""
@@ -42,34 +42,34 @@ class Stage(nn.Module):
         self.radius = radius
         self.skipconv = nn.Sequential(nn.Conv1d(channels, 2 * channels, 1))
         self.convs = nn.Sequential(
-            Normalised(nn.Conv2d(3 + channels, channels, 1, bias=False)),
-            Normalised(nn.Conv2d(channels, 2 * channels, 1, bias=False)),
+            LinearBatchNorm(nn.Conv2d(3 + channels, channels, 1, bias=False)),
+            LinearBatchNorm(nn.Conv2d(channels, 2 * channels, 1, bias=False)),
         )
 
     def forward(self, points: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, 3), (B, N, C) -> centres (B, N // 2, 3) and their features (B, N // 2, 2 C)."""
-        index = farthest(points, max(1, points.shape[1] // 2))
+        index = farthest_point_sampling(points, max(1, points.shape[1] // 2))
         centres = gather(points, index)
-        groups = ball(centres, points, self.radius, MEMBERS, padded=self.training)
+        groups = ball_query(centres, points, self.radius, MEMBERS, padded=self.training)
         # An edge is [(p_j - p_i) / r, f_j]: the member's part is linear in [p_j / r, f_j].
-        first, second = (cast(Normalised, block) for block in self.convs)
+        first, second = (cast(LinearBatchNorm, block) for block in self.convs)
         inputs = torch.cat([points / self.radius, features], 2).flatten(0, 1)
-        member = F.linear(inputs, matrix(first.layer))
-        centre = F.linear(centres.flatten(0, 1) / self.radius, matrix(first.layer)[:, :3])
-        rows = first_layer(member, centre, groups, first.norm).relu_()
+        member = F.linear(inputs, weight_matrix(first.layer))
+        centre = F.linear(centres.flatten(0, 1) / self.radius, weight_matrix(first.layer)[:, :3])
+        rows = edge_batchnorm(member, centre, groups, first.norm).relu_()
         best = groups.maximum(second(rows))
         own = linear(gather(features, index).flatten(0, 1), cast(Layer, self.skipconv[0]))
         return centres, (best + own).relu_().view(*centres.shape[:2], -1)
 
 
-class Whole(nn.Module):
+class Global(nn.Module):
     """All points as one group, at their absolute coordinates."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.convs = nn.Sequential(
-            Normalised(nn.Conv2d(3 + channels, channels, 1, bias=False)),
-            Normalised(nn.Conv2d(channels, channels, 1, bias=False)),
+            LinearBatchNorm(nn.Conv2d(3 + channels, channels, 1, bias=False)),
+            LinearBatchNorm(nn.Conv2d(channels, channels, 1, bias=False)),
         )
 
     def forward(self, points: Tensor, features: Tensor) -> Tensor:
@@ -87,16 +87,16 @@ class Encoder(nn.Module):
         super().__init__()
         stages = [Stage(radius, width << i) for i, radius in enumerate(RADII)]
         # Each in a sequence of its own: larger PointNeXts have more than one block in a stage.
-        blocks = [Stem(width), *stages, Whole(16 * width)]
+        blocks = [Stem(width), *stages, Global(16 * width)]
         self.encoder = nn.Sequential(*(nn.Sequential(block) for block in blocks))
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, N, 3) -> (B, 16 width)."""
-        stem, *stages, whole = (block[0] for block in cast("list[nn.Sequential]", self.encoder))
+        stem, *stages, pooling = (block[0] for block in cast("list[nn.Sequential]", self.encoder))
         features = stem(points)
         for stage in stages:
             points, features = stage(points, features)
-        pooled: Tensor = whole(points, features)
+        pooled: Tensor = pooling(points, features)
         return pooled
 
 
@@ -106,9 +106,9 @@ class Head(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.head = nn.Sequential(
-            nn.Sequential(*Normalised(nn.Linear(channels, 512, bias=False)), nn.ReLU()),
+            nn.Sequential(*LinearBatchNorm(nn.Linear(channels, 512, bias=False)), nn.ReLU()),
             nn.Dropout(0.5),
-            nn.Sequential(*Normalised(nn.Linear(512, 256, bias=False)), nn.ReLU()),
+            nn.Sequential(*LinearBatchNorm(nn.Linear(512, 256, bias=False)), nn.ReLU()),
             nn.Dropout(0.5),
             nn.Sequential(nn.Linear(256, classes)),
         )
@@ -129,7 +129,7 @@ class PointNeXt(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) -> logits (B, classes)."""
-        if apart(self, points):
+        if one_cloud_at_a_time(self, points):
             return torch.cat([self.forward(cloud) for cloud in torch.split(points, 1)])
         logits: Tensor = self.prediction(self.encoder(points))
         return logits

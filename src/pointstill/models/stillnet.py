@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..points.zorder import along_curve
-from .layers.neighbours import gather, nearest
+from .layers.neighbours import gather, k_nearest
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def squared_distances(points: Tensor) -> Tensor:
     return left @ torch.cat([points, one, square], -1).transpose(1, 2)
 
 
-def normalised(channels_in: int, channels_out: int) -> nn.Sequential:
+def linear_batchnorm_relu(channels_in: int, channels_out: int) -> nn.Sequential:
     """Linear layer (a bias would be cancelled), BatchNorm, ReLU on rows: (R, in) -> (R, out)."""
     return nn.Sequential(
         nn.Linear(channels_in, channels_out, bias=False), nn.BatchNorm1d(channels_out), nn.ReLU()
@@ -116,7 +116,7 @@ def surroundings(points: Tensor, centroids: Tensor, k: int) -> Tensor:
 
     The direction and relative length of an edge, and beside it how dense the cloud is there.
     """
-    groups = gather(points, nearest(centroids, points, k))
+    groups = gather(points, k_nearest(centroids, points, k))
     offsets = groups - centroids.unsqueeze(2)
     radius = offsets.square().sum(-1).amax(-1).sqrt().clamp_min(1e-6)[:, :, None, None]
     return torch.cat([offsets / radius, radius.expand(-1, -1, k, -1)], -1)
@@ -127,7 +127,7 @@ class Grouping(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.edge = normalised(4, size.edge)
+        self.edge = linear_batchnorm_relu(4, size.edge)
         self.lift = nn.Linear(size.edge, size.width, bias=False)
         self.place = nn.Linear(3, size.width, bias=False)
         self.norm = nn.BatchNorm1d(size.width)
@@ -149,7 +149,9 @@ class Block(nn.Module):
         self.position = nn.Linear(3, width, bias=False)
         self.norm = nn.BatchNorm1d(width)
         self.mix = nn.Sequential(
-            *normalised(width, width), nn.Linear(width, width, bias=False), nn.BatchNorm1d(width)
+            *linear_batchnorm_relu(width, width),
+            nn.Linear(width, width, bias=False),
+            nn.BatchNorm1d(width),
         )
 
     def forward(self, features: Tensor, centroids: Tensor, index: Tensor) -> Tensor:
@@ -171,9 +173,9 @@ class Member(nn.Module):
         super().__init__()
         self.grouping = Grouping(size)
         self.blocks = nn.ModuleList(Block(size.width) for _ in range(size.blocks))
-        self.embed = normalised(size.width, size.embedding)
+        self.embed = linear_batchnorm_relu(size.width, size.embedding)
         self.head = nn.Sequential(
-            normalised(2 * size.embedding, size.hidden),
+            linear_batchnorm_relu(2 * size.embedding, size.hidden),
             nn.Dropout(size.dropout),
             nn.Linear(size.hidden, classes),
         )
@@ -206,10 +208,10 @@ class StillNet(nn.Module):
         """Points (B, N, 3) -> logits (B, classes)."""
         order, count = along_curve(points), self.size.candidates
         if self.training:  # other centroids in every epoch
-            chosen = order.gather(1, loose_strides(points, count))
+            index = order.gather(1, loose_strides(points, count))
         else:
-            chosen = order[:, strides(points, count)]
-        return self.classify(points, gather(points, chosen))
+            index = order[:, strides(points, count)]
+        return self.classify(points, gather(points, index))
 
     def in_order(self, points: Tensor) -> Tensor:
         """The same of points that come along the curve, for whoever sorted them already."""
@@ -220,13 +222,13 @@ class StillNet(nn.Module):
         size, count = self.size, len(self.members)
         centroids = pick_centroids(candidates, size.centroids)
         edges = surroundings(points, centroids, size.neighbours)
-        index = nearest(centroids, centroids, size.neighbour_centroids)
-        given = edges, centroids, index
+        index = k_nearest(centroids, centroids, size.neighbour_centroids)
+        inputs = edges, centroids, index
         # BatchNorm wants two shapes in a share.
         if self.training and count > 1 and len(points) >= 2 * count:
-            shares = zip(*(each.tensor_split(count) for each in given), strict=True)
+            shares = zip(*(each.tensor_split(count) for each in inputs), strict=True)
             return torch.cat([m(*share) for m, share in zip(self.members, shares, strict=True)])
-        return torch.stack([member(*given) for member in self.members]).mean(0)
+        return torch.stack([member(*inputs) for member in self.members]).mean(0)
 
 
 def stillnet_n(classes: int) -> StillNet:

@@ -24,8 +24,7 @@ from ..records.location import locate
 from ..records.probe import sketch
 from ..teachers import Teacher
 from ..teachers.axes_search import check_axes
-from ..teachers.compatibility import check_given
-from ..teachers.folds import check_folds
+from ..teachers.compatibility import check_data_features, check_folds
 from .engine import Engine
 from .local_engine import one_process
 
@@ -92,7 +91,7 @@ def record(
     check_seed(seed)
     check_classes(data)
     check_folds(teacher, data)
-    check_given(teacher, data.features)
+    check_data_features(teacher, data.features)
     split = data.train
     pipeline = Pipeline(parse(augment, split.up), seed)
     shapes = limited(split, limit)
@@ -237,7 +236,7 @@ def check_made(store: Store, teacher: Teacher | None, split: Split) -> Pipeline:
         "augment": pipeline.describe(),
     } | _features(split)
     if teacher:
-        check_given(teacher, _shown(split))
+        check_data_features(teacher, _shown(split))
         now["teacher"] = {"fingerprint": teacher.fingerprint}
     fix = "give the teacher and the data that it was made with"
     check_features(store, split)

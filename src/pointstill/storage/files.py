@@ -27,7 +27,7 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
             pass
     except OSError as error:
         raise PointstillError(
-            f"{path} cannot be written ({error.strerror}): choose another place"
+            f"cannot be written ({error.strerror})", where=path, fix="choose another place"
         ) from error
 
 

@@ -11,8 +11,8 @@ Axes = tuple[tuple[int, int], ...]
 SAME: Axes = ((0, 1), (1, 1), (2, 1))
 
 
-def parse_axes(frame: str | None) -> Axes | None:
-    """Read axes such as `x,z,y` or `x,z,-y`; None or `auto` is the data's own frame.
+def parse_axes(text: str | None) -> Axes | None:
+    """Read axes such as `x,z,y` or `x,z,-y`; None or `auto` is the data's own.
 
     Raises:
         UsageError: not three axes, each named once.
@@ -20,11 +20,11 @@ def parse_axes(frame: str | None) -> Axes | None:
     >>> parse_axes("x,z,-y")
     ((0, 1), (2, 1), (1, -1))
     """
-    if frame in (None, "auto"):
+    if text in (None, "auto"):
         return None
-    names = [name.strip().lower() for name in frame.split(",")]
+    names = [name.strip().lower() for name in text.split(",")]
     if sorted(name.removeprefix("-") for name in names) != ["x", "y", "z"]:
-        raise UsageError(f"frame {frame!r} is no set of axes: give all three, such as x,z,y")
+        raise UsageError(f"{text!r} is no set of axes", fix="give all three, such as x,z,y")
     axes = tuple(("xyz".index(name[-1]), -1 if name[0] == "-" else 1) for name in names)
     return None if axes == SAME else axes
 
@@ -38,7 +38,7 @@ def format_axes(axes: Axes | None) -> str:
     return ",".join("-" * (sign < 0) + "xyz"[axis] for axis, sign in axes or SAME)
 
 
-def turned(points: Tensor, axes: Axes | None, features: Features = XYZ) -> Tensor:
+def permute_axes(points: Tensor, axes: Axes | None, features: Features = XYZ) -> Tensor:
     """Points (B, N, 3 + F) in a teacher's axes, their normals too: (B, N, 3 + F)."""
     if axes is None:
         return points

@@ -1,4 +1,4 @@
-"""Which way round a teacher wants its clouds, found on labelled training shapes."""
+"""The axes of a teacher in terms of the data's, found on labelled training shapes."""
 
 import math
 import os
@@ -19,23 +19,24 @@ from ..data.selection import limited
 from ..errors import UsageError
 from ..progress import Track, console
 from ..storage.files import check_writable
-from . import NetworkTeacher, Teacher
 from .axes import SAME, Axes, format_axes, parse_axes
-from .description import GOOD, Description, beside, guesses
-from .file_kind import is_description, sha256
-from .load import networks, resolve
+from .compatibility import networks
+from .description import GOOD, Description, description_path, guesses, is_description
+from .file_kind import sha256
+from .resolve import resolve
+from .teacher import NetworkTeacher, Teacher
 
-LOOK = 64
-"""Shapes on which every frame is tried."""
-CLOSER = 3
-"""The best frames, which are tried on all shapes."""
+FIRST = 64
+"""Shapes on which all axes are tried."""
+FINALISTS = 3
+"""The best axes, which are tried on all shapes."""
 SHAPES = 256
 """All shapes, unless another number is asked for."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How a teacher did in one frame."""
+    """How a teacher did with some axes."""
 
     axes: Axes
     right: Tensor
@@ -49,17 +50,17 @@ class Trial:
         return float(self.right.double().mean())
 
     def __add__(self, more: "Trial") -> "Trial":
-        """Both, in the same frame on different shapes."""
+        """Both, of the same axes on different shapes."""
         right, losses = (self.right, more.right), (self.losses, more.losses)
         return Trial(self.axes, torch.cat(right), torch.cat(losses))
 
 
-def frames(up: str) -> list[Axes]:
-    """Every order of the axes, upright and upside down, as the data has it first: 12 frames.
+def upright_axes(up: str) -> list[Axes]:
+    """Every order of the axes, upright and upside down, as the data has it first: 12 of them.
 
     The sign of the up axis tells a lamp from its reflection in the floor, so both are tried; the
     others turn or mirror a shape about its up axis, which costs most teachers less, so they are
-    tried where the up axis is right only (`turns`).
+    tried where the up axis is right only (`turned_axes`).
     """
     axis = "xyz".index(up)
     orders = [tuple((each, 1) for each in order) for order in permutations(range(3))]
@@ -67,18 +68,18 @@ def frames(up: str) -> list[Axes]:
     return [SAME, *(axes for axes in [*orders, *flipped] if axes != SAME)]
 
 
-def turns(axes: Axes, up: str) -> list[Axes]:
-    """The other frames with the same up axis that are not in `frames`: 6 of them."""
+def turned_axes(axes: Axes, up: str) -> list[Axes]:
+    """The others with the same up axis that are not in `upright_axes`: 6 of them."""
     place, sign = next((at, s) for at, (axis, s) in enumerate(axes) if "xyz"[axis] == up)
     found = []
     for order, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
         each = tuple(zip(order, signs, strict=True))
-        if each[place] == ("xyz".index(up), sign) and each not in frames(up):
+        if each[place] == ("xyz".index(up), sign) and each not in upright_axes(up):
             found.append(each)
     return found
 
 
-def attempt(
+def try_axes(
     teacher: NetworkTeacher,
     axes: Axes,
     split: Split,
@@ -87,22 +88,22 @@ def attempt(
     batch_size: int,
     track: Track | None = None,
 ) -> Trial:
-    """Ask a teacher in one frame about shapes, as evaluation would."""
+    """Ask a teacher with some axes about shapes, as evaluation would."""
     asked = replace(teacher, axes=None if axes == SAME else axes)
     labels = torch.from_numpy(np.asarray(split.labels, np.int64)[shapes])
-    logits = []
+    batches = []
     for some in torch.split(torch.from_numpy(shapes).to(clouds.device), batch_size):
-        logits.append(asked.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
+        batches.append(asked.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
         if track:
             track.advance(len(some), format_axes(axes))
-    said = torch.cat(logits)
-    losses = torch.nn.functional.cross_entropy(said.double(), labels, reduction="none")
-    return Trial(axes, said.argmax(1) == labels, losses)
+    logits = torch.cat(batches)
+    losses = torch.nn.functional.cross_entropy(logits.double(), labels, reduction="none")
+    return Trial(axes, logits.argmax(1) == labels, losses)
 
 
-def looks(split: Split, shapes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the shapes of the first look, and of the others, stratified: `shapes` in all."""
-    few = limited(split, min(LOOK, shapes))
+def stratified(split: Split, shapes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the `FIRST` shapes, and of the others, stratified: `shapes` in all."""
+    few = limited(split, min(FIRST, shapes))
     return few, np.setdiff1d(limited(split, shapes), few)
 
 
@@ -114,21 +115,22 @@ def search(
     batch_size: int,
     quiet: bool = False,
 ) -> list[Trial]:
-    """Try all `frames`, and the `turns` of the best, on `LOOK` shapes; the best few on `shapes`.
+    """Try `upright_axes`, and the best turned, on `FIRST` shapes; the best few on `shapes`.
 
     Returns:
-        Trials of the best `CLOSER` frames on all shapes, the best first.
+        Trials of the best `FINALISTS` on all shapes, the best first.
     """
-    few, rest = looks(split, shapes)
-    total = (len(frames(split.up)) + 6) * len(few) + CLOSER * len(rest)
-    with Track("frames", total, "clouds", quiet=quiet) as track:
+    few, rest = stratified(split, shapes)
+    upright = upright_axes(split.up)
+    total = (len(upright) + 6) * len(few) + FINALISTS * len(rest)
+    with Track("axes", total, "clouds", quiet=quiet) as track:
 
         def ask(axes: Axes, some: np.ndarray) -> Trial:
-            return attempt(teacher, axes, split, clouds, some, batch_size, track)
+            return try_axes(teacher, axes, split, clouds, some, batch_size, track)
 
-        look = ranked(ask(axes, few) for axes in frames(split.up))
-        look = ranked([*look, *(ask(axes, few) for axes in turns(look[0].axes, split.up))])
-        best = look[:CLOSER]
+        trials = ranked(ask(axes, few) for axes in upright)
+        turned = turned_axes(trials[0].axes, split.up)
+        best = ranked([*trials, *(ask(axes, few) for axes in turned)])[:FINALISTS]
         return ranked(trial + ask(trial.axes, rest) for trial in best) if len(rest) else best
 
 
@@ -143,21 +145,21 @@ def describe_teacher(
     *,
     spec: str,
     weights: Path | None = None,
-    frame: str | None = None,
+    axes: str | None = None,
     shapes: int = SHAPES,
     batch_size: int = 16,
     out: Path | None = None,
     quiet: bool = False,
 ) -> tuple[Path, Description]:
-    """Find a teacher's frame on labelled training shapes, and write all that it needs beside it.
+    """Find a teacher's axes on labelled training shapes, and write all that it needs beside it.
 
     Args:
         teacher: from `load_teacher`; one network.
         data: from `open_dataset`; only its training split is opened.
         spec: what `teacher` was loaded from.
-        weights: its weights, if they are apart.
-        frame: axes to take as they are; by default they are searched for. Others are tried for
-            comparison where it is right on less than `GOOD`.
+        weights: its weights, if they are in a file of their own.
+        axes: taken as they are; by default they are searched for. Others are tried for comparison
+            where it is right on less than `GOOD`.
         shapes: labelled shapes to measure on, stratified.
         batch_size: clouds at once.
         out: the file to write; by default beside the weights or the model file.
@@ -167,8 +169,8 @@ def describe_teacher(
         The file that was written, and what is in it.
 
     Warns:
-        UserWarning: another frame than the one said does better beyond chance, or none does better
-            than guessing.
+        UserWarning: other axes than those said do better beyond chance, or none do better than
+            guessing.
 
     Raises:
         UsageError: there is no file beside which it could lie, it would not be read, or there is
@@ -176,41 +178,25 @@ def describe_teacher(
         PointstillError: it cannot be written.
     """
     if not isinstance(teacher, NetworkTeacher):
-        raise UsageError("an ensemble or a vote is described member by member")
+        raise UsageError(
+            "is an ensemble or a vote", where=f"teacher {spec}", fix="describe it member by member"
+        )
     if min(shapes, batch_size) < 1:
-        raise UsageError("shapes and batch size must be 1 or more")
+        raise UsageError(
+            f"{shapes} shapes in batches of {batch_size}", fix="choose 1 or more of both"
+        )
     described, source, weights = resolve(spec, weights)
-    if Path(source).is_dir():
-        raise UsageError(f"{source} is a run folder, which says all of this itself")
     model = Path(source) if Path(source).is_file() else None
     file = weights or model
-    path = out or (Path(spec) if is_description(Path(spec)) else None)
-    path = path or (beside(file) if file else None)
-    if path is None:
-        raise UsageError(f"teacher {spec} has no file beside which to write: give --out FILE.yaml")
-    if not is_description(path):
-        raise UsageError(f"{path} would not be known as a description: end its name in .yaml")
-    check_writable(path)
+    path = _out(spec, source, file, out)
     split = data.train
-    clouds = Clouds.of(split, teacher.device)
-    if frame:
-        same = np.concatenate(looks(split, shapes))  # as the search asks about, in its order
-        own = attempt(teacher, parse_axes(frame) or SAME, split, clouds, same, batch_size)
-        trials = [own]
-        if own.accuracy < GOOD:
-            found = search(teacher, split, clouds, shapes, batch_size, quiet)
-            trials += [each for each in found if each.axes != own.axes]
-            _warn(spec, own, found[0], len(data.classes))
-    else:
-        trials = search(teacher, split, clouds, shapes, batch_size, quiet)
-        _warn(spec, trials[0], trials[0], len(data.classes))
-    best, folder = trials[0], path.parent
+    trials = _measure(teacher, spec, split, axes, shapes, batch_size, quiet)
     result = Description(
-        teacher=os.path.relpath(model, folder) if model else source,
-        weights=os.path.relpath(weights, folder) if weights else None,
+        teacher=os.path.relpath(model, path.parent) if model else source,
+        weights=os.path.relpath(weights, path.parent) if weights else None,
         sha256=sha256(file) if file else None,
         classes=list(teacher.names),
-        frame=format_axes(best.axes),
+        frame=format_axes(trials[0].axes),
         up=split.up,  # type: ignore[arg-type]
         points=teacher.points or described.points,
         features=list(teacher.features),
@@ -220,8 +206,8 @@ def describe_teacher(
             "date": time.strftime("%Y-%m-%d"),
             "data": data.name,
             "fingerprint": split.fingerprint,
-            "shapes": len(best.right),
-            "accuracy": round(best.accuracy, 4),
+            "shapes": len(trials[0].right),
+            "accuracy": round(trials[0].accuracy, 4),
             "frames": {format_axes(each.axes): round(each.accuracy, 4) for each in trials},
         },
     )
@@ -229,23 +215,72 @@ def describe_teacher(
     return path, result
 
 
+def _out(spec: str, source: str, file: Path | None, out: Path | None) -> Path:
+    """Where the description of a teacher goes, which lies beside its file; it can be written.
+
+    Raises:
+        UsageError: nowhere.
+        PointstillError: it cannot be written.
+    """
+    if Path(source).is_dir():
+        raise UsageError(
+            "is a run folder, which says all of this itself", where=source, fix="use it as it is"
+        )
+    path = out or (Path(spec) if is_description(Path(spec)) else None)
+    path = path or (description_path(file) if file else None)
+    if path is None:
+        raise UsageError(
+            "has no file beside which to write", where=f"teacher {spec}", fix="give --out FILE.yaml"
+        )
+    if not is_description(path):
+        raise UsageError(
+            "would not be known as a description", where=path, fix="end its name in .yaml"
+        )
+    check_writable(path)
+    return path
+
+
+def _measure(
+    teacher: NetworkTeacher,
+    spec: str,
+    split: Split,
+    axes: str | None,
+    shapes: int,
+    batch_size: int,
+    quiet: bool,
+) -> list[Trial]:
+    """Trials, first the one to write down: of the axes that are said, or else the best."""
+    clouds = Clouds.of(split, teacher.device)
+    if axes is None:
+        trials = search(teacher, split, clouds, shapes, batch_size, quiet)
+        _warn(spec, trials[0], trials[0], len(split.classes))
+        return trials
+    same = np.concatenate(stratified(split, shapes))  # as the search asks about, in its order
+    own = try_axes(teacher, parse_axes(axes) or SAME, split, clouds, same, batch_size)
+    if own.accuracy >= GOOD:
+        return [own]
+    trials = search(teacher, split, clouds, shapes, batch_size, quiet)
+    _warn(spec, own, trials[0], len(split.classes))
+    return [own, *(each for each in trials if each.axes != own.axes)]
+
+
 def check_axes(
     teacher: Teacher, split: Split, clouds: Clouds, batch_size: int, quiet: bool
 ) -> None:
     """Warn of a teacher that does on training shapes as if its axes were wrong.
 
-    Costs `LOOK` clouds a network; where it is right on less than `GOOD` of them, a `search` and
+    Costs `FIRST` clouds a network; where it is right on less than `GOOD` of them, a `search` and
     `SHAPES` more. One that was trained on this split, or described on it and found right, costs
     nothing.
 
     Warns:
-        UserWarning: another frame does better beyond chance, or none does better than guessing.
+        UserWarning: other axes do better beyond chance, or none do better than guessing.
     """
     for single in networks(teacher):
         if single.checked_on == split.fingerprint:
             continue
-        few, rest = looks(split, SHAPES)
-        own = attempt(single, single.axes or SAME, split, clouds, few, batch_size)
+        few, rest = stratified(split, SHAPES)
+        own = try_axes(single, single.axes or SAME, split, clouds, few, batch_size)
         if not quiet:
             console.print(
                 f"teacher {single.spec} is right on {int(own.right.sum())} of {len(few)} training "
@@ -254,15 +289,15 @@ def check_axes(
         if own.accuracy >= GOOD:
             continue
         if not quiet:
-            console.print("trying other frames; `pointstill teacher describe` once saves this")
+            console.print("trying other axes; `pointstill teacher describe` once saves this")
         best = search(single, split, clouds, SHAPES, batch_size, quiet)[0]
         if len(rest):
-            own += attempt(single, own.axes, split, clouds, rest, batch_size)
+            own += try_axes(single, own.axes, split, clouds, rest, batch_size)
         _warn(single.spec, own, best, len(split.classes))
 
 
 def _warn(spec: str, own: Trial, best: Trial, classes: int) -> None:
-    """Warn of a frame where another does better, or of a teacher that guesses in its best."""
+    """Warn of axes where others do better, or of a teacher that guesses in its best."""
     shapes = f"of {len(own.right)} training shapes"
     if _better(best, own):
         wrong = (
@@ -275,14 +310,14 @@ def _warn(spec: str, own: Trial, best: Trial, classes: int) -> None:
         if not guesses(best.accuracy, len(best.right), classes):
             return
         wrong = (
-            f"is right on {best.accuracy:.0%} {shapes} in its best frame, no more than by "
+            f"is right on {best.accuracy:.0%} {shapes} with its best axes, no more than by "
             "guessing: check its weights, and the order of --class-names"
         )
     warnings.warn(f"teacher {spec} {wrong}", stacklevel=4)
 
 
 def _better(one: Trial, other: Trial) -> bool:
-    """Whether one frame beats another by 2.5 standard errors of the paired difference.
+    """Whether one trial beats another by 2.5 standard errors of the paired difference.
 
     That is more than the usual 2, as one is the best of a dozen.
     """

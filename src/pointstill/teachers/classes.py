@@ -27,7 +27,9 @@ def read_class_map(path: Path) -> dict[str, str | None]:
         found, entries = yaml.safe_load(text), getattr(yaml.compose(text), "value", None)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"class map {path} cannot be read: {' '.join(str(error).split())}"
+            f"cannot be read ({' '.join(str(error).split())})",
+            where=f"class map {path}",
+            fix="give a text file in YAML",
         ) from error
     # YAML takes a plain no, on or 7 for something else than text.
     texts = isinstance(found, dict) and all(
@@ -36,12 +38,18 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     )
     if not texts:
         raise UsageError(
-            f"class map {path}: write lines `teacher class: data class`, or `teacher class: null` "
-            "to drop one; put quotes round names such as 'no' or '7'"
+            "maps something else than names",
+            where=f"class map {path}",
+            fix="write lines `teacher class: data class`, or `teacher class: null` to drop one; "
+            "put quotes round names such as 'no' or '7'",
         )
     names = [key.value for key, _ in entries or ()]
     if twice := [name for name in found if names.count(name) > 1]:
-        raise UsageError(f"class map {path} maps {twice[0]} more than once: leave one line of it")
+        raise UsageError(
+            f"maps {twice[0]} more than once",
+            where=f"class map {path}",
+            fix="leave one line of it",
+        )
     return dict(found)
 
 
@@ -57,16 +65,18 @@ def find_columns(
         TeacherError: they are not the same classes, or the map does not bring them together.
     """
     if len(set(names)) < len(names):
-        raise TeacherError(f"teacher {spec} has a class name twice: check --class-names")
+        raise TeacherError(
+            "has a class name twice", where=f"teacher {spec}", fix="check --class-names"
+        )
     if set(names) == set(classes):
         order = tuple(list(names).index(name) for name in classes)
         return None if order == tuple(range(len(classes))) else order
     if class_map is None:
-        raise TeacherError(_different(names, classes, spec))
+        raise _different(names, classes, spec)
     return _mapped(names, classes, class_map, spec)
 
 
-def gathered(logits: Tensor, columns: Columns) -> Tensor:
+def select_columns(logits: Tensor, columns: Columns) -> Tensor:
     """Logits (B, own classes) -> (B, classes of the data).
 
     Several columns become one by logsumexp, which adds up their probabilities. What is dropped is
@@ -82,16 +92,20 @@ def gathered(logits: Tensor, columns: Columns) -> Tensor:
 def _mapped(
     names: Sequence[str], classes: Sequence[str], class_map: ClassMap, spec: str
 ) -> tuple[tuple[int, ...], ...]:
+    where = f"teacher {spec}"
     if unknown := [name for name in class_map if name not in names]:
         near = get_close_matches(unknown[0], names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {shortened(names)}"
-        raise TeacherError(f"class map: teacher {spec} has no class {unknown[0]}: {hint}")
+        fix = f"did you mean {near[0]}?" if near else f"choose from {shortened(names)}"
+        raise TeacherError(
+            f"has no class {unknown[0]}, which the class map names", where=where, fix=fix
+        )
     targets = {name: class_map.get(name, name) for name in names}
     lost = [name for name in targets if targets[name] not in classes and targets[name] is not None]
     if lost:
         raise TeacherError(
-            f"class map: the data has no class {', '.join(str(targets[name]) for name in lost[:5])}"
-            f": map {shortened(lost)} of teacher {spec} to one of {shortened(classes)}, or to null"
+            f"has classes that lead to none of the data ({shortened(lost)})",
+            where=where,
+            fix=f"map them by the class map to one of {shortened(classes)}, or to null",
         )
     groups = [
         tuple(column for column, name in enumerate(names) if targets[name] == wanted)
@@ -99,13 +113,14 @@ def _mapped(
     ]
     if bare := [name for name, group in zip(classes, groups, strict=True) if not group]:
         raise TeacherError(
-            f"class map: nothing of teacher {spec} is mapped to {', '.join(bare)} of the data: "
-            f"it has {shortened(names)}"
+            f"has nothing that is mapped to {', '.join(bare)} of the data",
+            where=where,
+            fix=f"map one of its {shortened(names)} to it by the class map",
         )
     return tuple(groups)
 
 
-def _different(names: Sequence[str], classes: Sequence[str], spec: str) -> str:
+def _different(names: Sequence[str], classes: Sequence[str], spec: str) -> TeacherError:
     theirs = [name for name in names if name not in set(classes)]
     ours = [name for name in classes if name not in set(names)]
     sides = [
@@ -113,10 +128,12 @@ def _different(names: Sequence[str], classes: Sequence[str], spec: str) -> str:
         for who, some in (("teacher", theirs), ("data", ours))
         if some
     ]
-    return (
-        f"teacher {spec} knows {len(names)} classes ({shortened(names)}), the data {len(classes)} "
-        f"({shortened(classes)}), not the same: {'; '.join(sides)}: choose the data set it was "
-        "trained on, check --class-names, or map one to the other by --class-map"
+    return TeacherError(
+        f"knows {len(names)} classes ({shortened(names)}) and the data {len(classes)} "
+        f"({shortened(classes)}), not the same ({'; '.join(sides)})",
+        where=f"teacher {spec}",
+        fix="choose the data set it was trained on, check --class-names, or map one to the other "
+        "by --class-map",
     )
 
 

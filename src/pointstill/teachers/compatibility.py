@@ -1,44 +1,133 @@
-"""What a teacher takes of the features that the data was opened with."""
+"""Whether a teacher and the data at hand belong together."""
 
-from ..errors import TeacherError, UsageError
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..data import Dataset, open_dataset
+from ..errors import PointstillError, RemoteError, TeacherError, UsageError
 from ..points.features import XYZ, Features, format_features, width
-from .teacher import Network, Teacher
+from ..run import TrainedOn
+from ..storage.paths import local
+from .ensemble import Ensemble
+from .network import Network
+from .teacher import NetworkTeacher, Teacher
+from .votes import Votes
 
 
-def own_features(spec: str, network: Network, known: Features | None, given: Features) -> Features:
-    """What a network takes of the features that it is given.
+def networks(teacher: Teacher) -> Sequence[NetworkTeacher]:
+    """The networks that a teacher is made of."""
+    if isinstance(teacher, Votes):
+        return networks(teacher.teacher)
+    if isinstance(teacher, Ensemble):
+        return [each for member in teacher.members for each in networks(member)]
+    return [teacher] if isinstance(teacher, NetworkTeacher) else []
 
-    What a run was trained on, or what its description names; else xyz alone where its file declares
-    three numbers a point, or else all.
+
+# Features.
+
+
+def own_features(
+    spec: str, network: Network, known: Features | None, features: Features
+) -> Features:
+    """What a network takes of the features of the data.
+
+    What a run was trained on, or what its description names (`known`); else xyz alone where its
+    file declares three numbers a point, or else all.
 
     Raises:
-        TeacherError: more than it is given, or others than its file declares.
+        TeacherError: more than the data has, or others than its file declares.
     """
-    own = known or (XYZ if network.channels == 3 else given)
+    own = known or (XYZ if network.channels == 3 else features)
     if network.channels not in (None, width(own)):
         raise TeacherError(
-            f"teacher {spec} takes {network.channels} numbers a point, and {format_features(own)} are "
-            f"{width(own)}: say what it takes in its description"
+            f"takes {network.channels} numbers a point, and {format_features(own)} are "
+            f"{width(own)}",
+            where=f"teacher {spec}",
+            fix="say what it takes in its description",
         )
-    if not set(own) <= set(given):
+    if not set(own) <= set(features):
         raise TeacherError(
-            f"teacher {spec} takes {format_features(own)} of each point, and the data was opened with "
-            f"{format_features(given)}: give --features {format_features(own)}"
+            f"takes {format_features(own)} of each point, and the data was opened with "
+            f"{format_features(features)}",
+            where=f"teacher {spec}",
+            fix=f"give --features {format_features(own)}",
         )
     return own
 
 
-def check_given(teacher: Teacher, features: Features) -> None:
+def check_data_features(teacher: Teacher, features: Features) -> None:
     """Refuse a teacher that was loaded for other features than those of the data.
 
     Raises:
         UsageError: names both.
     """
-    from .load import networks  # which is built on this file
-
     for network in networks(teacher):
-        if network.given != features:
+        if network.data_features != features:
             raise UsageError(
-                f"teacher {network.spec} was loaded for data with {format_features(network.given)}, and this "
-                f"is opened with {format_features(features)}: load it with features=data.features"
+                f"was loaded for data with {format_features(network.data_features)}, and this is "
+                f"opened with {format_features(features)}",
+                where=f"teacher {network.spec}",
+                fix="load it with features=data.features",
             )
+
+
+# Folds: no model is measured, or recorded, on another one than it was trained on.
+
+
+def check_folds(teacher: Teacher, data: Dataset) -> None:
+    """Refuse a teacher made of a student that was trained on another fold of the very same data.
+
+    Evaluated, it would be asked about shapes that it was trained on; recorded, it would tell a
+    student of the shapes that the student is tested on. Runs and exported students know what they
+    have seen.
+
+    Raises:
+        UsageError: names the run or file, and the fold to give.
+    """
+    for network in networks(teacher):
+        if network.trained_on:
+            check_fold(network.trained_on, data)
+
+
+def check_fold(seen: TrainedOn, data: Dataset) -> None:
+    """Refuse what was trained on another fold of the very data that is opened.
+
+    Another data set with the same classes is fine: that the data is the same is told by where it
+    is, or else by the fingerprint of the training split.
+
+    Raises:
+        UsageError: this test split is part of what it was trained on.
+    """
+    fold = data.fold if seen.fold is None else seen.fold
+    if fold == data.fold or not _same_source(seen, data, fold):
+        return
+    raise UsageError(
+        f"was trained on fold {fold} of {data.name}, so on shapes of the test split of fold "
+        f"{data.fold}",
+        where=seen.who,
+        fix=f"give --fold {fold}",
+    )
+
+
+def _same_source(seen: TrainedOn, data: Dataset, fold: int) -> bool:
+    if seen.data is not None and _location(data.name) == _location(seen.data):
+        return True
+    try:
+        then = open_dataset(
+            data.name,
+            fold=fold,
+            up=data.asked_up,
+            skip_bad=seen.skip_bad,
+            drop_missing=seen.drop_missing,
+            cache=data.cache,
+        ).train
+    except RemoteError:  # nobody knows
+        raise
+    except PointstillError:  # no such fold, or a bad cloud: not what it was trained on
+        return False
+    return bool(then.fingerprint == seen.fingerprint)
+
+
+def _location(name: str) -> Path | str:
+    path = local(name)
+    return path.expanduser().resolve() if path else name.rstrip("/")

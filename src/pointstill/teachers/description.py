@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Any, Literal, cast, get_args
 
 import yaml
 
@@ -17,18 +17,16 @@ from ..errors import TeacherError, UsageError
 from ..points.features import parse_features
 from ..storage.files import write_whole
 from .axes import format_axes, parse_axes
-from .detection import Layout, Output
 from .file_kind import sha256
+from .network import Layout, Output
 
 NORMALISATION: Literal["unit-sphere"] = "unit-sphere"
 """Views are centred on their mean and scaled into the unit sphere: the only one there is."""
-
-
 GOOD = 0.9
-"""A teacher that is right on so many training shapes is not asked again in other frames."""
+"""A teacher that is right on so many training shapes is not asked again in other axes."""
 MOST = 1_000_000
-"""Points of a cloud that a network may be said to have been made for."""
-FEATURES = "a list of features, such as [xyz, normal]"
+"""The most points of a cloud that a description may name."""
+LISTS = {"classes": "a list of names", "features": "a list of features, such as [xyz, normal]"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,7 @@ class Description:
     layout: Layout | None = None
     output: Output | None = None
     checked: dict[str, Any] | None = None
-    """What `pointstill teacher describe` measured: data, shapes, accuracy, other frames."""
+    """What `pointstill teacher describe` measured: data, shapes, accuracy, other axes."""
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all.
@@ -71,7 +69,7 @@ class Description:
             write_whole(path, text.encode())
         except OSError as error:
             raise TeacherError(
-                f"{path} cannot be written ({error.strerror}): choose another --out"
+                f"cannot be written ({error.strerror})", where=path, fix="choose another --out"
             ) from error
 
     @classmethod
@@ -85,32 +83,40 @@ class Description:
         try:
             found = yaml.safe_load(path.read_text("utf-8"))
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise TeacherError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+            raise TeacherError(
+                f"cannot be read ({' '.join(str(error).split())})",
+                where=path,
+                fix="mend or remove it",
+            ) from error
         known = [field.name for field in fields(cls)]
         if not isinstance(found, dict):
-            raise TeacherError(f"{path} is no list of `name: value` lines: choose from {known}")
+            raise TeacherError(
+                "is no list of `name: value` lines",
+                where=path,
+                fix=f"choose from {', '.join(known)}",
+            )
         for name in found:
             if name not in known:
                 near = get_close_matches(str(name), known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
-                raise TeacherError(f"{path} has an entry {name!r}: {hint}")
+                fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+                raise TeacherError(f"has an entry {name!r}", where=path, fix=fix)
         found = {name: value for name, value in found.items() if value is not None}
         for name, value in found.items():
-            if wanted := _wrong(name, value):
-                raise TeacherError(f"{path}: {name} is {value!r}; it must be {wanted}")
+            _check(path, name, value)
         described = cls(**found)
         target = described.file(path)
         if described.sha256 and target and target.is_file() and sha256(target) != described.sha256:
             raise TeacherError(
-                f"{path} describes another {target.name} (by its SHA-256): remove the "
-                "description, and make another with `pointstill teacher describe`"
+                f"describes another {target.name} (by its SHA-256)",
+                where=path,
+                fix="remove the description, and make another with `pointstill teacher describe`",
             )
         return described
 
-    def vouched_on(self, classes: int) -> str | None:
+    def verified_on(self, classes: int) -> str | None:
         """Fingerprint of the training split on which `frame` was measured and found right.
 
-        None where another frame did better or none other was tried, unless it is right on `GOOD`
+        None where other axes did better or no others were tried, unless it is right on `GOOD`
         and more, and where it did no better than guessing among the classes of the data.
         """
         checked = self.checked or {}
@@ -143,20 +149,38 @@ def guesses(accuracy: float, shapes: int, classes: int) -> bool:
     return accuracy <= chance + 3 * math.sqrt(chance * (1 - chance) / shapes)
 
 
-def beside(file: Path) -> Path:
+def is_description(path: Path) -> bool:
+    """Whether it is called as descriptions of teachers are; it need not be there."""
+    return path.suffix.lower() in (".yaml", ".yml")
+
+
+def description_path(file: Path) -> Path:
     """Where the description of a file is looked for.
 
-    >>> beside(Path("weights/gdanet.t7")).name
+    >>> description_path(Path("weights/gdanet.t7")).name
     'gdanet.t7.yaml'
     """
     return file.with_name(f"{file.name}.yaml")
 
 
-def _texts(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+def _check(path: Path, name: str, value: object) -> None:
+    """Refuse an entry of the wrong kind.
+
+    Raises:
+        TeacherError: says what it must be.
+    """
+    if wanted := _wanted(name, value):
+        raise TeacherError(f"has {name} {value!r}", where=path, fix=f"write {wanted}")
+    if name == "features":
+        try:
+            parse_features(cast("list[str]", value))
+        except UsageError as error:
+            raise TeacherError(
+                f"has features {value!r} ({error.what})", where=path, fix=error.fix
+            ) from error
 
 
-def _wrong(name: str, value: object) -> str | None:
+def _wanted(name: str, value: object) -> str | None:
     """What an entry must be, if it is not."""
     choices: dict[str, tuple[str, ...]] = {
         "up": ("x", "y", "z"),
@@ -164,19 +188,15 @@ def _wrong(name: str, value: object) -> str | None:
         "output": get_args(Output),
     }
     if name == "normalisation":
-        fix = "unit-sphere; wrap a network that wants another one in a module that makes it"
-        return None if value == NORMALISATION else fix
+        wrap = "wrap a network that wants another one in a module that makes it"
+        return None if value == NORMALISATION else f"{NORMALISATION}, or {wrap}"
     if name in choices:
         return None if value in choices[name] else " or ".join(choices[name])
     if name == "points":
         return None if type(value) is int and 0 < value <= MOST else f"a number from 1 to {MOST:,}"
-    if name == "classes":
-        return None if _texts(value) else "a list of names"
-    if name == "features":
-        try:
-            return None if _texts(value) and parse_features(value) else FEATURES
-        except UsageError as error:
-            return f"{FEATURES} ({error})"
+    if name in LISTS:
+        texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        return None if texts else LISTS[name]
     if name == "checked":
         return None if isinstance(value, dict) else "what describe wrote"
     if name == "frame" and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""A teacher made of teachers: the mean of what they say."""
+"""A teacher made of teachers: the mean of their logits."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .teacher import Teacher, fewer
+from .teacher import Teacher, subsample
 
 Mean = Literal["logits", "probabilities"]
 
@@ -37,19 +37,26 @@ class Ensemble:
         weights: Sequence[float] | None = None,
     ):
         if not members:
-            raise UsageError("an ensemble needs a teacher")
+            raise UsageError("an ensemble has no teachers", fix="give one or more")
         weights = [1.0] * len(members) if weights is None else list(weights)
         if len(weights) != len(members):
             raise UsageError(
-                f"{len(weights)} ensemble weights for {len(members)} teachers: give one for each"
+                f"{len(weights)} ensemble weights for {len(members)} teachers",
+                fix="give one for each",
             )
         good = all(weight >= 0 and math.isfinite(weight) for weight in weights)
         if not good or not sum(weights) > 0:
-            raise UsageError("ensemble weights must be numbers from 0 up, not all of them 0")
+            raise UsageError(
+                f"ensemble weights are {', '.join(f'{each:g}' for each in weights)}",
+                fix="choose numbers from 0 up, not all of them 0",
+            )
         if mean not in ("logits", "probabilities"):
-            raise UsageError(f"ensemble is {mean!r}; choose logits or probabilities")
+            raise UsageError(f"ensemble is {mean!r}", fix="choose logits or probabilities")
         if len({member.classes for member in members}) != 1:
-            raise UsageError("the teachers of an ensemble must be loaded for the same classes")
+            raise UsageError(
+                "the teachers of an ensemble were loaded for different classes",
+                fix="load them for the same classes",
+            )
         self.members, self.mean = tuple(members), mean
         self.weights = tuple(weight / sum(weights) for weight in weights)
 
@@ -112,10 +119,11 @@ class Ensemble:
 
     def logits(self, points: Tensor) -> Tensor:
         """See `Teacher.logits`."""
-        said = [
-            member.logits(fewer(points, member.points)).to(self.device) for member in self.members
+        logits = [
+            member.logits(subsample(points, member.points)).to(self.device)
+            for member in self.members
         ]
-        return mean_of(torch.stack(said), self.mean, self.weights)
+        return mean_of(torch.stack(logits), self.mean, self.weights)
 
 
 def mean_of(logits: Tensor, mean: Mean, weights: Sequence[float]) -> Tensor:

@@ -12,13 +12,21 @@ from torch.export.passes import move_to_device_pass
 
 from ..errors import TeacherError
 from .detection import input_shape
-from .file_kind import damaged, sha256
+from .file_kind import FileKind, archive_names, damaged, sha256
+from .network import Loaded
 from .torch_module import TorchNetwork
 
 SAVE_AGAIN = "save it again by torch.export.save, with the torch that is installed"
 
 
-def load_exported(path: Path, device: torch.device, channels: int = 3) -> TorchNetwork:
+def is_exported(path: Path) -> bool:
+    """Whether it is an archive of a program; those of old torch too, to say so."""
+    names = archive_names(path)
+    new = any(name.partition("/")[2] == "archive_format" for name in names)
+    return new or "serialized_exported_program.json" in names
+
+
+def load_exported(path: Path, device: torch.device, channels: int = 3) -> Loaded:
     """Load an exported program; its declared input says what is fixed.
 
     The data has `channels` numbers a point, of which it may take the three of xyz alone.
@@ -35,18 +43,14 @@ def load_exported(path: Path, device: torch.device, channels: int = 3) -> TorchN
         program = torch.export.load(io.BytesIO(content))
         if device.type != "cpu":
             program = move_to_device_pass(program, device)
-        shape = _declared(program)
+        declared = input_shape(_sizes(program), channels)
         module = program.module()
     except TeacherError as error:
-        raise TeacherError(f"{path}: {error}") from error
+        raise error.but(where=path) from error
     except Exception as error:  # the reader of the format raises all kinds
         raise damaged(path, "a program of torch.export", error, SAVE_AGAIN) from error
-    try:
-        said = input_shape(shape, channels)
-    except TeacherError as error:
-        raise TeacherError(f"{path}: {error}") from error
     file = f"exported {sha256(path)}".encode()
-    return TorchNetwork(module, device, *said, file)
+    return Loaded(TorchNetwork(module, device, *declared, file))
 
 
 def refuse_objects(path: Path, content: bytes) -> None:
@@ -63,13 +67,15 @@ def refuse_objects(path: Path, content: bytes) -> None:
             for entry in archive.namelist():
                 name = entry.partition("/")[2]
                 if name.startswith("data/aotinductor/"):
-                    raise TeacherError(f"{path} holds compiled code: save the program alone")
+                    raise TeacherError(
+                        "holds compiled code", where=path, fix="save the program alone"
+                    )
                 if name.endswith("_config.json") and name.startswith("data/"):
                     _refuse_pickled(path, json.loads(archive.read(entry)))
                 if name.startswith("data/sample_inputs/"):
                     torch.load(io.BytesIO(archive.read(entry)), weights_only=True)
             if "serialized_exported_program.json" in archive.namelist():
-                raise TeacherError(f"{path} has an old format: {SAVE_AGAIN}")
+                raise TeacherError("has an old format", where=path, fix=SAVE_AGAIN)
     except TeacherError:
         raise
     except Exception as error:
@@ -81,15 +87,22 @@ def _refuse_pickled(path: Path, config: Any) -> None:
     pickled = [name for name, entry in entries.items() if entry.get("use_pickle")]
     if pickled:
         raise TeacherError(
-            f"{path} holds pickled objects ({', '.join(pickled[:3])}), which could run any code "
-            "and are not opened: export a network of plain tensors, made contiguous"
+            f"holds pickled objects ({', '.join(pickled[:3])}), which could run any code and are "
+            "not opened",
+            where=path,
+            fix="export a network of plain tensors, made contiguous",
         )
 
 
-def _declared(program: torch.export.ExportedProgram) -> list[int | None]:
+def _sizes(program: torch.export.ExportedProgram) -> list[int | None]:
     """Shape of the one input; None for a size that is free."""
     names = program.graph_signature.user_inputs
     if len(names) != 1:
-        raise TeacherError(f"the program takes {len(names)} inputs: it must take the points alone")
+        raise TeacherError(
+            f"takes {len(names)} inputs", fix="export a program that takes the points alone"
+        )
     (node,) = (node for node in program.graph.nodes if node.name == names[0])
     return [size if isinstance(size, int) else None for size in node.meta["val"].shape]
+
+
+EXPORTED = FileKind((".pt2",), is_exported, load_exported)

@@ -1,46 +1,47 @@
-"""What kind of file a teacher is in, told by its content, not by its name."""
+"""What every kind of file with a network in it brings: see `FILE_KINDS` in `resolve`."""
 
 import hashlib
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+
+import torch
 
 from ..errors import TeacherError
-
-Kind = Literal["torchscript", "exported", "onnx", "description", "weights"]
-
-SUFFIXES = (".pt", ".ts", ".torchscript", ".pt2", ".onnx", ".yaml", ".yml")
-"""What such files are usually called: a name that ends so is meant to be a file."""
+from ..storage.files import forbidden
+from .network import Loaded
 
 
-def kind_of(path: Path) -> Kind:
-    """Tell a TorchScript archive, a `torch.export` program, ONNX and bare weights apart.
+@dataclass(frozen=True)
+class FileKind:
+    """A way in: how files of a kind are told and loaded."""
+
+    suffixes: tuple[str, ...]
+    """What such files are usually called: a name that ends so is meant to be a file."""
+    matches: Callable[[Path], bool]
+    """Whether a file is of this kind, by its content where that tells."""
+    load: Callable[[Path, torch.device, int], Loaded]
+    """Its network, on a device, for data of so many numbers a point."""
+
+
+def archive_names(path: Path) -> list[str]:
+    """Names in a zip archive, as torch writes them; none in a file that is something else.
 
     Raises:
         TeacherError: it cannot be read.
     """
-    if is_description(path):
-        return "description"
-    if path.suffix.lower() == ".onnx":
-        return "onnx"  # protobuf has no mark of its own
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name.partition("/")[2] for name in archive.namelist()]
-            whole = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
-        if isinstance(error, OSError):
-            raise TeacherError(f"{path} cannot be read ({error.strerror})") from error
-        return "weights"  # torch.save before 1.6, safetensors, or nothing that is known
-    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
-        return "torchscript"
-    if "archive_format" in names or "serialized_exported_program.json" in whole:
-        return "exported"
-    return "weights"
-
-
-def is_description(path: Path) -> bool:
-    """Whether it is called as descriptions of teachers are; it need not be there."""
-    return path.suffix.lower() in (".yaml", ".yml")
+            return archive.namelist()
+    except zipfile.BadZipFile:
+        return []
+    except PermissionError as error:
+        raise forbidden(path, error, TeacherError) from error
+    except OSError as error:
+        raise TeacherError(
+            f"cannot be read ({error.strerror})", where=path, fix="see that its disk is well"
+        ) from error
 
 
 def sha256(path: Path) -> str:
@@ -52,4 +53,4 @@ def sha256(path: Path) -> str:
 def damaged(path: Path, kind: str, error: Exception, fix: str) -> TeacherError:
     """A file that cannot be used, in one line."""
     line = " ".join(str(error).split())[:200]
-    return TeacherError(f"{path} cannot be loaded as {kind} ({line}): {fix}")
+    return TeacherError(f"cannot be loaded as {kind} ({line})", where=path, fix=fix)

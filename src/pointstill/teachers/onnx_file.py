@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ..errors import TeacherError
 from ..run import TrainedOn
-from .detection import Layout, input_shape
-from .file_kind import damaged, sha256
+from ..storage.files import forbidden
+from .detection import input_shape
+from .file_kind import FileKind, damaged, sha256
+from .network import Layout, Loaded
 
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 
@@ -38,15 +40,17 @@ class OnnxNetwork:
         try:
             path.open("rb").close()  # as ONNX Runtime does not say why it cannot
         except PermissionError as error:
-            raise TeacherError(
-                f"{path} cannot be read ({error.strerror}): mend its permissions"
-            ) from error
+            raise forbidden(path, error, TeacherError) from error
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         session = self._session()
         inputs = session.get_inputs()
         if len(inputs) != 1 or inputs[0].type not in TYPES:
-            said = ", ".join(f"{each.name}: {each.type}" for each in inputs)
-            raise TeacherError(f"{path} takes {said}: it must take one tensor of points")
+            found = ", ".join(f"{each.name}: {each.type}" for each in inputs)
+            raise TeacherError(
+                f"takes {found}",
+                where=path,
+                fix="export it again, so that it takes one tensor of points",
+            )
         self.input, self.type = inputs[0].name, TYPES[inputs[0].type]
         # A size that is free has a name, or none.
         shape = [size if isinstance(size, int) else None for size in inputs[0].shape]
@@ -57,7 +61,7 @@ class OnnxNetwork:
         try:
             declared = input_shape(shape, channels)
         except TeacherError as error:
-            raise TeacherError(f"{path}: {error}") from error
+            raise error.but(where=path) from error
         self.batch, self.points, self.layout, self.channels = declared
         self.about = _metadata(session)
         self.parameters, self.nbytes, others = _weights(path)
@@ -140,3 +144,22 @@ def _weights(path: Path) -> tuple[int, int, list[str]]:
     }
     total = sum(count * size for count, size in counts)
     return sum(count for count, _ in counts), total, sorted(locations)
+
+
+def is_onnx(path: Path) -> bool:
+    """By its name alone, as protobuf has no mark of its own."""
+    return path.suffix.lower() == ".onnx"
+
+
+def load_onnx(path: Path, device: torch.device, channels: int = 3) -> Loaded:
+    """Load a graph, and what `pointstill export` wrote into it; it stays on the CPU.
+
+    Raises:
+        TeacherError: see `OnnxNetwork`.
+    """
+    network = OnnxNetwork(path, channels)
+    classes, points, up = (network.about.get(name) for name in ("classes", "points", "up"))
+    return Loaded(network, classes, points, up, network.trained_on)
+
+
+ONNX = FileKind((".onnx",), is_onnx, load_onnx)

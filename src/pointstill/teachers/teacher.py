@@ -1,7 +1,6 @@
 """What a teacher is, whatever it came from: clouds of the data in, logits in its order out."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +11,9 @@ from ..augment import resample
 from ..errors import TeacherError
 from ..points.features import XYZ, Features, columns
 from ..run import TrainedOn
-from .axes import Axes, turned
-from .classes import Columns, gathered
-from .detection import Layout, Output, as_logits, ask
+from .axes import Axes, permute_axes
+from .classes import Columns, select_columns
+from .network import Layout, Network, Output, as_logits, ask, one_line
 
 
 class Teacher(Protocol):
@@ -66,39 +65,9 @@ class Teacher(Protocol):
         """
 
 
-class Network(Protocol):
-    """What code or a file computes, with its own layout, axes and class order; the narrow part."""
-
-    device: torch.device
-    batch: int | None
-    """Clouds that it takes at once, neither more nor fewer; None: any number."""
-    points: int | None
-    """Points that it takes of a cloud, neither more nor fewer; None: any number."""
-    layout: Layout | None
-    """Of its input, if it says."""
-    channels: int | None
-    """Numbers a point that it takes, if it says."""
-    counted: bool
-    """Whether torch does its arithmetic."""
-
-    @property
-    def parameters(self) -> int | None:
-        """Number of weights, if known."""
-
-    @property
-    def nbytes(self) -> int | None:
-        """Size of weights and buffers, if known."""
-
-    def __call__(self, points: Tensor) -> object:
-        """Whatever it answers to clouds in its layout."""
-
-    def identity(self) -> Iterator[bytes]:
-        """What decides its answers: the bytes to hash."""
-
-
 @dataclass(frozen=True, eq=False)
 class NetworkTeacher:
-    """One network in eval mode, and how to speak to it."""
+    """One network in eval mode, and how it is asked."""
 
     spec: str
     classes: tuple[str, ...]
@@ -116,10 +85,10 @@ class NetworkTeacher:
     fingerprint: str
     """See the function of that name."""
     checked_on: str | None = None
-    """Fingerprint of a training split on which its frame is known to be right."""
+    """Fingerprint of a training split on which its axes are known to be right."""
     trained_on: TrainedOn | None = None
     """What it has seen, if it is a run or an exported student."""
-    given: Features = XYZ
+    data_features: Features = XYZ
     """What it is given of each point: the features that the data was opened with."""
     features: Features = XYZ
     """What of that its network takes, in the network's order."""
@@ -149,47 +118,54 @@ class NetworkTeacher:
     def logits(self, points: Tensor) -> Tensor:
         """See `Teacher.logits`; of a network of fixed size, only so many of the points are seen."""
         with torch.inference_mode():
-            points = chosen(points.to(self.device), self.given, self.features)
-            points = turned(points, self.axes, self.features)
-            points = self._fitted(points)
-            try:
-                scores = ask(self.network, points, self.layout, len(self.names))
-            except TeacherError as error:
-                raise TeacherError(f"teacher {self.spec}: {error}") from error
-            except Exception as error:  # any code may be in there
-                raise TeacherError(
-                    f"teacher {self.spec} fails on {len(points)} clouds of {points.shape[1]} "
-                    f"points ({reason(error)}): try another --batch-size or --points"
-                ) from error
-            logits = gathered(as_logits(scores, self.output).float(), self.columns)
+            points = select_features(points.to(self.device), self.data_features, self.features)
+            points = permute_axes(points, self.axes, self.features)
+            scores = self._asked(self._sized(points))
+            logits = select_columns(as_logits(scores, self.output).float(), self.columns)
             bad = ~logits.isfinite().all(1)
             if bad.any():
                 raise TeacherError(
-                    f"teacher {self.spec} gives NaN or infinite logits for {int(bad.sum())} of "
-                    f"{len(points)} clouds: check its weights, --frame and --layout"
+                    f"gives NaN or infinite logits for {int(bad.sum())} of {len(points)} clouds",
+                    where=f"teacher {self.spec}",
+                    fix="check its weights, --frame and --layout",
                 )
             return logits
 
-    def _fitted(self, points: Tensor) -> Tensor:
-        """As many of the points as a network of fixed size takes."""
-        wanted, given = self.network.points, points.shape[1]
-        if wanted and given < wanted:
+    def _asked(self, points: Tensor) -> Tensor:
+        """Its scores (B, own classes), with any failure named."""
+        where = f"teacher {self.spec}"
+        try:
+            return ask(self.network, points, self.layout, len(self.names))
+        except TeacherError as error:
+            raise error.but(where=where) from error
+        except Exception as error:  # any code may be in there
             raise TeacherError(
-                f"teacher {self.spec} takes {wanted} points, neither more nor fewer, and was given "
-                f"{given}: give --points {wanted} or more (students may see fewer)"
+                f"fails on {len(points)} clouds of {points.shape[1]} points ({one_line(error)})",
+                where=where,
+                fix="try another --batch-size or --points",
+            ) from error
+
+    def _sized(self, points: Tensor) -> Tensor:
+        """As many of the points as a network of fixed size takes."""
+        wanted, found = self.network.points, points.shape[1]
+        if wanted and found < wanted:
+            raise TeacherError(
+                f"takes {wanted} points, neither more nor fewer, and was given {found}",
+                where=f"teacher {self.spec}",
+                fix=f"give --points {wanted} or more (students may see fewer)",
             )
-        return fewer(points, wanted)
+        return subsample(points, wanted)
 
 
-def chosen(points: Tensor, given: Features, features: Features) -> Tensor:
-    """Some features of points (B, N, 3 + F), in another order."""
-    if given == features:
+def select_features(points: Tensor, features: Features, wanted: Features) -> Tensor:
+    """Some of the features of points (B, N, 3 + F), in another order."""
+    if features == wanted:
         return points
-    places = columns(given)
-    return torch.cat([points[..., places[name]] for name in features], 2)
+    places = columns(features)
+    return torch.cat([points[..., places[name]] for name in wanted], 2)
 
 
-def fewer(points: Tensor, count: int | None) -> Tensor:
+def subsample(points: Tensor, count: int | None) -> Tensor:
     """At most `count` of the points (B, N, 3 + F), at equal strides in the order of the view.
 
     A view of records is in keyed order, so that the part is a keyed draw too.
@@ -208,27 +184,9 @@ def fingerprint(
     columns: Columns,
     features: Features = XYZ,
 ) -> str:
-    """SHA-256 (hex) of what decides the network's answers, and of how it is spoken to."""
-    said = (layout, output, axes, columns, *((features,) if features != XYZ else ()))
-    digest = hashlib.sha256(repr(said).encode())
+    """SHA-256 (hex) of what decides the network's answers, and of how it is asked."""
+    habits = (layout, output, axes, columns, *((features,) if features != XYZ else ()))
+    digest = hashlib.sha256(repr(habits).encode())
     for part in network.identity():
         digest.update(part)
     return digest.hexdigest()
-
-
-def batch_dependence(teacher: Teacher, points: Tensor) -> float:
-    """Largest difference between a logit of a cloud alone and in a batch: (B, N, 3) -> number.
-
-    Infinite when the teacher cannot classify a cloud alone (BatchNorm in training needs two).
-    """
-    together = teacher.logits(points)
-    try:
-        alone = torch.cat([teacher.logits(cloud) for cloud in torch.split(points, 1)])
-    except TeacherError:
-        return float("inf")
-    return float((together - alone).abs().max())
-
-
-def reason(error: BaseException) -> str:
-    """An error of foreign code in one line."""
-    return f"{type(error).__name__}: {' '.join((str(error).splitlines() or [''])[0].split())[:200]}"

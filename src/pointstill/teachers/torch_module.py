@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NoTeacherError, TeacherError, UsageError
-from .detection import Layout
-from .teacher import reason
+from .network import Layout, one_line
 
 
 @dataclass(eq=False)
@@ -30,6 +29,11 @@ class TorchNetwork:
     """SHA-256 of the file that it is all in; without one its tensors name it."""
 
     counted = True
+
+    @classmethod
+    def frozen(cls, module: nn.Module, device: torch.device) -> "TorchNetwork":
+        """A module from code, put in eval mode on a device; it is not to learn any more."""
+        return cls(module.to(device).eval().requires_grad_(False), device)
 
     @property
     def parameters(self) -> int:
@@ -65,63 +69,82 @@ def load_callable(spec: str, classes: int) -> nn.Module:
         TeacherError: it cannot be imported, has no such name, fails, or returns something else.
         UsageError: a file is named, not a module.
     """
+    where = f"teacher {spec}"
     package, _, name = spec.partition(":")
     if package.endswith(".py"):
         dotted = ".".join(part for part in Path(package).with_suffix("").parts if part != "/")
         raise UsageError(
-            f"teacher {spec}: name the module as Python does, {dotted}:{name}, from the folder "
-            "that holds it"
+            "names a file, not a module",
+            where=where,
+            fix=f"name the module as Python does, {dotted}:{name}, from the folder that holds it",
         )
+    build = _imported(where, package, name)
+    if isinstance(build, nn.Module):
+        return build
+    if not callable(build):
+        raise TeacherError(
+            f"cannot be built, as {name} is not callable",
+            where=where,
+            fix="name a function or class",
+        )
+    arguments = [classes] * _required(build)
+    if len(arguments) > 1:
+        raise TeacherError(
+            f"cannot be built, as {name} requires {len(arguments)} arguments",
+            where=where,
+            fix="name a function that requires none, or only the number of classes",
+        )
+    try:
+        model = build(*arguments)
+    except (Exception, SystemExit) as error:  # it may read arguments that are not its own
+        raise TeacherError(
+            f"cannot be built, as calling it failed ({one_line(error)})",
+            where=where,
+            fix="see what it needs",
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise TeacherError(
+            f"cannot be used, as it returned {type(model).__name__}",
+            where=where,
+            fix="return an nn.Module",
+        )
+    return model
+
+
+def _imported(where: str, package: str, name: str) -> object:
+    """The object of that name in a module, as seen from the current folder."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)  # and stays, since the module may import more when it runs
     try:
         module = importlib.import_module(package)
     except (Exception, SystemExit) as error:  # the module may run anything
-        raise _unimportable(spec, package, error) from error
+        raise _unimportable(where, package, error) from error
     try:
-        build = getattr(module, name)
+        return getattr(module, name)
     except AttributeError:
         near = get_close_matches(name, dir(module), n=1)
-        hint = f"did you mean {near[0]}?" if near else "name a function or class that is"
-        raise TeacherError(f"teacher {spec}: {package} has no {name!r}: {hint}") from None
-    if isinstance(build, nn.Module):
-        return build
-    if not callable(build):
-        raise TeacherError(f"teacher {spec}: {name} is not callable: name a function or class")
-    arguments = [classes] * _required(build)
-    if len(arguments) > 1:
+        fix = f"did you mean {near[0]}?" if near else "name a function or class that is"
         raise TeacherError(
-            f"teacher {spec}: {name} requires {len(arguments)} arguments: name a function that "
-            "requires none, or only the number of classes"
-        )
-    try:
-        model = build(*arguments)
-    except (Exception, SystemExit) as error:  # it may read arguments that are not its own
-        raise TeacherError(f"teacher {spec}: calling it failed: {reason(error)}") from error
-    if not isinstance(model, nn.Module):
-        raise TeacherError(
-            f"teacher {spec}: it returned {type(model).__name__}: return an nn.Module"
-        )
-    return model
+            f"cannot be built, as {package} has no {name!r}", where=where, fix=fix
+        ) from None
 
 
-def _unimportable(spec: str, package: str, error: BaseException) -> TeacherError:
+def _unimportable(where: str, package: str, error: BaseException) -> TeacherError:
     """What to raise when a module cannot be imported, with the fix for each reason."""
     if isinstance(error, SystemExit):
         return TeacherError(
-            f"teacher {spec}: {package} ends the program when it is imported (SystemExit: {error}):"
-            ' put what runs it or reads its arguments under `if __name__ == "__main__":`'
+            f"cannot be imported, as {package} ends the program (SystemExit: {error})",
+            where=where,
+            fix='put what runs it or reads its arguments under `if __name__ == "__main__":`',
         )
-    said = f"teacher {spec}: {package} cannot be imported ({reason(error)})"
+    what = f"cannot be imported from {package} ({one_line(error)})"
     if not isinstance(error, ModuleNotFoundError):
-        return TeacherError(f"{said}: see what it does at import")
+        return TeacherError(what, where=where, fix="see what it does at import")
     if error.name is None or not f"{package}.".startswith(f"{error.name}."):
-        return TeacherError(f"{said}: install what it needs")
-    here = Path.cwd()
-    return NoTeacherError(
-        f"{said}: start from the folder that holds it (this is {here}), or install it"
-    )
+        return TeacherError(what, where=where, fix="install what it needs")
+    fix = f"start from the folder that holds it (this is {Path.cwd()}), or install it"
+    return NoTeacherError(what, where=where, fix=fix)
 
 
 def _required(build: object) -> int:

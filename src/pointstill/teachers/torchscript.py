@@ -5,11 +5,18 @@ from pathlib import Path
 
 import torch
 
-from .file_kind import damaged, sha256
+from .file_kind import FileKind, archive_names, damaged, sha256
+from .network import Loaded
 from .torch_module import TorchNetwork
 
 
-def load_torchscript(path: Path, device: torch.device) -> TorchNetwork:
+def is_torchscript(path: Path) -> bool:
+    """Whether it is an archive with code in it."""
+    names = [name.partition("/")[2] for name in archive_names(path)]
+    return "constants.pkl" in names or any(name.startswith("code/") for name in names)
+
+
+def load_torchscript(path: Path, device: torch.device, channels: int = 3) -> Loaded:
     """Load a scripted or traced network.
 
     Its code is TorchScript, which torch interprets; no Python object is unpickled. Its input is
@@ -25,5 +32,8 @@ def load_torchscript(path: Path, device: torch.device) -> TorchNetwork:
         except (RuntimeError, ValueError) as error:
             fix = "save it again by torch.jit.save, with the torch that is installed"
             raise damaged(path, "TorchScript", error, fix) from error
-    module = module.eval()
-    return TorchNetwork(module, device, file=f"torchscript {sha256(path)}".encode())
+    file = f"torchscript {sha256(path)}".encode()
+    return Loaded(TorchNetwork(module.eval(), device, file=file))
+
+
+TORCHSCRIPT = FileKind((".pt", ".ts", ".torchscript"), is_torchscript, load_torchscript)

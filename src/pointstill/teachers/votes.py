@@ -1,4 +1,4 @@
-"""A teacher that votes: the mean of what it says of several views of the same cloud."""
+"""A teacher that votes: the mean of its logits for several views of the same cloud."""
 
 import hashlib
 import json
@@ -43,14 +43,16 @@ class Votes:
     ):
         operations = parse(augment, up)
         if votes < 1:
-            raise UsageError(f"votes is {votes}; choose 1 or more")
+            raise UsageError(f"votes is {votes}", fix="choose 1 or more")
         check_seed(seed, "vote seed")
         if not operations:
-            raise UsageError("votes without operations are all the same: name some, such as scale")
+            raise UsageError(
+                "votes without operations are all the same", fix="name some, such as scale"
+            )
         if point_level := [each.name for each in operations if not each.columns]:
             raise UsageError(
-                f"votes cannot use {point_level[0]}, which draws for every point: "
-                "choose from scale, shift, rotate, mirror"
+                f"votes cannot use {point_level[0]}, which draws for every point",
+                fix="choose from scale, shift, rotate, mirror",
             )
         self.teacher, self.votes, self.up, self.features = teacher, votes, up, features
         self.pipeline = Pipeline(operations, seed, "votes")
@@ -108,7 +110,7 @@ class Votes:
             return total / self.votes
 
     def view(self, points: Tensor, vote: int) -> Tensor:
-        """What vote number `vote` is given on: (B, N, 3 + F)."""
+        """The view that vote number `vote` is of: (B, N, 3 + F)."""
         everyone = torch.zeros(len(points), dtype=torch.int64)  # all are shape 0 to the key
         parameters = self.pipeline.sample(vote, everyone).to(points.device)
         return self.pipeline.apply(

@@ -11,7 +11,7 @@ from torch import Tensor
 from .neighbours import tracing
 
 
-def farthest(points: Tensor, m: int, ignore: float | None = None) -> Tensor:
+def farthest_point_sampling(points: Tensor, m: int, ignore: float | None = None) -> Tensor:
     """Indices of m points, each the farthest from those before it: (B, N, 3) -> (B, min(m, N)).
 
     Point 0 is the first; of equally far points the one with the smallest index is taken. When no

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .neighbours import within
-from .pointwise import running
+from .neighbours import within_radius
+from .pointwise import batchnorm_affine
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Groups:
         return lowest.scatter_reduce(0, owners, values, "amax")
 
 
-def fixed(index: Tensor, n: int) -> Groups:
+def knn_groups(index: Tensor, n: int) -> Groups:
     """Groups of k members each, such as nearest neighbours: (B, M, k) of n points a cloud."""
     start = torch.arange(len(index), device=index.device) * n  # where each cloud begins
     members = (index + start[:, None, None]).flatten()
     return Groups(members, index.shape[0] * index.shape[1])
 
 
-def ball(centres: Tensor, points: Tensor, radius: float, k: int, padded: bool) -> Groups:
+def ball_query(centres: Tensor, points: Tensor, radius: float, k: int, padded: bool) -> Groups:
     """The first k points, by index, within `radius` of each centre: (B, M, 3), (B, N, 3).
 
     The ball query of PointNet++ (Qi et al. 2017); centres are among the points, so that no group
@@ -63,7 +63,7 @@ def ball(centres: Tensor, points: Tensor, radius: float, k: int, padded: bool) -
         padded: with these repetitions, k members in each group, as training needs them.
 
     """
-    near = within(centres, points, radius).flatten(0, 1)  # (G, N)
+    near = within_radius(centres, points, radius).flatten(0, 1)  # (G, N)
     owners, columns = near.nonzero(as_tuple=True)
     sizes = near.sum(1)
     begin = sizes.cumsum(0) - sizes
@@ -77,7 +77,7 @@ def ball(centres: Tensor, points: Tensor, radius: float, k: int, padded: bool) -
     return Groups(members[place < k], len(near), owners[place < k])
 
 
-def first_layer(points: Tensor, centres: Tensor, groups: Groups, norm: nn.BatchNorm1d) -> Tensor:
+def edge_batchnorm(points: Tensor, centres: Tensor, groups: Groups, norm: nn.BatchNorm1d) -> Tensor:
     """BatchNorm of member minus centre on each edge: (B*N, C), (G, C) -> (E, C).
 
     In eval mode its scale and shift are applied to points and centres, which are fewer.
@@ -85,5 +85,5 @@ def first_layer(points: Tensor, centres: Tensor, groups: Groups, norm: nn.BatchN
     if norm.training:
         out: Tensor = norm(groups.differences(points, centres))
         return out
-    scale, shift = running(norm)
+    scale, shift = batchnorm_affine(norm)
     return groups.differences(points * scale, centres * scale - shift)

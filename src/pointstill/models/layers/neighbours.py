@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
+def k_nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
     """Indices of the k nearest points of each query: (B, M, C), (B, N, C) -> (B, M, k).
 
     They come in no order. A query that is one of the points has itself among them. Needs k <= N.
@@ -28,7 +28,7 @@ def tracing() -> bool:
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
 
 
-def within(queries: Tensor, points: Tensor, radius: float) -> Tensor:
+def within_radius(queries: Tensor, points: Tensor, radius: float) -> Tensor:
     """Which points are no farther than `radius`: (B, M, C), (B, N, C) -> bool (B, M, N)."""
     squares = queries.detach().square().sum(-1, keepdim=True)
     return _keys(queries, points) <= radius**2 - squares

@@ -14,24 +14,24 @@ Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 """What holds weight (out, in) or (out, in, 1, ...) and bias (out,) or None."""
 
 
-def matrix(layer: Layer) -> Tensor:
+def weight_matrix(layer: Layer) -> Tensor:
     """Its weight as (out, in)."""
     return layer.weight.flatten(1)
 
 
 def linear(rows: Tensor, layer: Layer) -> Tensor:
     """(R, in) -> (R, out)."""
-    return F.linear(rows, matrix(layer), layer.bias)
+    return F.linear(rows, weight_matrix(layer), layer.bias)
 
 
-def running(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """What BatchNorm is in eval mode, x * scale + shift: two tensors (out,)."""
+def batchnorm_affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Scale and shift that BatchNorm is in eval mode, x * scale + shift: two tensors (out,)."""
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
     scale = norm.weight / (variance + norm.eps).sqrt()
     return scale, norm.bias - mean * scale
 
 
-def normalised(rows: Tensor, layer: Layer, norm: nn.BatchNorm1d) -> Tensor:
+def linear_batchnorm(rows: Tensor, layer: Layer, norm: nn.BatchNorm1d) -> Tensor:
     """Layer and BatchNorm: (R, in) -> (R, out).
 
     In eval mode BatchNorm is folded into the weights, of which there are fewer than results.
@@ -39,21 +39,21 @@ def normalised(rows: Tensor, layer: Layer, norm: nn.BatchNorm1d) -> Tensor:
     if norm.training:
         out: Tensor = norm(linear(rows, layer))
         return out
-    scale, shift = running(norm)
+    scale, shift = batchnorm_affine(norm)
     bias = shift if layer.bias is None else layer.bias * scale + shift
-    return F.linear(rows, matrix(layer) * scale[:, None], bias)
+    return F.linear(rows, weight_matrix(layer) * scale[:, None], bias)
 
 
-def apart(module: nn.Module, points: Tensor) -> bool:
-    """Whether clouds (B, N, 3) are better classified one at a time.
+def one_cloud_at_a_time(module: nn.Module, points: Tensor) -> bool:
+    """Whether a module had better classify clouds (B, N, 3) one at a time.
 
-    They are in eval mode on a CPU: what is computed on the edges of one cloud stays nearer to the
+    So it is in eval mode on a CPU: what is computed on the edges of one cloud stays nearer to the
     processor, and a prediction is the same to the last bit whatever its batch.
     """
     return not module.training and points.device.type == "cpu" and len(points) > 1
 
 
-class Normalised(nn.Sequential):
+class LinearBatchNorm(nn.Sequential):
     """A layer and its BatchNorm, under the names `0` and `1`: (R, in) -> (R, out)."""
 
     def __init__(self, layer: Layer) -> None:
@@ -71,4 +71,4 @@ class Normalised(nn.Sequential):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(R, in) -> (R, out)."""
-        return normalised(rows, self.layer, self.norm)
+        return linear_batchnorm(rows, self.layer, self.norm)

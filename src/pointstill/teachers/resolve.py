@@ -1,0 +1,205 @@
+"""From what a user names to a network: a model, a run, a file, code, or a description of these."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import NoTeacherError, TeacherError, UsageError
+from ..models import MODELS, build_model
+from ..models.checkpoints import load_weights, read_weights
+from ..points.features import Features, width
+from ..run import RECIPE, Run
+from .description import Description, description_path, is_description
+from .exported import EXPORTED
+from .file_kind import FileKind
+from .network import Loaded
+from .onnx_file import ONNX
+from .torch_module import TorchNetwork, load_callable
+from .torchscript import TORCHSCRIPT
+
+FILE_KINDS: dict[str, FileKind] = {
+    "onnx": ONNX,
+    "torchscript": TORCHSCRIPT,
+    "exported": EXPORTED,
+}
+"""The files that hold a network; the first that matches is taken."""
+
+
+def kind_of(path: Path) -> str:
+    """What kind of file it is: `description`, one of `FILE_KINDS`, or else `weights`.
+
+    Raises:
+        TeacherError: it cannot be read.
+    """
+    if is_description(path):
+        return "description"
+    return next((name for name, kind in FILE_KINDS.items() if kind.matches(path)), "weights")
+
+
+def is_run(spec: object) -> bool:
+    """Whether it is a run folder, finished or not."""
+    return isinstance(spec, str | Path) and (Path(spec) / RECIPE).is_file()
+
+
+def is_model(spec: object) -> bool:
+    """Whether it is a name from `MODELS`; a run folder may have one of these names too."""
+    return isinstance(spec, str) and spec in MODELS
+
+
+def is_code(spec: object) -> bool:
+    """Whether it reads as package.module:callable."""
+    return isinstance(spec, str) and re.fullmatch(r"[^:]+:[^:/]+", spec) is not None
+
+
+def is_file_name(spec: str) -> bool:
+    """Whether it is called as a file of a teacher is; it need not be there."""
+    suffixes = [suffix for kind in FILE_KINDS.values() for suffix in kind.suffixes]
+    return is_description(Path(spec)) or Path(spec).suffix.lower() in suffixes
+
+
+def resolve(spec: str, weights: Path | None) -> tuple[Description, str, Path | None]:
+    """The description, where there is one, and the network and weights that are meant.
+
+    Raises:
+        TeacherError: the description is wrong, or of something else.
+    """
+    file = Path(spec)
+    if weights is None and file.is_file():
+        return _resolve_file(spec, file)
+    if weights is None or not description_path(weights).is_file():
+        return Description(), spec, weights
+    described = Description.read(description_path(weights))
+    if described.teacher not in (None, spec):
+        raise TeacherError(
+            f"says that these are weights of {described.teacher}, not of {spec}",
+            where=description_path(weights),
+            fix=f"give --teacher {described.teacher}, or mend or remove the description",
+        )
+    return described, spec, weights
+
+
+def _resolve_file(spec: str, file: Path) -> tuple[Description, str, Path | None]:
+    """The same of a file that is named alone: a network, its description, or weights with one."""
+    kind = kind_of(file)
+    path = file if kind == "description" else description_path(file)
+    if not path.is_file():
+        return Description(), spec, None
+    described = Description.read(path)
+    if kind not in ("description", "weights"):
+        return described, spec, None
+    source = described.teacher
+    if source is None:
+        raise TeacherError(
+            "does not say which network it is", where=path, fix="add `teacher: NAME`"
+        )
+    if not (is_model(source) or is_code(source)):
+        return described, str(path.parent / source), None
+    name = described.weights or (file.name if kind == "weights" else None)
+    return described, source, path.parent / name if name else None
+
+
+def load_source(
+    spec: str, weights: Path | None, classes: int, device: torch.device, features: Features
+) -> Loaded:
+    """The network that `resolve` names, on its device, in eval mode.
+
+    Args:
+        spec: a model, run folder, model file or package.module:callable.
+        weights: of a model or a callable.
+        classes: that a model or callable is built for.
+        device: where it runs.
+        features: that a model is built for; of a file, those of the data.
+
+    Raises:
+        UsageError: it is none of these, or lacks its weights.
+        TeacherError: it cannot be loaded.
+        TrainingError: the run folder is unfinished or damaged.
+    """
+    file = Path(spec)
+    if is_model(spec) and (weights is not None or not is_run(spec)):
+        if weights is None:
+            raise UsageError(
+                "needs its weights", where=f"teacher {spec}", fix="give --weights FILE"
+            )
+        model = build_model(spec, classes, width(features))
+        load_weights(model, read_weights(weights), weights)
+        return Loaded(TorchNetwork.frozen(model, device))
+    if file.is_dir():
+        return _load_run(spec, device)
+    if file.is_file():
+        return _load_file(file, device, width(features))
+    if is_file_name(spec):
+        raise NoTeacherError("is not there", where=spec, fix="give a file that is")
+    if is_code(spec):
+        model = load_callable(spec, classes)
+        if weights is not None:
+            load_weights(model, read_weights(weights), weights)
+        return Loaded(TorchNetwork.frozen(model, device))
+    near = get_close_matches(spec.lower(), MODELS, n=1, cutoff=0.5)
+    raise UsageError(
+        "is no model, run folder, model file or package.module:callable",
+        where=f"teacher {spec!r}",
+        fix=f"did you mean {near[0]}?" if near else f"the models are {', '.join(MODELS)}",
+    )
+
+
+def _load_run(spec: str, device: torch.device) -> Loaded:
+    run = Run(spec)
+    origin: dict[str, Any] = run.recipe["origin"]
+    network = TorchNetwork.frozen(run.model(), device)
+    return Loaded(
+        network, run.classes, run.recipe["points"], origin["up"], run.trained_on, run.features
+    )
+
+
+def _load_file(file: Path, device: torch.device, channels: int) -> Loaded:
+    kind = FILE_KINDS.get(kind_of(file))
+    if kind is None:
+        raise TeacherError(
+            "holds weights or something unknown, and no network",
+            where=file,
+            fix=f"name the network and give --teacher NAME --weights {file}, or give a "
+            "TorchScript, .pt2 or ONNX file",
+        )
+    return kind.load(file, device, channels)
+
+
+def addressed(specs: Sequence[object]) -> list[bool]:
+    """Which of several teachers class names, axes, layout and output are said of.
+
+    Of those that are no run folders, as a run brings its own; of runs alone, of all.
+    """
+    named = [isinstance(spec, str | Path) for spec in specs]
+    bare = [name and not is_run(spec) for name, spec in zip(named, specs, strict=True)]
+    return bare if any(bare) else named
+
+
+def share_weights(
+    specs: Sequence[object], weights: str | Path | Sequence[str | Path] | None
+) -> list[Path | None]:
+    """Which file of weights each teacher gets.
+
+    They are handed out in order: one to each built-in model and each callable, or, if there are
+    fewer, to the built-in models alone, which cannot do without.
+
+    Raises:
+        UsageError: the numbers do not go together.
+    """
+    files = [weights] if isinstance(weights, str | Path) else list(weights or ())
+    may = [i for i, spec in enumerate(specs) if is_model(spec) or is_code(spec)]
+    must = [i for i in may if is_model(specs[i])]
+    bare = [i for i in must if not is_run(specs[i])]  # runs may be named as models are
+    for takers in (may, must, bare):
+        if len(takers) == len(files) or not files:
+            shares = dict(zip(takers, files, strict=False))
+            return [Path(shares[i]) if i in shares else None for i in range(len(specs))]
+    needing = ", ".join(str(specs[i]) for i in may)
+    why = f"{needing} may take some" if needing else "a run or a model file brings its own"
+    raise UsageError(
+        f"{len(files)} --weights for {len(specs)} teachers, of which {why}",
+        fix="give --weights in the order of the teachers, once for each",
+    )
