@@ -27,8 +27,17 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
             pass
     except OSError as error:
         raise PointstillError(
-            f"{path} cannot be written ({error.strerror}): choose another place"
+            f"cannot be written ({error.strerror})", where=path, fix="choose another place"
         ) from error
+
+
+def forbidden(path: object, error: PermissionError, kind: type[PointstillError]) -> PointstillError:
+    """The error, of a kind, for a file that may not be read."""
+    return kind(
+        f"cannot be read ({error.strerror})",
+        where=path,
+        fix="mend its permissions; nothing says that it is damaged",
+    )
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What a teacher takes of the features that the data was opened with."""
 
+from ..data import Dataset
+from ..data.selection import check_classes
 from ..errors import TeacherError, UsageError
 from ..points.features import XYZ, Features, format_features, width
 from .teacher import Network, Teacher
@@ -42,3 +44,17 @@ def check_given(teacher: Teacher, features: Features) -> None:
                 f"teacher {network.spec} was loaded for data with {format_features(network.given)}, and this "
                 f"is opened with {format_features(features)}: load it with features=data.features"
             )
+
+
+def check_fits(teacher: Teacher, data: Dataset) -> None:
+    """Refuse a teacher that must not, or cannot, be asked about data; before any of it is read.
+
+    Raises:
+        DataError: the data has fewer than two classes.
+        UsageError: the teacher has seen shapes of the test split, or was loaded for other features.
+    """
+    from .folds import check_folds  # which is built on what is built on this file
+
+    check_classes(data)
+    check_folds(teacher, data)
+    check_given(teacher, data.features)
