@@ -119,9 +119,8 @@ class Mirror:
             except (OSError, ValueError, TypeError):
                 raise error from None
             day = time.strftime("%Y-%m-%d %H:%M", time.localtime(index.stat().st_mtime))
-            said = str(error).partition(": ")[2].partition(":")[0]
             warnings.warn(
-                f"{self.url}: {said}; taking what was fetched of its listing of {day}",
+                f"{self.url} {error.what}: taking what was fetched of its listing of {day}",
                 stacklevel=2,
             )
         folders = {str(above) for each in found for above in PurePosixPath(each.name).parents}

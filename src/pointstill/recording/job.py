@@ -70,7 +70,7 @@ def record(
     share, shares = parse_part(part)
 
     # 2. Name what decides every record: data, shapes, operations, seed, teacher, codec.
-    plan = Plan.of(teacher, data.train, recipe)
+    plan = StorePlan.of(teacher, data.train, recipe)
 
     # 3. A store that is there must be of the same; one that lacks nothing is the answer.
     location = locate(out)
@@ -98,8 +98,8 @@ def record(
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a recording is made of; it decides every record, whoever computes it."""
+class StorePlan:
+    """What a store is to be made of; it decides every record, whoever computes it."""
 
     teacher: Teacher
     split: Split
@@ -111,7 +111,7 @@ class Plan:
     coding: Coding
 
     @classmethod
-    def of(cls, teacher: Teacher, split: Split, recipe: RecordRecipe) -> "Plan":
+    def of(cls, teacher: Teacher, split: Split, recipe: RecordRecipe) -> "StorePlan":
         """Read the recipe, for a split.
 
         Raises:
@@ -167,7 +167,7 @@ class Plan:
         )
 
 
-def new_store(path: Path | str, plan: Plan, clouds: Clouds, quiet: bool) -> Store:
+def new_store(path: Path | str, plan: StorePlan, clouds: Clouds, quiet: bool) -> Store:
     """Make a store around its first tile; nothing is left where that fails.
 
     Raises:

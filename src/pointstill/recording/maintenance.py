@@ -17,7 +17,7 @@ from ..records.codec import divergence
 from ..records.locate import locate, no_store
 from ..records.location import Location
 from ..records.matching import check_made
-from ..records.verify import check_replay, replay
+from ..records.verify import check_replay
 from ..teachers import Teacher
 from ..teachers.compatibility import check_given
 from .engine import Engine, fill, one_process
@@ -79,7 +79,7 @@ def repair(
     Raises:
         RecordsError: a damaged tile and no teacher, or another teacher or data than the store's.
     """
-    with _written(path) as location:
+    with _locked(path) as location:
         mended = headers.restore(location)
         store = Store.open(path)
         bad = store.damaged()
@@ -126,7 +126,7 @@ def extend(
         RecordsError: another teacher or data than the store's, or a disk that refuses.
         UsageError: the store has more views.
     """
-    with _written(path) as location:
+    with _locked(path) as location:
         headers.restore(location)  # ends an extension that was killed
         store = Store.open(path)
         if views < store.views:
@@ -180,8 +180,7 @@ def verify(
         for tile in chosen:
             try:
                 store.check(tile)
-                check_replay(store, tile, pipeline, clouds)
-                sums.append(_moment_difference(store, tile, pipeline, clouds))
+                sums.append(check_replay(store, tile, pipeline, clouds))
                 if recorder:
                     kl, logit = _logit_difference(recorder, tile)
                     kls.append(kl)
@@ -218,7 +217,7 @@ def tiles_of(text: str) -> int | None:
 
 
 @contextmanager
-def _written(path: str | Path) -> Iterator[Location]:
+def _locked(path: str | Path) -> Iterator[Location]:
     """Be the only one that writes what is there of a store, whole or damaged."""
     location = locate(path)
     if not location.holds():
@@ -251,11 +250,6 @@ def _some_tiles(store: Store, count: int | None, seed: int) -> list[Tile]:
         raise RecordsError("holds no tile yet", where=store.path, fix=fix)
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(there))[:count]
     return [there[number] for number in sorted(order)]
-
-
-def _moment_difference(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -> float:
-    _, sums = replay(store, tile, pipeline, clouds, store.tile_parameters(tile))
-    return float(np.abs(sums - store.probe(tile)[1]).max())
 
 
 def _logit_difference(recorder: Recorder, tile: Tile) -> tuple[float, float]:

@@ -36,8 +36,6 @@ from .layout import (
 from .locate import locate, no_store
 from .location import SIDECAR, Location, refusal
 
-UNFINISHED = "run the same `pointstill record` again, as the recording is unfinished"
-
 
 class Store:
     """An open record store. Rows are recorded shapes; `shapes` gives their indices in the split."""
@@ -304,7 +302,7 @@ class Store:
             RecordsError: it is damaged, a part of it is missing, or it is not recorded.
         """
         if not self.recorded(tile):
-            raise RecordsError("is not recorded", where=self.part(tile), fix=UNFINISHED)
+            raise self._unrecorded(tile)
         self.tile_logits(tile)
         self.tile_parameters(tile)
 
@@ -348,14 +346,18 @@ class Store:
     def _finite(self, name: str, tile: Tile, values: np.ndarray) -> np.ndarray:
         if not np.isfinite(values).all():
             if not self.recorded(tile):
-                raise RecordsError("is not recorded", where=self.part(tile), fix=UNFINISHED)
+                raise self._unrecorded(tile)
             what = f"lacks array {name} (file {tile.chunk})"
-            raise RecordsError(what, where=self.part(tile), fix=self.remedy)
+            raise RecordsError(what, where=self.where(tile), fix=self.remedy)
         return values
 
-    def part(self, tile: Tile) -> str:
+    def where(self, tile: Tile) -> str:
         """What a message calls a tile of this store."""
         return f"{self.path}: {tile}"
+
+    def _unrecorded(self, tile: Tile) -> RecordsError:
+        fix = "run the same `pointstill record` again, as the recording is unfinished"
+        return RecordsError("is not recorded", where=self.where(tile), fix=fix)
 
     @property
     def remedy(self) -> str:
@@ -373,7 +375,7 @@ class Store:
             file = f"file {tile.chunk}" if tile else "a file"
             raise RecordsError(
                 f"cannot be read (array {name}, {file}: {_one_line(error)})",
-                where=self.part(tile) if tile else self.path,
+                where=self.where(tile) if tile else self.path,
                 fix=self.remedy,
             ) from error
 

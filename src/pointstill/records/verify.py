@@ -32,8 +32,11 @@ def replay(
     return proof, moment_sums(moments(points).cpu().numpy())
 
 
-def check_replay(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -> None:
+def check_replay(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -> float:
     """Replay one tile and compare it with its probe.
+
+    Returns:
+        Largest difference of a moment sum, in unit-sphere radii.
 
     Raises:
         RecordsError: integer draws, point indices or parameters differ in any bit, or a moment sum
@@ -44,7 +47,7 @@ def check_replay(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -
     if now != proof:
         raise RecordsError(
             "does not replay, as its points or parameters are not those that the teacher saw",
-            where=store.part(tile),
+            where=store.where(tile),
             fix=store.remedy,
         )
     worst = float(np.abs(measured - sums[:, : measured.shape[1]]).max())
@@ -52,6 +55,7 @@ def check_replay(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -
         raise RecordsError(
             f"replays {worst:.1e} away from what the teacher saw (tolerance {TOLERANCE}), as the "
             "data or the store changed",
-            where=store.part(tile),
+            where=store.where(tile),
             fix="record again",
         )
+    return worst
