@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from conditions import conditions
 from pointstill import models
 from pointstill.augment import Clouds
-from pointstill.data import Dataset
-from pointstill.data.dataset import Shape, SplitName
+from pointstill.data import Dataset, Shape
+from pointstill.data.source import SplitName
 from pointstill.recipe import DistillRecipe, RecordRecipe
 from pointstill.recording import job
 from pointstill.records import Store

@@ -205,8 +205,8 @@ def draw_steps(results: dict[str, Any], axes: Axes) -> None:
     for name, each in online:
         if not name.startswith("stub"):
             axes.plot(each["teacher_ms"], each["step_ms"], "s", color=ONLINE)
-            place = {"xytext": (-7, 3), "textcoords": "offset points", "ha": "right"}
-            axes.annotate(name, (each["teacher_ms"], each["step_ms"]), **place)
+            offset = {"xytext": (-7, 3), "textcoords": "offset points", "ha": "right"}
+            axes.annotate(name, (each["teacher_ms"], each["step_ms"]), **offset)
     axes.axhline(from_records(results)[0], color=OFFLINE, label="from records")
     axes.set(xscale="log", yscale="log", title="Time of a step")
     axes.set(xlabel="teacher's forward, ms a shape", ylabel="step, ms a shape")
@@ -230,8 +230,8 @@ def draw_total(results: dict[str, Any], axes: Axes) -> None:
         label=f"{VIEWS} views recorded, then from records",
     )
     axes.plot([even, even], [0, even * online / 1e3], ":", color="0.5")
-    place = {"xytext": (5, 5), "textcoords": "offset points"}
-    axes.annotate(f"{even:.0f} epochs", (even, 0), **place)
+    offset = {"xytext": (5, 5), "textcoords": "offset points"}
+    axes.annotate(f"{even:.0f} epochs", (even, 0), **offset)
     axes.set(xlim=(0, end), ylim=(0, 1.25 * end * online / 1e3), title=f"Time in all, {EXAMPLE}")
     axes.set(xlabel="epochs, over all students", ylabel="s a shape")
     axes.legend(frameon=False, loc="upper left", fontsize=8)

@@ -31,8 +31,7 @@ def main() -> None:
     same = right = worst = 0
     shapes = limited(split, options.limit)
     for shape in shapes:
-        cloud = np.asarray(split.points[split.offsets[shape] : split.offsets[shape + 1]])
-        cloud = draw.permutation(cloud)[: options.points]
+        cloud = draw.permutation(split.cloud(int(shape)))[: options.points]
         if options.stray:
             away = cloud - cloud.mean(0)
             farthest = away[np.linalg.norm(away, axis=1).argmax()]

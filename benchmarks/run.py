@@ -146,7 +146,7 @@ def bench_epoch() -> dict[str, float]:
     return {"ce_ms": statistics.median(times["ce"]) / SHAPES, **ratios}
 
 
-def apart(way: str, name: str) -> dict[str, float]:
+def in_a_process(way: str, name: str) -> dict[str, float]:
     """A way of distilling in a process of its own."""
     say(f"{way} {name if way != 'offline' else ''}")
     command = [sys.executable, str(HERE / "ways.py"), way, name]
@@ -157,7 +157,7 @@ def apart(way: str, name: str) -> dict[str, float]:
 
 def bench_record() -> dict[str, dict[str, float]]:
     """Recording, beside the bare forward on batches of the same size."""
-    return {name: apart("record", name) for name in RECORDED}
+    return {name: in_a_process("record", name) for name in RECORDED}
 
 
 def bench_online() -> dict[str, Any]:
@@ -166,9 +166,9 @@ def bench_online() -> dict[str, Any]:
         records = str(
             finished_store(Path(folder) / "records.zarr", open_dataset("primitives"), SHAPES)
         )
-        before = apart("offline", records)
-        teachers = {name: apart("online", name) for name in TEACHERS}
-        after = apart("offline", records)
+        before = in_a_process("offline", records)
+        teachers = {name: in_a_process("online", name) for name in TEACHERS}
+        after = in_a_process("offline", records)
     both = {key: [before[key], after[key]] for key in before}
     return {"student": STUDENT, "batch": BATCH, "from_records": both, "in_the_loop": teachers}
 

@@ -22,16 +22,21 @@ def imports(tree: ast.AST, inside: bool = False) -> Iterator[tuple[ast.ImportFro
         yield from imports(node, inside or function)
 
 
-def targets(root: Path, file: Path, node: ast.ImportFrom) -> Iterator[str]:
-    """The rooms that an import leads to."""
+def targets(file: Path, node: ast.ImportFrom) -> Iterator[Path]:
+    """The files that an import leads to; a folder stands for its `__init__`."""
     folder = file.parents[node.level - 1]
     path = folder.joinpath(*(node.module or "").split(".")) if node.module else folder
-    if path != root:
-        yield path.relative_to(root).parts[0]
+    if path.with_suffix(".py").is_file():
+        yield path.with_suffix(".py")
         return
-    for name in node.names:  # from . import errors
-        if (root / name.name).is_dir() or (root / f"{name.name}.py").is_file():
-            yield name.name
+    for name in node.names:
+        inside = path / f"{name.name}.py"
+        yield inside if inside.is_file() else path / "__init__.py"
+
+
+def room(root: Path, file: Path) -> str:
+    """The folder or module at the top that a file is in."""
+    return file.relative_to(root).parts[0].removesuffix(".py")
 
 
 def circles(arrows: set[tuple[str, str]]) -> list[list[str]]:
@@ -62,23 +67,27 @@ def length(tree: ast.AST, name: str) -> int:
 def main(root: Path) -> None:
     """Print the counts."""
     files = sorted(root.rglob("*.py"))
-    arrows, inner = set(), 0
+    between: set[tuple[str, str]] = set()
+    inner = 0
     for file in files:
-        room = file.relative_to(root).parts[0].removesuffix(".py")
         for node, inside in imports(ast.parse(file.read_text("utf-8"))):
             inner += inside
-            if room not in ("__init__", "__main__"):
-                arrows |= {(room, end) for end in targets(root, file, node) if end != room}
+            between |= {(str(file), str(end)) for end in targets(file, node) if end != file}
+    pairs = {(room(root, Path(start)), room(root, Path(end))) for start, end in between}
+    top = ("__init__", "__main__")
+    arrows = {(start, end) for start, end in pairs if start != end and not {start, end} & {*top}}
     jobs = [root / "recording.py", root / "recording" / "job.py"]
     record = next(length(ast.parse(job.read_text()), "record") for job in jobs if job.is_file())
-    rooms = {file.relative_to(root).parts[0] for file in files}
-    cut = circles(arrows)
+    cut, within = circles(arrows), circles(between)
     print(f"modules at the top          {len([*root.glob('*.py')])}")
-    print(f"rooms                       {len(rooms)}")
+    print(f"rooms                       {len({room(root, file) for file in files})}")
     print(f"arrows between rooms        {len(arrows)}")
     print(f"arrows that close a circle  {len(cut)}")
     for circle in cut:
         print("  " + " -> ".join(circle))
+    print(f"circles between files       {len(within)}")
+    for circle in within:
+        print("  " + " -> ".join(str(Path(each).relative_to(root)) for each in circle))
     print(f"imports inside functions    {inner}")
     print(
         f"lines of Python             {sum(len(each.read_text().splitlines()) for each in files)}"

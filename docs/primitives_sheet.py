@@ -16,7 +16,7 @@ from pointstill.data.keyed_draws import uniforms
 from pointstill.data.primitives import Primitives, draw_object
 from pointstill.data.primitives.arithmetic import rotate
 from pointstill.data.primitives.classes import CLASSES
-from pointstill.data.primitives.sensor import View
+from pointstill.data.primitives.sensor import Shot
 from pointstill.data.primitives.solids import triangles
 
 Array = NDArray[np.float64]
@@ -72,7 +72,7 @@ def paint(axes: Axes, mesh: Array, colour: Array | None) -> None:
     )
 
 
-def frame(axes: Axes, points: Array, caption: str) -> None:
+def fit_axes(axes: Axes, points: Array, caption: str) -> None:
     """Fit the picture to the points, all axes to one scale."""
     low, high = points[:, ::2].min(axis=0), points[:, ::2].max(axis=0)
     middle, half = (low + high) / 2, 0.54 * (high - low).max()
@@ -93,8 +93,8 @@ def variant_of(name: str, index: int) -> str:
 def three(name: str) -> list[int]:
     """Training shapes of different variants, as far as there are any; seen by one camera."""
     variants, chosen = CLASSES[name].variants, []
-    for place in range(3):
-        wanted = variants[place % len(variants)]
+    for number in range(3):
+        wanted = variants[number % len(variants)]
         chosen.append(
             next(i for i in range(100) if i not in chosen and variant_of(name, i) == wanted)
         )
@@ -107,9 +107,9 @@ def main() -> None:
     rows = len(CLASSES) // COLUMNS
     outer = figure.add_gridspec(rows, COLUMNS, left=0.02, right=0.98, top=0.945, bottom=0.02,
                                 hspace=0.32, wspace=0.06)  # fmt: skip
-    for place, name in enumerate(CLASSES):
-        cell = outer[place % rows, place // rows].subgridspec(1, 3, wspace=0.02)
-        hue = place * 7 % 16 / 16
+    for number, name in enumerate(CLASSES):
+        cell = outer[number % rows, number // rows].subgridspec(1, 3, wspace=0.02)
+        hue = number * 7 % 16 / 16
         colour = matplotlib.colors.hsv_to_rgb((hue, 0.62, 0.78))
         for column, index in enumerate(three(name)):
             axes = figure.add_subplot(cell[column])
@@ -120,14 +120,14 @@ def main() -> None:
                 axes.set_title(name, loc="left", fontsize=12, fontweight="bold", color=INK, pad=2)
                 mesh = onlooker(mesh, -0.16)
                 paint(axes, mesh, colour)
-                frame(axes, mesh.reshape(-1, 3), variant_of(name, index))
+                fit_axes(axes, mesh.reshape(-1, 3), variant_of(name, index))
                 continue
-            azimuth = View.sample(f"{key}/view/0").azimuth + BESIDE
+            azimuth = Shot.sample(f"{key}/view/0").azimuth + BESIDE
             cloud = rotate(SOURCE.cloud("train", name, index).astype(np.float64), -heading)
             mesh, cloud = onlooker(mesh, azimuth), onlooker(cloud, azimuth)
             paint(axes, mesh, None)
             axes.scatter(cloud[:, 0], cloud[:, 2], s=2.2, color=colour * 0.9, linewidths=0)
-            frame(axes, mesh.reshape(-1, 3), f"{variant_of(name, index)}, {len(cloud)} points")
+            fit_axes(axes, mesh.reshape(-1, 3), f"{variant_of(name, index)}, {len(cloud)} points")
     figure.text(0.02, 0.974, "primitives", fontsize=18, fontweight="bold", color=INK)
     line = "A solid of each class, then what the depth camera caught (points) of two more (grey)"
     figure.text(0.16, 0.974, line, fontsize=10, color=INK)

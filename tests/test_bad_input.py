@@ -69,7 +69,7 @@ def noise(**places: float) -> np.ndarray:
 
 BAD_FILES = {
     "letter.txt": (lambda path: path.write_text("0 0 0\n1 1x 1\n" * 9), "'1x' is not a number"),
-    "nan.npy": (lambda path: np.save(path, noise(p3=np.nan)), "1 of 20 points are NaN or infinite"),
+    "nan.npy": (lambda path: np.save(path, noise(p3=np.nan)), "1 of 20 points NaN or infinite"),
     "inf.npy": (lambda path: np.save(path, noise(p0=np.inf, p1=-np.inf)), "2 of 20 points"),
     "bare.off": (lambda path: path.write_text("OFF\n4 0 0\n" + "0 0 1\n" * 4), "has no faces"),
     "three.npy": (lambda path: np.save(path, np.eye(3)), "has 3 points, but a cloud needs 8"),
@@ -92,8 +92,8 @@ def test_a_path_of_nothing_is_misuse(cli, tmp_path, solids, teacher_run, records
     data, train = ["--data", solids], ["train", "--model", "stillnet-n", "--out", out]
     gdanet = ["evaluate", "gdanet", *data, "--weights"]
     for said, *commands in (
-        ("gone: no such folder", ["data", "info", gone], [*train, "--data", gone]),
-        ("gone: no such folder", ["evaluate", teacher_run, "--data", gone]),
+        ("gone does not exist", ["data", "info", gone], [*train, "--data", gone]),
+        ("gone does not exist", ["evaluate", teacher_run, "--data", gone]),
         ("is no run folder", ["export", gone, "--out", out]),
         ("is no model, run folder, model file", ["evaluate", gone, *data]),
         ("is no model, run folder", ["record", "--teacher", gone, *data, "--out", out]),
@@ -105,7 +105,7 @@ def test_a_path_of_nothing_is_misuse(cli, tmp_path, solids, teacher_run, records
         ("is no record store", distilling(solids, gone, out)),
         ("is no record store", ["evaluate", teacher_run, *data, "--records", gone]),
         ("no student at", ["predict", gone, cloud], ["predict", f"{gone}.onnx", cloud]),
-        ("gone.npy: no such file", ["predict", teacher_run, cloud, f"{gone}.npy"]),
+        ("gone.npy does not exist", ["predict", teacher_run, cloud, f"{gone}.npy"]),
         ("gone.yaml cannot be read", ["train", "--recipe", f"{gone}.yaml", *train[1:], *data]),
         ("gone.txt cannot be read", ["evaluate", teacher_run, *data, "--class-names", "gone.txt"]),
     ):
@@ -124,13 +124,15 @@ def test_something_else_at_a_path_is_a_failure(fails, cli, tmp_path, solids, tea
     fails("records", "info", tmp_path, named=("is no record store",))
     gone, bad = tmp_path / "gone.npy", tmp_path / "bad.npy"
     bad.touch()
-    fails("predict", teacher_run, gone, bad, named=("gone.npy: no such file", "bad.npy: damaged"))
-    fails("predict", teacher_run, tmp_path, named=("a folder, but a cloud is a file",))
+    fails(
+        "predict", teacher_run, gone, bad, named=("gone.npy does not exist", "bad.npy is damaged")
+    )
+    fails("predict", teacher_run, tmp_path, named=("is a folder, but a cloud is a file",))
 
 
 def test_empty_class(fails, tmp_path):
     root = class_folders(tmp_path / "set", lambda folder: (folder.parent / "c").mkdir())
-    fails("data", "info", root, named=("set/c: an empty class",))
+    fails("data", "info", root, named=("set/c is an empty class",))
 
 
 def test_one_class(cli, fails, teacher_run, records, make_solids, tmp_path):
@@ -140,7 +142,7 @@ def test_one_class(cli, fails, teacher_run, records, make_solids, tmp_path):
         shutil.rmtree(root / name)
     code, out, _ = cli("data", "info", root)
     assert (code, "classes  1" in out) == (0, True)
-    named = (f"{root} has one class (ball): is it the folder above the class folders",)
+    named = (f"{root} has one class (ball): give the folder above the class folders",)
     out = tmp_path / "out"
     train = ["train", "--model", "stillnet-n", "--data", root, "--device", "cpu", "--out", out]
     fails(*train, named=named)

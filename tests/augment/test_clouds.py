@@ -58,7 +58,7 @@ def test_a_view_of_all_points_is_normalised_like_an_exported_student_does(ragged
     points, offsets = ragged((50, 50))
     plain = Clouds(points, offsets).plain(torch.arange(2), 50)
     raw = torch.from_numpy(points).reshape(2, 50, 3)
-    np.testing.assert_allclose(plain, normalize.whole(raw), atol=2e-6, rtol=0)
+    np.testing.assert_allclose(plain, normalize.unit_sphere(raw), atol=2e-6, rtol=0)
 
 
 def test_sizes_and_length(clouds):

@@ -75,7 +75,7 @@ def test_whole_agrees(ragged):
     points, offsets = ragged((64,) * 5)
     clouds = torch.from_numpy(points).reshape(5, 64, 3)
     expected = normalize.apply(clouds, torch.from_numpy(normalize.sample(points, offsets)))
-    np.testing.assert_allclose(normalize.whole(clouds), expected, atol=2e-6, rtol=0)
+    np.testing.assert_allclose(normalize.unit_sphere(clouds), expected, atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("unit", [1e-35, 1e-25, 1e19, 1e38])
@@ -87,5 +87,5 @@ def test_whole_takes_any_unit(ragged, unit):
     expected = away / np.linalg.norm(away, axis=2).max(axis=1)[:, None, None]
     clouds = torch.from_numpy((points.astype(np.float64) * unit).astype(np.float32))
     np.testing.assert_allclose(
-        normalize.whole(clouds.reshape(5, 64, 3)), expected, atol=2e-6, rtol=0
+        normalize.unit_sphere(clouds.reshape(5, 64, 3)), expected, atol=2e-6, rtol=0
     )

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointstill.augment.philox import philox4x32
+from pointstill.augment.key import philox4x32
 
 ONES = 0xFFFFFFFF
 PI = ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0))

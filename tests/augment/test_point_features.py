@@ -65,7 +65,7 @@ def test_normals_are_those_of_the_transformed_surface(operations, up):
 def test_a_mirrored_normal_by_hand():
     (mirror,) = parse("mirror", "y")
     normals = torch.tensor([[[1.0, 2.0, 3.0]]])
-    found = mirror.carry({"normal": normals}, torch.tensor([[-1.0, 1.0, 1.0]]), 1)
+    found = mirror.alter_features({"normal": normals}, torch.tensor([[-1.0, 1.0, 1.0]]), 1)
     assert found["normal"].tolist() == [[[-1, 2, 3]]]
 
 
@@ -73,7 +73,7 @@ def test_a_stretched_normal_by_hand():
     """A roof at 45 degrees, twice as wide: its slope halves."""
     (scale,) = parse("scale", "z")
     normals = torch.tensor([[[0.5**0.5, 0.0, 0.5**0.5], [0.0, 0.0, 0.0]]])
-    found = scale.carry({"normal": normals}, torch.tensor([[2.0, 1.0, 1.0]]), 2)
+    found = scale.alter_features({"normal": normals}, torch.tensor([[2.0, 1.0, 1.0]]), 2)
     np.testing.assert_allclose(found["normal"][0, 0], [0.2**0.5, 0, 0.8**0.5], atol=1e-6)
     assert found["normal"][0, 1].tolist() == [0, 0, 0]  # unknown stays unknown
 

@@ -110,7 +110,7 @@ def test_options_that_make_no_sense_end_with_two(cli, solids, tmp_path, teacher_
         (["--model", "stilnet-n", *SHORT], "did you mean stillnet-n"),
         (["--model", "stillnet-n", "--augment", "scael"], "unknown augmentation 'scael'"),
         (["--model", "stillnet-n", "--points", "64", "--device", "gpu"], "choose auto or cpu"),
-        (["--model", "stillnet-n", "--fold", "7"], "fold is 7; choose 0 to 4"),
+        (["--model", "stillnet-n", "--fold", "7"], "fold is 7: choose 0 to 4"),
         (["--model", "stillnet-n", "--augment", "scale(hihg=2)"], "scale has no option 'hihg'"),
     ):
         code, _, err = cli(*start, *options)
@@ -123,7 +123,7 @@ def test_options_that_make_no_sense_end_with_two(cli, solids, tmp_path, teacher_
     assert (code, err.count("\n")) == (2, 1)
     assert "did you mean gdanet?" in err
     code, _, err = cli("evaluate", teacher_run, "--data", solids, "--limit", "0")
-    assert (code, err) == (2, "error: limit and batch size must be 1 or more\n")
+    assert (code, err) == (2, "error: limit is 0: choose 1 or more\n")
 
 
 def test_without_torch(cli, monkeypatch):
@@ -205,7 +205,7 @@ def test_the_process_ends_as_it_should(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert re.fullmatch(r"error: .*missing: no such folder; .*\n", done.stderr)
+    assert re.fullmatch(r"error: .*missing does not exist: .*\n", done.stderr)
 
 
 # The whole way
@@ -301,3 +301,18 @@ def test_export(cli, student_run, student_onnx, tmp_path, monkeypatch):
     assert "it agrees with torch" in said
     code, said, _ = cli("predict", tmp_path / "s.onnx", tmp_path / "s.onnx")
     assert code == 1
+
+
+def test_the_shell_completes(cli, tmp_path, monkeypatch):
+    """Bash itself is asked, with the script that is installed."""
+    monkeypatch.setenv("HOME", str(tmp_path))  # whose .bashrc gets a line
+    script = tmp_path / "pointstill.sh"
+    code, _, err = cli("--install-completion", "--shell", "bash", "--output", script)
+    assert code == 0, err
+    ask = f"""source {script}; for words in "rec" "distill --tem"; do
+        COMP_WORDS=(pointstill $words); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()
+        $(complete -p pointstill | sed 's/.*-F \\([^ ]*\\).*/\\1/'); echo ${{COMPREPLY[@]}}
+    done"""
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    found = [sorted(line.split()) for line in done.stdout.splitlines()]
+    assert found == [["record", "records"], ["--temperature"]]

@@ -232,7 +232,7 @@ def test_a_disk_that_fills_up_while_writing(cache, hdf5):
     assert resource.RLIMIT_FSIZE is not None
     run = subprocess.run([sys.executable, "-c", code, hdf5], capture_output=True, text=True)
     assert "DataError: " in run.stderr.splitlines()[-1]
-    assert "the cache cannot be written" in run.stderr.splitlines()[-1]
+    assert "is a cache that cannot be written" in run.stderr.splitlines()[-1]
     assert entries(cache) == []
 
 

@@ -14,7 +14,7 @@ from plyfile import PlyData, PlyElement
 from pypcd4 import Encoding, PointCloud
 
 from pointstill.data import open_dataset
-from pointstill.data.channels import channels
+from pointstill.data.channels import feature_values
 from pointstill.data.columns import read_table
 from pointstill.data.readers import read_cloud
 from pointstill.errors import DataError
@@ -108,7 +108,7 @@ def test_features_come_back_in_their_units(name, tmp_path, truth):
     np.testing.assert_array_equal(table["xyz"], read_cloud(tmp_path / name)[:, :3])
     has = [each for each in truth if not (each == "normal" and "la" in name[-3:])]
     assert sorted(table) == sorted(has)
-    found = channels(name, table, (*has, "height"), "y")
+    found = feature_values(table, (*has, "height"), "y")
     expected = {
         "normal": truth["normal"],
         "colour": truth["colour"] / 255,
@@ -136,7 +136,7 @@ def test_what_files_do_not_name_is_not_guessed(name, tmp_path, truth):
 
 def test_normals_that_are_not_known_are_zeros():
     normals = np.array([[0, 0, 4.0], [0, 0, 0], [np.nan, 0, 1], [3, 4, 0], [np.inf, 0, 0]])
-    found = channels("a", {"xyz": np.ones((5, 3)), "normal": normals}, ("xyz", "normal"), "z")
+    found = feature_values({"xyz": np.ones((5, 3)), "normal": normals}, ("xyz", "normal"), "z")
     expected = [[0, 0, 1], [0, 0, 0], [0, 0, 0], [0.6, 0.8, 0], [0, 0, 0]]
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
@@ -153,36 +153,36 @@ def test_normals_that_are_not_known_are_zeros():
     ],
 )
 def test_colours_run_from_0_to_1(values, expected):
-    found = channels("a", {"xyz": np.ones((1, 3)), "colour": values}, ("xyz", "colour"), "z")
+    found = feature_values({"xyz": np.ones((1, 3)), "colour": values}, ("xyz", "colour"), "z")
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
 @pytest.mark.parametrize(
     ("feature", "values", "message"),
     [
-        ("colour", [[0, 300, 0]], "a: colours run from 0 to 300: they must be 0 to 1"),
-        ("colour", [[0, -1, 0]], "colours run from -1 to 0"),
-        ("colour", [[0, np.nan, 0]], "colours run from nan"),
-        ("intensity", [[-2]], "a: intensities run from -2 to -2: they must be finite"),
-        ("intensity", [[np.inf]], "intensities run from inf"),
-        ("normal", [[0, 0, 0]], "a: all normals are zero, NaN or infinite"),
-        ("normal", [[0, 1]], r"a: normal is an array of int64 \(1, 2\), but must be"),
+        ("colour", [[0, 300, 0]], "has colours from 0 to 300: give 0 to 1"),
+        ("colour", [[0, -1, 0]], "has colours from -1 to 0"),
+        ("colour", [[0, np.nan, 0]], "has colours from nan"),
+        ("intensity", [[-2]], "has intensities from -2 to -2: give finite"),
+        ("intensity", [[np.inf]], "has intensities from inf"),
+        ("normal", [[0, 0, 0]], "has normals that are all zero, NaN or infinite: compute"),
+        ("normal", [[0, 1]], r"has for normal an array of int64 \(1, 2\), but it must be"),
         ("height", None, None),
-        ("intensity", None, "a: has no intensity; it has xyz,height"),
+        ("intensity", None, "has no intensity, but xyz,height"),
     ],
 )
 def test_what_features_cannot_mean(feature, values, message):
     table = {"xyz": np.ones((1, 3))} | ({feature: np.array(values)} if values else {})
     if message is None:
-        assert channels("a", table, ("xyz", feature), "z").tolist() == [[0]]
+        assert feature_values(table, ("xyz", feature), "z").tolist() == [[0]]
         return
     with pytest.raises(DataError, match=message):
-        channels("a", table, ("xyz", feature), "z")
+        feature_values(table, ("xyz", feature), "z")
 
 
 def test_a_cloud_without_intensity_stays_black():
     table = {"xyz": np.ones((2, 3)), "intensity": np.zeros((2, 1), np.uint16)}
-    assert channels("a", table, ("xyz", "intensity"), "z").tolist() == [[0], [0]]
+    assert feature_values(table, ("xyz", "intensity"), "z").tolist() == [[0], [0]]
 
 
 @pytest.fixture
@@ -237,15 +237,15 @@ def test_other_normals_have_another_fingerprint(coloured, truth):
 
 
 def test_data_without_the_feature_says_what_it_has(scans, coloured, tmp_path, truth):
-    said = f"{scans}: has no colour and no normal, but xyz,height: give --features of these"
+    said = f"{scans} has no colour and no normal, but xyz,height: give --features of these"
     with pytest.raises(DataError, match=said):
         open_dataset(scans, features="xyz,normal,colour").train  # noqa: B018
     assert open_dataset(scans, features="xyz,height").train.extra.values.shape[1] == 1
-    with pytest.raises(DataError, match="primitives-clean: has no normal, but xyz,height"):
+    with pytest.raises(DataError, match="primitives-clean has no normal, but xyz,height"):
         open_dataset("primitives-clean", features="xyz,normal").test  # noqa: B018
     vertex = repack_fields(structured(truth, USUAL)[["x", "y", "z"]])
     PlyData([PlyElement.describe(vertex, "vertex")]).write(coloured / "cube" / "train" / "1.ply")
-    with pytest.raises(DataError, match=r"cube/train/1\.ply: has no normal; it has xyz,height"):
+    with pytest.raises(DataError, match=r"cube/train/1\.ply has no normal, but xyz,height"):
         open_dataset(coloured, features="xyz,normal").train  # noqa: B018
 
 

@@ -14,14 +14,12 @@ import trimesh
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from pointstill.data import primitives
-from pointstill.data.checking import check_cloud
-from pointstill.data.dataset import open_dataset
+from pointstill.data import open_dataset, primitives
 from pointstill.data.keyed_draws import uniforms
 from pointstill.data.primitives import Primitives, draw_object
 from pointstill.data.primitives.arithmetic import cosine, cross, dot, gaussian, rotate, sine, unit
 from pointstill.data.primitives.classes import CLASSES
-from pointstill.data.primitives.sensor import LEAST_POINTS, View, look
+from pointstill.data.primitives.sensor import LEAST_POINTS, Shot, look
 from pointstill.data.primitives.solids import (
     box,
     cylinder,
@@ -31,6 +29,7 @@ from pointstill.data.primitives.solids import (
     triangles,
     tube,
 )
+from pointstill.points.validity import check_cloud
 
 PINNED = {
     "sensed": "a590f3fa4813dc3f05505ccc4c3d3c4681dc104a36df1e7361897609547df2b4",
@@ -302,12 +301,12 @@ def two_walls() -> tuple[np.ndarray, np.ndarray]:
 
 
 class TestSensor:
-    level = View(
+    level = Shot(
         azimuth=0.001, elevation=0.001, distance=50, pixel=0.05, noise=0, lost=0, hidden=0, tilt=0
     )
 
     def seen(self, key: str = "look", **changes: float) -> np.ndarray:
-        return look(*two_walls(), View(**{**vars(self.level), **changes}), key)
+        return look(*two_walls(), Shot(**{**vars(self.level), **changes}), key)
 
     def test_sees_the_near_side_and_nothing_behind_it(self):
         cloud = self.seen()  # the camera looks from +x
@@ -365,7 +364,7 @@ class TestSensor:
         assert len(self.seen(pixel=0.5, hidden=0.7, lost=0.25)) >= LEAST_POINTS
 
     def test_views_vary_within_bounds(self):
-        views = [View.sample(f"view/{i}") for i in range(300)]
+        views = [Shot.sample(f"view/{i}") for i in range(300)]
         assert all(0 <= v.azimuth < 1 and -0.03 < v.elevation < 0.13 for v in views)
         assert all(2.5 <= v.distance <= 6 and 0 <= v.lost <= 0.25 for v in views)
         assert sum(v.hidden == 0 for v in views) == pytest.approx(30, abs=15)

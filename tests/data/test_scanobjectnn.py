@@ -63,7 +63,7 @@ def test_a_split_folder_is_a_source(write, clouds):
 
 
 def test_a_variant_that_is_not_there_lists_the_others(write):
-    with pytest.raises(DataError, match=r"choose a variant of ScanObjectNN: .*obj_bg$"):
+    with pytest.raises(DataError, match=r"has no variant pb_t50_rs of ScanObjectNN: .*obj_bg$"):
         open_dataset(write(PLAIN) / "pb_t50_rs")
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pointstill.demo import figures, run_demo
+from pointstill.demo import run_demo
 from pointstill.demo.schedule import FULL, METHODS, QUICK, Job, students
-from pointstill.demo.statistics import CLEAR, Findings, find
-from pointstill.demo.students import Crew
+from pointstill.demo.statistics import CLEAR, Findings
+from pointstill.demo.students import train_all, trainers
 from pointstill.errors import TrainingError, UsageError
 from pointstill.evaluation.scoring import Score
 
@@ -24,7 +24,7 @@ LABELS = [0, 1] * 50
 
 def a_score(right: int, name: str = "run") -> Score:
     """A score with the first `right` of the 100 labels right."""
-    said = [label if place < right else 1 - label for place, label in enumerate(LABELS)]
+    answers = [label if index < right else 1 - label for index, label in enumerate(LABELS)]
     share = right / len(LABELS)
     return Score(
         name=name,
@@ -34,7 +34,7 @@ def a_score(right: int, name: str = "run") -> Score:
         class_accuracy={"a": share, "b": share},
         calibration_error=0.0,
         confusion=[[1, 0], [0, 1]],
-        predictions=said,
+        predictions=answers,
         parameters=1,
         flops=1,
         bytes=1,
@@ -52,7 +52,7 @@ def found(**right: list[int]) -> Findings:
         ]
         for method in METHODS
     }
-    return find(a_score(90), scores, LABELS)
+    return Findings.of(a_score(90), scores, LABELS)
 
 
 class Links(HTMLParser):
@@ -139,8 +139,8 @@ def test_failure_in_a_worker_comes_back_as_it_is(tmp_path: Path) -> None:
     job = Job(METHODS[0], 0)
     job.folder(tmp_path).mkdir(parents=True)
     (job.folder(tmp_path) / "recipe.yaml").write_text("[damaged")
-    with pytest.raises(TrainingError, match="damaged"), Crew(QUICK, tmp_path) as crew:
-        crew.train([job], shapes=1600, label="students")
+    with pytest.raises(TrainingError, match="damaged"), trainers(1) as pool:
+        train_all(pool, [job], QUICK, tmp_path, shapes=1600, label="students")
 
 
 def test_first_words_come_before_torch() -> None:
@@ -225,30 +225,3 @@ def test_negative_weight_is_judged_by_its_controls(
 ) -> None:
     findings = found(nwsd=nwsd, kd_weaker=weaker, towards_past=towards)
     assert closing in findings.verdict[-1]
-
-
-# Pictures
-
-
-def test_camera_sees_up_as_up_and_near_as_near() -> None:
-    for up, axis in (("x", 0), ("y", 1), ("z", 2)):
-        step = np.zeros((2, 3), np.float32)
-        step[1, axis] = 1
-        flat, depth = figures.project(step, up)
-        assert flat[1, 1] > flat[0, 1]
-        assert flat[1, 0] == pytest.approx(flat[0, 0])
-        assert depth[1] < depth[0]  # the camera stands above the floor
-
-
-def test_every_point_is_drawn_once() -> None:
-    points = np.random.default_rng(0).normal(size=(101, 3)).astype(np.float32)
-    assert figures.cloud(points, "z").count("h0") == 101
-    assert figures.cloud(np.zeros((8, 3), np.float32), "z").count("h0") == 8
-
-
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (71.2, 83.9), (0, 16), (-0.1, 0.1), (0, 0.003)])
-def test_ticks_are_few_and_inside(low: float, high: float) -> None:
-    marks = figures.ticks(low, high)
-    assert 2 <= len(marks) <= 5
-    assert all(low - 1e-9 <= mark <= high + 1e-9 for mark in marks)
-    assert np.allclose(np.diff(marks), marks[1] - marks[0])

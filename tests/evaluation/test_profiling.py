@@ -15,8 +15,9 @@ from pointstill.evaluation.profiling import (
     processor,
     profile,
     sample_cloud,
+    write_profile,
 )
-from pointstill.reporting.tables import profile_table, write_profile
+from pointstill.evaluation.tables import profile_table
 
 CPU = torch.device("cpu")
 

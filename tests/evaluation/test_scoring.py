@@ -324,7 +324,7 @@ def test_json_round_trip(data, teacher_run, records, tmp_path):
 
 @pytest.mark.parametrize("options", [{"limit": 0}, {"limit": -3}, {"batch_size": 0}])
 def test_numbers_that_make_no_sense(data, teacher_run, options):
-    with pytest.raises(UsageError, match="must be 1 or more"):
+    with pytest.raises(UsageError, match="choose 1 or more"):
         evaluate(teacher_run, data, quiet=True, **options)
 
 

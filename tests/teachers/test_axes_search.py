@@ -16,8 +16,7 @@ import yaml
 from torch import Tensor, nn
 
 from pointstill.augment import Clouds
-from pointstill.data import Dataset, open_dataset
-from pointstill.data.dataset import Split
+from pointstill.data import Dataset, Split, open_dataset
 from pointstill.errors import PointstillError, TeacherError, UsageError
 from pointstill.recipe import RecordRecipe
 from pointstill.recording.job import record

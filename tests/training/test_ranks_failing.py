@@ -28,7 +28,7 @@ def test_a_rank_that_fails_ends_all(solids, records, tmp_path, rank):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data": "nowhere"}, "no such folder"),  # on every rank
+        ({"data": "nowhere"}, "does not exist"),  # on every rank
         ({"out": "taken"}, "is not empty and holds no run"),  # on the first, where others wait
         ({"batch-siz": 3}, "Unknown option: --batch-siz"),  # before anything
     ],
@@ -52,4 +52,4 @@ def test_a_machine_that_fails_ends_all(solids, tmp_path):
     assert time.monotonic() - started < 120  # not torch's half an hour
     said = [line for each in done for line in errors(each)]
     assert len(said) == 1
-    assert "nowhere: no such folder" in said[0]
+    assert "nowhere does not exist" in said[0]

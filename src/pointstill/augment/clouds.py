@@ -51,13 +51,13 @@ class Clouds:
 
         Features beside them go with each point, height in radii of its cloud.
         """
-        frame = normalize.sample(points, offsets)
+        normalization = normalize.sample(points, offsets)
         self.points = _as_they_are(np.asarray(points, np.float32))
         if _fits(points.nbytes + (extra.values.nbytes if extra else 0), torch.device(device)):
             self.points = self.points.to(device)
         self.starts = torch.from_numpy(np.asarray(offsets[:-1], np.int64).copy()).to(device)
         self.sizes = torch.from_numpy(np.diff(offsets).astype(np.int64)).to(device)
-        self.frame = torch.from_numpy(frame).to(device)
+        self.normalization = torch.from_numpy(normalization).to(device)
         self.extra: Tensor | None = None
         self.height: int | None = None  # its place among the extra numbers
         if extra:
@@ -77,7 +77,7 @@ class Clouds:
     @property
     def device(self) -> torch.device:
         """Where views are made; the points themselves may be elsewhere."""
-        return self.frame.device
+        return self.normalization.device
 
     def take(self, shapes: Tensor, indices: Tensor) -> Tensor:
         """Points `indices` (B, N) of clouds `shapes` (B,), normalised by the full cloud.
@@ -88,13 +88,13 @@ class Clouds:
         rows = self.starts[shapes][:, None] + indices
         rows = rows.to(self.points.device)
         points = self.points.index_select(0, rows.reshape(-1)).reshape(*rows.shape, 3)
-        points = normalize.apply(points.to(self.device), self.frame[shapes])
+        points = normalize.apply(points.to(self.device), self.normalization[shapes])
         if self.extra is None:
             return points
         extra = self.extra.index_select(0, rows.reshape(-1)).reshape(*rows.shape, -1)
         extra = extra.to(self.device)
         if self.height is not None:
-            extra[..., self.height] /= self.frame[shapes, 3:]
+            extra[..., self.height] /= self.normalization[shapes, 3:]
         return torch.cat((points, extra), dim=2)
 
     def plain(self, shapes: Tensor, count: int) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .key import uniform
-from .point_features import Carried
+from .point_features import PointFeatures
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Dropout:
 
     def __post_init__(self) -> None:
         if not 0 <= self.most <= 1:
-            raise UsageError(f"dropout: most is {self.most}; choose 0 to 1")
+            raise UsageError(f"has most={self.most}", where=self.name, fix="choose 0 to 1")
 
     def lanes(self, points: int) -> int:
         """Draws a shape: the fraction, then one a point."""
@@ -43,6 +43,6 @@ class Dropout:
         """Replace the lost of (B, N, 3) points."""
         return torch.where(parameters[..., None], points[:, :1], points)
 
-    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+    def alter_features(self, features: PointFeatures, parameters: Tensor, up: int) -> PointFeatures:
         """Copies of a point have its features."""
         return {name: self.apply(values, parameters) for name, values in features.items()}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .key import uniform
-from .point_features import Carried
+from .point_features import PointFeatures
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Jitter:
     def __post_init__(self) -> None:
         for name, value in (("sigma", self.sigma), ("clip", self.clip)):
             if not 0 <= value < math.inf:
-                raise UsageError(f"jitter: {name} is {value}; choose 0 or more")
+                raise UsageError(f"has {name}={value}", where=self.name, fix="choose 0 or more")
 
     def lanes(self, points: int) -> int:
         """Draws a shape: one block of four words a point."""
@@ -46,6 +46,6 @@ class Jitter:
         """Shake (B, N, 3) points."""
         return points + parameters
 
-    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+    def alter_features(self, features: PointFeatures, parameters: Tensor, up: int) -> PointFeatures:
         """Leave the features as they are."""
         return features

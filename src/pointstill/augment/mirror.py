@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .point_features import Carried, with_normal
+from .axis import check_axis
+from .point_features import PointFeatures, with_normal
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class Mirror:
     name: ClassVar[str] = "mirror"
     version: ClassVar[int] = 1
     columns: ClassVar[tuple[str, ...]] = ("mirror_x", "mirror_y", "mirror_z")
+
+    def __post_init__(self) -> None:
+        check_axis(self.name, "up", self.up)
 
     def lanes(self, points: int) -> int:
         """Draws a shape: one an axis."""
@@ -33,6 +37,6 @@ class Mirror:
         """Mirror (B, N, 3) points."""
         return points * parameters[:, None, :]
 
-    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+    def alter_features(self, features: PointFeatures, parameters: Tensor, up: int) -> PointFeatures:
         """Mirror the normals too: what pointed outwards still does."""
         return with_normal(features, lambda normals: self.apply(normals, parameters))

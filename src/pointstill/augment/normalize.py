@@ -1,4 +1,4 @@
-"""Centre a cloud on its mean and scale it into the unit sphere, measured on all of its points."""
+"""Normalization: centred on the mean, scaled into the unit sphere, measured on the full cloud."""
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ def apply(points: Tensor, parameters: Tensor) -> Tensor:
     return (points - parameters[:, None, :3]) / parameters[:, None, 3:]
 
 
-def whole(points: Tensor) -> Tensor:
+def unit_sphere(points: Tensor) -> Tensor:
     """Normalise (B, N, 3) points by themselves, with plain tensor operations (for export)."""
     # First to about one: in units far from that, squares and sums leave float32.
     points = points / points.abs().amax(dim=(1, 2), keepdim=True)

@@ -20,7 +20,7 @@ from .dropout import Dropout
 from .jitter import Jitter
 from .key import Key
 from .mirror import Mirror
-from .point_features import Carried, apart, joined
+from .point_features import PointFeatures, join_features, split_features
 from .rotate import Rotate
 from .scale import Scale
 from .shift import Shift
@@ -42,7 +42,7 @@ class Operation(Protocol):
     def apply(self, points: Tensor, parameters: Tensor) -> Tensor:
         """Points (B, N, 3) and parameters -> points (B, N, 3). Draws nothing."""
 
-    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+    def alter_features(self, features: PointFeatures, parameters: Tensor, up: int) -> PointFeatures:
         """What becomes of normals (B, N, 3) and the like; `up` is the axis of height, 0 to 2."""
 
 
@@ -74,8 +74,8 @@ def parse(text: str, up: str) -> tuple[Operation, ...]:
         return tuple(_operation(node, up) for node in tree.elts)
     except (SyntaxError, AssertionError, ValueError) as error:
         raise UsageError(
-            f"augment {text!r} cannot be read: write names with options in brackets, "
-            "such as scale,rotate(axis=any)"
+            f"augment {text!r} cannot be read",
+            fix="write names with options in brackets, such as scale,rotate(axis=any)",
         ) from error
 
 
@@ -83,38 +83,46 @@ def _operation(node: ast.expr, up: str) -> Operation:
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     name = call.func.id if isinstance(call.func, ast.Name) else ast.unparse(call.func)
     if name not in OPERATIONS:
-        raise UsageError(f"unknown augmentation {name!r}: choose from {', '.join(OPERATIONS)}")
-    options: dict[str, Any] = {}
+        raise UsageError(
+            f"unknown augmentation {name!r}", fix=f"choose from {', '.join(OPERATIONS)}"
+        )
+    operation: Operation = OPERATIONS[name](**_options(name, call))
+    # Which axis is up is for the data to say.
+    of_data = {option: up for option, value in _values(operation).items() if value == "up"}
+    return replace(operation, **of_data)  # type: ignore[type-var]
+
+
+def _options(name: str, call: ast.Call) -> dict[str, Any]:
+    """The options in the brackets of an operation, each of the kind of its field."""
     known = {field.name: field.type for field in fields(OPERATIONS[name])}
-    example = f"{name}({next(iter(known))}=...)"
+    if call.args or any(keyword.arg is None for keyword in call.keywords):
+        example = f", such as {name}({next(iter(known))}=...)" if known else ""
+        raise UsageError("has options without a name", where=name, fix=f"write them out{example}")
+    options: dict[str, Any] = {}
     for keyword in call.keywords:
-        if keyword.arg is None:
-            raise UsageError(f"{name}: ** is not read; write the options out, such as {example}")
-        if keyword.arg not in known:
+        option, value = str(keyword.arg), keyword.value
+        if option not in known:
             raise UsageError(
-                f"{name} has no option {keyword.arg!r}: choose from {', '.join(known)}"
+                f"has no option {option!r}",
+                where=name,
+                fix=f"choose from {', '.join(known)}" if known else "leave it out",
             )
-        value = keyword.value
-        word = value.id if isinstance(value, ast.Name) else ast.literal_eval(value)
-        if not _fits(word, known[keyword.arg]):
-            raise UsageError(f"{name}: {keyword.arg}={word} is of the wrong kind")
-        options[keyword.arg] = word
-    if call.args:
-        raise UsageError(f"{name}: name the options, such as {example}")
-    operation = OPERATIONS[name](**options)
-    for field, value in asdict(operation).items():
-        if known[field] is str:
-            operation = replace(operation, **{field: up if value == "up" else value})
-            axes = ("x", "y", "z", "any") if field == "axis" else ("x", "y", "z")
-            if getattr(operation, field) not in axes:
-                raise UsageError(
-                    f"{name}: {field}={value} is no axis: choose from {', '.join(axes)}, up"
-                )
-    result: Operation = operation
-    return result
+        options[option] = value.id if isinstance(value, ast.Name) else ast.literal_eval(value)
+        if not _is_of_kind(options[option], known[option]):
+            raise UsageError(
+                f"has {option}={options[option]}, which is of the wrong kind",
+                where=name,
+                fix=f"give {'a word' if known[option] is str else 'a finite number'}",
+            )
+    return options
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def _values(operation: Operation) -> dict[str, Any]:
+    """The options of an operation, all of them."""
+    return asdict(operation)  # type: ignore[call-overload,no-any-return]
+
+
+def _is_of_kind(value: Any, kind: Any) -> bool:
     if kind is str:
         return isinstance(value, str)
     # True is an int to Python, and 1e999 is infinite.
@@ -142,11 +150,13 @@ class Pipeline:
             try:
                 operations.append(OPERATIONS[each["name"]](**options))
             except UsageError as error:
-                raise RecordsError(f"augmentation {error}: record again") from error
+                where = f"augmentation {error.where}"
+                raise RecordsError(error.what, where=where, fix="record again") from error
             except (KeyError, TypeError) as error:
                 raise RecordsError(
-                    f"augmentation {each['name']}@{each['version']} is not in this pointstill: "
-                    "install the one that recorded it, or record again"
+                    "is not in this pointstill",
+                    where=f"augmentation {each['name']}@{each['version']}",
+                    fix="install the one that recorded it, or record again",
                 ) from error
         return cls(tuple(operations), description["seed"], description["split"])
 
@@ -167,7 +177,7 @@ class Pipeline:
             "normalize": {"version": normalize.VERSION},
             "resample": {"version": resample.VERSION},
             "operations": [
-                {"name": operation.name, "version": operation.version, **asdict(operation)}  # type: ignore[call-overload]
+                {"name": operation.name, "version": operation.version, **_values(operation)}
                 for operation in self.operations
             ],
         }
@@ -225,16 +235,16 @@ class Pipeline:
             up: the axis along which height is measured.
         """
         count = points.shape[1]
-        points, carried = apart(points, features)
+        points, others = split_features(points, features)
         for tag, operation in self._tagged():
             if width := len(operation.columns):
                 mine, parameters = parameters[:, :width], parameters[:, width:]
             else:
                 mine = operation.sample(self._key(tag, view, shapes).bits(operation.lanes(count)))
             points = operation.apply(points, mine)
-            if carried:
-                carried = operation.carry(carried, mine, "xyz".index(up))
-        return joined(points, carried)
+            if others:
+                others = operation.alter_features(others, mine, "xyz".index(up))
+        return join_features(points, others)
 
     def indices(self, clouds: Clouds, view: int, shapes: Tensor, count: int) -> Tensor:
         """Which points of each cloud the view shows: (B, count)."""

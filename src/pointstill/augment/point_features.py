@@ -1,4 +1,4 @@
-"""Features of points on their way through the operations."""
+"""Features of points beside xyz, on their way through the operations."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 from ..points.features import Features, columns
 
-Carried = dict[str, Tensor]
+PointFeatures = dict[str, Tensor]
 """Feature -> its numbers (B, N, 1 to 3), in order; without xyz."""
 
 
-def apart(points: Tensor, features: Features) -> tuple[Tensor, Carried]:
+def split_features(points: Tensor, features: Features) -> tuple[Tensor, PointFeatures]:
     """Points (B, N, 3 + F) -> xyz (B, N, 3) and the other features."""
     if len(features) == 1:
         return points, {}
@@ -20,12 +20,12 @@ def apart(points: Tensor, features: Features) -> tuple[Tensor, Carried]:
     return parts.pop("xyz").contiguous(), parts
 
 
-def joined(points: Tensor, features: Carried) -> Tensor:
+def join_features(points: Tensor, features: PointFeatures) -> Tensor:
     """Xyz (B, N, 3) and the other features side by side: (B, N, 3 + F)."""
     return torch.cat((points, *features.values()), dim=2) if features else points
 
 
-def with_normal(features: Carried, change: Callable[[Tensor], Tensor]) -> Carried:
+def with_normal(features: PointFeatures, change: Callable[[Tensor], Tensor]) -> PointFeatures:
     """The features with other normals, if there are any."""
     if "normal" not in features:
         return features

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from .axis import check_axis
 from .key import uniform
-from .point_features import Carried, with_normal
+from .point_features import PointFeatures, with_normal
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Rotate:
 
     def __post_init__(self) -> None:
         if not 0 <= self.degrees <= 180:
-            raise UsageError(f"rotate: degrees is {self.degrees}; choose 0 to 180")
+            raise UsageError(f"has degrees={self.degrees}", where=self.name, fix="choose 0 to 180")
+        check_axis(self.name, "axis", self.axis, "any")
 
     def lanes(self, points: int) -> int:
         """Draws a shape; about one axis only the first is used."""
@@ -46,7 +48,7 @@ class Rotate:
         matrix = self.matrix(parameters)  # (B, 3, 3)
         return torch.einsum("bij,bnj->bni", matrix, points)
 
-    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+    def alter_features(self, features: PointFeatures, parameters: Tensor, up: int) -> PointFeatures:
         """Turn the normals too; height stays that of the thing as it stood."""
         return with_normal(features, lambda normals: self.apply(normals, parameters))
 

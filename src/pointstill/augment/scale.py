@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .key import uniform
-from .point_features import Carried, with_normal
+from .point_features import PointFeatures, with_normal
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class Scale:
     def __post_init__(self) -> None:
         if not 0 < self.low <= self.high < math.inf:
             raise UsageError(
-                f"scale: low is {self.low:.4g} and high {self.high:.4g}; choose 0 < low <= high"
+                f"has low={self.low:.4g} and high={self.high:.4g}",
+                where=self.name,
+                fix="choose 0 < low <= high",
             )
 
     def lanes(self, points: int) -> int:
@@ -43,7 +45,7 @@ class Scale:
         """Stretch (B, N, 3) points."""
         return points * parameters[:, None, :]
 
-    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+    def alter_features(self, features: PointFeatures, parameters: Tensor, up: int) -> PointFeatures:
         """Normals go by the inverse factors, to unit length again; height by the factor of up.
 
         A normal is perpendicular to its surface, n . t = 0, and stays so: (n / s) . (s t) = n . t.

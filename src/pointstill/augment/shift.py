@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .key import uniform
-from .point_features import Carried
+from .point_features import PointFeatures
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Shift:
 
     def __post_init__(self) -> None:
         if not 0 <= self.by < math.inf:
-            raise UsageError(f"shift: by is {self.by}; choose 0 or more")
+            raise UsageError(f"has by={self.by}", where=self.name, fix="choose 0 or more")
 
     def lanes(self, points: int) -> int:
         """Draws a shape: one an axis."""
@@ -38,6 +38,6 @@ class Shift:
         """Move (B, N, 3) points."""
         return points + parameters[:, None, :]
 
-    def carry(self, features: Carried, parameters: Tensor, up: int) -> Carried:
+    def alter_features(self, features: PointFeatures, parameters: Tensor, up: int) -> PointFeatures:
         """Leave the features as they are."""
         return features

@@ -39,6 +39,7 @@ app = App(
     default_parameter=Parameter(negative=(), converter=converted),
     suppress_keyboard_interrupt=False,
 )
+app.register_install_completion_command(help="Make the shell complete commands and flags.")
 app.command(data_app)
 app.command(records_app)
 app.command(teacher_app)
@@ -250,15 +251,16 @@ def evaluate(
         Also print the accuracy of every class.
     """
     needs_torch()
-    from rich.console import Console
-
     from ..evaluation.scoring import evaluate as job
-    from ..reporting.tables import class_table, confusion_picture, pair_lines, score_table
+    from ..evaluation.tables import class_table, pair_lines, score_table
+    from ..reporting.tables import print_tables
     from ..storage.files import check_writable
 
     if json:
         check_writable(json)
     if pictures:
+        from ..evaluation.figures import confusion_picture
+
         check_writable(pictures, folder=True)
     opened = data.open()
     loaded = speaking.load_each(models, opened, device, threads)
@@ -271,10 +273,7 @@ def evaluate(
         records=records,
         batch_size=batch_size,
     )
-    out = Console(markup=False)  # a name may have brackets
-    out.print(score_table(result))
-    if classes:
-        out.print(class_table(result))
+    print_tables(score_table(result), *([class_table(result)] if classes else []))
     for line in pair_lines(result):
         print(line)
     if json:

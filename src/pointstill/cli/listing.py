@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.table import Table
+from rich.table import Column
 
 from ..data import Dataset, Split
-from ..data.dataset import SplitName
+from ..data.source import SplitName
 from ..errors import DataError, EmptySplitError, NoDataError
 from ..points.features import XYZ, columns, format_features
 from ..progress import size
+from ..reporting.tables import draw_table, print_tables
 from .options import needs_torch
 
 if TYPE_CHECKING:
@@ -37,13 +38,10 @@ def describe_dataset(data: Dataset) -> None:
     print(f"features {format_features(data.offers(splits[0].name))}")
     for split in splits:
         _describe_features(split)
-    from rich.console import Console
-
-    table = Table("class", *(split.name for split in splits))
     counts = [np.bincount(split.labels, minlength=len(data.classes)) for split in splits]
-    for name, *numbers in zip(data.classes, *counts, strict=True):
-        table.add_row(name, *(f"{number:,}" for number in numbers))
-    Console(markup=False).print(table)  # a name may have brackets
+    numbers = [[f"{count:,}" for count in each] for each in counts]
+    rows = zip(data.classes, *numbers, strict=True)
+    print_tables(draw_table(["class", *(split.name for split in splits)], rows))
     for split in splits:
         if data.drop_missing:
             points, clouds = sum(split.missing), len(split.missing)
@@ -65,22 +63,12 @@ def _describe_features(split: Split) -> None:
 def describe_models() -> None:
     """Print all built-in models: size, cost, and the figure that their authors published."""
     import torch
-    from rich.console import Console
 
     from ..evaluation.profiling import operations
     from ..models import MODELS, build_model
     from ..models.published import PUBLISHED
 
-    table = Table(
-        title="models, at 40 classes and 1,024 points",
-        caption="OA: on ModelNet40 without voting, as published, mostly of the epoch that was best "
-        "on the test split. GFLOPs: of matrix products, 2 per multiply-add, as arranged here.",
-        caption_justify="left",
-    )
-    table.add_column("model", no_wrap=True)
-    for heading in ("params", "GFLOPs", "OA %"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("source, paper on arXiv", no_wrap=True)
+    rows = []
     for name in MODELS:
         model = build_model(name, 40).eval()
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -88,8 +76,15 @@ def describe_models() -> None:
         known = PUBLISHED.get(name)
         accuracy = f"{known.accuracy:.1f}" if known else ""
         source = f"{known.source}, {known.arxiv}" if known else "ours: see docs/students.md"
-        table.add_row(name, f"{parameters / 1e6:.2f} M", f"{flops:.3f}", accuracy, source)
-    Console(markup=False).print(table)
+        rows.append((name, f"{parameters / 1e6:.2f} M", f"{flops:.3f}", accuracy, source))
+    table = draw_table(
+        ["model", "params", "GFLOPs", "OA %", Column("source, paper on arXiv", no_wrap=True)],
+        rows,
+        title="models, at 40 classes and 1,024 points",
+        caption="OA: on ModelNet40 without voting, as published, mostly of the epoch that was best "
+        "on the test split. GFLOPs: of matrix products, 2 per multiply-add, as arranged here.",
+    )
+    print_tables(table)
 
 
 def describe_store(path: str) -> None:
@@ -166,26 +161,25 @@ def _describe_accuracy(store: "Store") -> None:
 
 def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool = False) -> None:
     """Print the most probable classes of clouds in files; torch only for a run folder."""
-    from ..data.checking import check_cloud
     from ..data.readers import read_cloud
     from ..deployment.runtime import Classifier
+    from ..points.validity import coordinates
 
     if model.is_dir():
         needs_torch()
         from ..deployment.exporting import RunClassifier
 
-        classifier: Classifier = RunClassifier(model)
+        classifier: Classifier = RunClassifier(model, drop_missing)
     else:
-        classifier = Classifier(model)
+        classifier = Classifier(model, drop_missing=drop_missing)
     bad: list[DataError] = []
     for file in files:
         try:
-            loaded = read_cloud(file, classifier.about["up"])
-            cloud = check_cloud(str(file), loaded, drop_missing)
+            cloud = coordinates(str(file), read_cloud(file, classifier.about["up"]))
+            found = classifier.predict(cloud, top)
         except DataError as error:
-            bad.append(error)
+            bad.append(error.but(where=file))
             continue
-        found = classifier.predict(cloud, top)
         print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in found))
     if bad:
         gone = all(isinstance(error, NoDataError) for error in bad)

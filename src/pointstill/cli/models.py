@@ -105,13 +105,13 @@ def profile(
         Also write the figures to this file.
     """
     needs_torch()
-    from rich.console import Console
-
     from ..evaluation.profiling import profile as job
-    from ..reporting.tables import profile_table, write_profile
+    from ..evaluation.profiling import write_profile
+    from ..evaluation.tables import profile_table
+    from ..reporting.tables import print_tables
 
     profiles = job(models, classes=classes, points=points)
-    Console(markup=False).print(profile_table(profiles, points))
+    print_tables(profile_table(profiles, points))
     if json:
         write_profile(profiles, points, json)
         print(f"everything in {json}")

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Up = Literal["x", "y", "z"] | None
 TRAIN = (
-    *("fpsample", "lightning-fabric", "matplotlib", "onnx", "onnxscript", "safetensors"),
-    *("scipy", "torch", "torchmetrics", "zarr"),
+    *("fpsample", "jinja2", "lightning-fabric", "matplotlib", "onnx", "onnxscript"),
+    *("safetensors", "scipy", "torch", "torchmetrics", "zarr"),
 )
 """The packages of the extra `train`."""
 PATHS = (Path, Path | None, list[Path], list[Path] | None)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .source import unreadable
 
 FORMAT = 2
 """Of the entries: raised too when `check_cloud` refuses, or shifts, other clouds."""
@@ -60,7 +61,7 @@ def entry_key(files: Iterable[Path], **about: Any) -> str:
         try:
             stat = file.stat()
         except OSError as error:
-            raise DataError(f"{file}: {error.strerror}; restore it, or its permissions") from error
+            raise unreadable(file, error) from error
         stats.append((str(file.absolute()), stat.st_size, stat.st_mtime_ns))
     text = json.dumps({"format": FORMAT, "files": stats, **about}, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
@@ -122,7 +123,9 @@ def write(
             shutil.rmtree(folder, ignore_errors=True)
     entry = read(root / key)
     if entry is None:
-        raise DataError(f"{root / key}: deleted or damaged while it was opened; run again")
+        raise DataError(
+            "was deleted or damaged while it was opened", where=root / key, fix="run again"
+        )
     return entry
 
 
@@ -135,7 +138,7 @@ def _stream(
     """Write the points as they come, and return meta, offsets and labels.
 
     The fingerprint is the SHA-256 of points, offsets, labels (little-endian, in order), then of the
-    class names, split name, frame and number of shapes as JSON.
+    class names, split name, up axis and number of shapes as JSON.
     """
     digest = hashlib.sha256()
     names: list[str] = []
@@ -157,8 +160,8 @@ def _stream(
     handle.flush()
     os.fsync(handle.fileno())
     offset_array, label_array = np.asarray(ends, "<i8"), np.asarray(labels, "<i8")
-    frame = (about["classes"], about["name"], about["up"])
-    fingerprint = _finished(digest, offset_array, label_array, *frame)
+    rest = (about["classes"], about["name"], about["up"])
+    fingerprint = _finished(digest, offset_array, label_array, *rest)
     meta = {**about, "names": names, "fingerprint": fingerprint}
     return meta, offset_array, label_array
 
@@ -168,8 +171,8 @@ def sound(entry: Entry) -> bool:
     digest, step, meta = hashlib.sha256(), 1 << 20, entry.meta
     for start in range(0, len(entry.points), step):
         digest.update(np.ascontiguousarray(entry.points[start : start + step], "<f4").tobytes())
-    frame = (meta["classes"], meta["name"], meta["up"])
-    found = _finished(digest, entry.offsets, entry.labels, *frame)
+    rest = (meta["classes"], meta["name"], meta["up"])
+    found = _finished(digest, entry.offsets, entry.labels, *rest)
     return bool(found == meta["fingerprint"])
 
 
@@ -231,13 +234,19 @@ def _held(file: Path) -> bool:
     return False
 
 
+def unwritable(root: Path, error: OSError) -> DataError:
+    """The error for a cache that cannot be written."""
+    return DataError(
+        f"is a cache that cannot be written ({error.strerror or error})",
+        where=root,
+        fix="make room or mend its permissions, or set POINTSTILL_CACHE to another folder",
+    )
+
+
 @contextmanager
 def _writable(root: Path) -> Iterator[None]:
     """Turn a full disk or missing permission into one line that says where else to write."""
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"{root}: the cache cannot be written ({error}); make room or mend its permissions, or "
-            "set POINTSTILL_CACHE to another folder"
-        ) from error
+        raise unwritable(root, error) from error

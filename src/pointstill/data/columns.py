@@ -33,15 +33,15 @@ def read_table(
 ) -> Table:
     """Read the points of one file and all features that it names.
 
-    The points are those of `files.read_cloud`; meshes have no features.
+    The points are those of `readers.read_cloud`; meshes have no features.
 
     Args:
         path: the file.
-        up: see `files.read_cloud`.
+        up: see `readers.read_cloud`.
         layout: names of the columns of a text file that does not name them itself.
 
     Raises:
-        DataError, ForbiddenError: as `files.read_cloud`.
+        DataError, ForbiddenError: as `readers.read_cloud`.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -58,7 +58,7 @@ def read_table(
     return {"xyz": readers.read_cloud(path, up)}
 
 
-def named(columns: Mapping[str, Array]) -> Table:
+def from_columns(columns: Mapping[str, Array]) -> Table:
     """Put columns (n,) of known names together, among them x, y and z."""
     small = {name.lower(): values for name, values in columns.items()}
     wanted = {"xyz": (("x", "y", "z"),), **COLUMNS}
@@ -70,7 +70,7 @@ def named(columns: Mapping[str, Array]) -> Table:
     }
 
 
-def beside(arrays: Any, points: Any, rows: slice = slice(None)) -> Table:
+def from_arrays(arrays: Any, points: Any, rows: slice = slice(None)) -> Table:
     """Rows of features (..., width) in arrays of known names, and of the points (..., 3) beside."""
     table: Table = {"xyz": points[rows]}
     for feature, names in ARRAYS.items():
@@ -88,7 +88,7 @@ def _ply(path: Path) -> Table:
         return {}  # a mesh, whose points are drawn
     vertex = ply["vertex"]
     scalars = [each.name for each in vertex.properties if not isinstance(each, PlyListProperty)]
-    return named({name: np.asarray(vertex[name]) for name in scalars})
+    return from_columns({name: np.asarray(vertex[name]) for name in scalars})
 
 
 def _pcd(path: Path) -> Table:
@@ -99,28 +99,28 @@ def _pcd(path: Path) -> Table:
         bits = packed.copy().view(np.uint32)  # also where it is declared as a float
         for place, name in ((16, "red"), (8, "green"), (0, "blue")):
             columns[name] = (bits >> place & 255).astype(np.uint8)
-    return named(columns)
+    return from_columns(columns)
 
 
 def _las(path: Path) -> Table:
     las = readers.las(path)
     there = {"intensity", "red", "green", "blue"} & set(las.point_format.dimension_names)
     columns = {name: np.asarray(las[name]) for name in there}
-    return named(columns | dict(zip("xyz", np.asarray(las.xyz).T, strict=True)))
+    return from_columns(columns | dict(zip("xyz", np.asarray(las.xyz).T, strict=True)))
 
 
 def _npz(path: Path) -> Table:
     points = readers.read_cloud(path)
     with np.load(path, allow_pickle=False) as arrays:
-        return beside(arrays, points)
+        return from_arrays(arrays, points)
 
 
 def _text(path: Path, layout: Sequence[str] | None) -> Table:
-    said = readers.text_layout(path)
-    names = said.names or layout
+    found = readers.text_layout(path)
+    names = found.names or layout
     if not names:
         return {}  # columns without names are not guessed
     known = {"x", "y", "z", *(name for each in COLUMNS.values() for some in each for name in some)}
     wanted = [name for name in dict.fromkeys(names) if name in known]
-    values = readers.read_text(path, said, tuple(list(names).index(name) for name in wanted))
-    return named(dict(zip(wanted, values.T, strict=True)))
+    values = readers.read_text(path, found, tuple(list(names).index(name) for name in wanted))
+    return from_columns(dict(zip(wanted, values.T, strict=True)))

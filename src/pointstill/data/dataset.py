@@ -1,78 +1,27 @@
-"""Labelled clouds of any size: what a source of them offers, and how they are opened."""
+"""A data set and its splits: read once, checked, cached and memory-mapped."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from operator import length_hint
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, EmptySplitError, ForbiddenError, NoDataError, UsageError
-from ..points.features import XYZ, Extra, Features, parse_features, width
-from ..storage.paths import local
+from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
+from ..points.features import XYZ, Extra, Features, format_features, width
+from ..points.validity import check_cloud, finite
 from . import cache as store
-from .channels import VERSION, featured, offered
-from .checking import check_cloud
+from .channels import VERSION, feature_values, features_in
+from .source import Source, SplitName
 
-FOLDS = 5
-
-SplitName = Literal["train", "test"]
 Progress = Callable[[int, int], None]
 """Called with (clouds done, clouds in all; 0 when unknown) while a source is first read."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One labelled object; `load` reads its points (n, 3), as they are in the file."""
-
-    name: str
-    label: int
-    load: Callable[[], NDArray[Any]]
-    table: Callable[[], Mapping[str, NDArray[Any]]] | None = None
-    """Reads all that its file has: feature -> numbers, as they are in it; `xyz` among them, the
-    same points as `load` reads. None: points alone."""
-
-
-class Source(Protocol):
-    """Where clouds come from: one class per layout."""
-
-    @property
-    def kind(self) -> str:
-        """Name of the layout, such as `modelnet-hdf5`."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the labels."""
-
-    @property
-    def up(self) -> str:
-        """The axis that points up: x, y or z."""
-
-    @property
-    def key(self) -> str:
-        """Whatever decides what is read, besides the files: options, fold, reader version."""
-
-    def files(self, split: SplitName) -> list[Path]:
-        """List the files that `shapes(split)` reads, and no others."""
-
-    def shapes(self, split: SplitName) -> Iterable[Shape]:
-        """List the shapes, in a fixed order; files of the other split stay closed.
-
-        Raises, as `Shape.load` does, DataError whatever is wrong.
-        """
-
-
-class Finder(Protocol):
-    """The door of a layout."""
-
-    looks_for: ClassVar[str]
-
-    @classmethod
-    def find(cls, path: Path, fold: int) -> Source | None:
-        """Return the source at `path`, or None when something else, or nothing, is there."""
+CloudStream = Iterator[tuple[str, int, NDArray[np.float32]]]
+"""(name, label, numbers (n, width)) of the clouds of a split, as the cache takes them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +36,7 @@ class Split:
     up: str
     name: SplitName
     fingerprint: str
-    """SHA-256 (hex) over points, offsets, labels, class names, split name and frame."""
+    """SHA-256 (hex) over points, offsets, labels, class names, split name and up axis."""
     bad: tuple[str, ...] = ()
     """What was left out by `skip_bad`: one line each, naming the cloud and what is wrong."""
     missing: tuple[int, ...] = ()
@@ -119,11 +68,13 @@ class Split:
         found = {self.fingerprint: self.points}
         if self.extra:
             found[self.extra.fingerprint] = self.extra.values
-        for said, values in found.items():
-            about = meta | {"fingerprint": said}
+        for fingerprint, values in found.items():
+            about = meta | {"fingerprint": fingerprint}
             if not store.sound(store.Entry(values, self.offsets, self.labels, about)):
-                fix = "`pointstill data info DATA --verify` reads them anew"
-                raise DataError(f"the {self.name} clouds in the cache are damaged: {fix}")
+                raise DataError(
+                    f"the {self.name} clouds in the cache are damaged",
+                    fix="read them anew with `pointstill data info DATA --verify`",
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +122,18 @@ class Dataset:
         return self.split("test")
 
     def offers(self, split: SplitName = "train") -> list[str]:
-        """The features that can be asked for, told by the first file of a split."""
-        return offered(self.source.shapes(split))
+        """The features that can be asked for, told by the first readable file of a split.
+
+        Of ten: where those cannot be read, nothing but xyz, and so height, is known.
+        """
+        for shape in islice(self.source.shapes(split), 10):
+            try:
+                return features_in(shape.table() if shape.table else {})
+            except ForbiddenError:
+                raise
+            except DataError:
+                continue
+        return features_in({})
 
     def split(self, name: SplitName) -> Split:
         """Open one split, from the cache if it is there; files of the other are not touched.
@@ -183,7 +144,7 @@ class Dataset:
             EmptySplitError: nothing is listed for the split.
         """
         if name not in ("train", "test"):
-            raise UsageError(f"split is {name!r}; choose train or test")
+            raise UsageError(f"split is {name!r}", fix="choose train or test")
         if name not in self._opened:
             self._opened[name] = self._open(name)
         return self._opened[name]
@@ -200,7 +161,7 @@ class Dataset:
         if self.features != XYZ:
             # An entry of its own, so that points and fingerprint are those of xyz alone.
             more = {"features": self.features, "channels": VERSION}
-            clouds = partial(featured, self, name, entry)
+            clouds = partial(self._featured, name, entry)
             found = self._entry(name, more, clouds, about | more, width(self.features) - 3)
             extra = Extra(found.points, self.features, source.up, found.meta["fingerprint"])
         return Split(
@@ -221,13 +182,13 @@ class Dataset:
         self,
         name: SplitName,
         more: dict[str, Any],
-        clouds: Callable[[], Iterator[tuple[str, int, NDArray[np.float32]]]],
+        clouds: Callable[[], CloudStream],
         about: dict[str, Any],
         width: int = 3,
     ) -> store.Entry:
         """An entry of the cache, made of `clouds` if it is not there; `more` is part of its key."""
         source = self.source
-        if self.drop_missing:  # said only then, so that entries made without stay what they are
+        if self.drop_missing:  # in the key only then, so that entries made without stay
             more = more | {"drop_missing": True}
         key = store.entry_key(
             source.files(name),
@@ -246,21 +207,22 @@ class Dataset:
             entry = store.write(self.cache, key, clouds(), about, width=width, replace=self.verify)
             if damaged:
                 raise DataError(
-                    f"{self.name}: the {name} clouds in the cache were damaged, and are mended: "
-                    "run again, and make again whatever was made from them"
+                    f"has {name} clouds in the cache that were damaged, and are mended",
+                    where=self.name,
+                    fix="run again, and make again whatever was made from them",
                 )
             if before and before != entry.meta["fingerprint"]:
                 raise DataError(
-                    f"{self.name}: the {name} clouds are not those read before, though sizes and "
-                    "times of the files are; the cache now holds what is there: run again, and "
-                    "record again whatever was made from it"
+                    f"has {name} clouds that are not those read before, though sizes and times of "
+                    "the files are",
+                    where=self.name,
+                    fix="run again, as the cache now holds what is there, and record again "
+                    "whatever was made from it",
                 )
         return entry
 
-    def _checked(
-        self, name: SplitName, bad: list[str], missing: list[int]
-    ) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
-        """Yield (name, label, points) of every good cloud; stop at a bad one, or list it."""
+    def _checked(self, name: SplitName, bad: list[str], missing: list[int]) -> CloudStream:
+        """Yield the points (n, 3) of every good cloud; stop at a bad one, or list it."""
         shapes = self.source.shapes(name)
         total = length_hint(shapes)
         good = 0
@@ -271,9 +233,12 @@ class Dataset:
             except ForbiddenError:
                 raise
             except DataError as error:
+                where = error.where or shape.name
                 if not self.skip_bad:
-                    raise DataError(f"{error}; pass --skip-bad to leave the cloud out") from error
-                bad.append(str(error))
+                    skip = "pass --skip-bad to leave the cloud out"
+                    fix = f"{error.fix}, or {skip}" if error.fix else skip
+                    raise DataError(error.what, where=where, fix=fix) from error
+                bad.append(f"{where} {error.what}")
             else:
                 good += 1
                 if lost := len(loaded) - len(cloud):
@@ -281,121 +246,52 @@ class Dataset:
                 yield shape.name, shape.label, cloud
             if self.progress:
                 self.progress(done, total)
-        if not good:
-            said = f"{self.name}: no shape in the {name} split"
-            if not bad:
-                raise EmptySplitError(f"{said} (nothing is listed for it)")
-            raise DataError(f"{said} (all {len(bad)} are bad, first {bad[0]})")
-
-
-def open_dataset(
-    source: str | Path,
-    *,
-    fold: int = 0,
-    up: str | None = None,
-    features: str | Iterable[str] = XYZ,
-    skip_bad: bool = False,
-    drop_missing: bool = False,
-    verify: bool = False,
-    cache: Path | None = None,
-    progress: Progress | None = None,
-) -> Dataset:
-    """Recognise a data set; nothing of it is read before `.train` or `.test` is asked for.
-
-    Args:
-        source: a folder or its URL, or `primitives`, or `primitives-clean`. A folder that holds
-            several variants takes one as the last part of its path: `ScanObjectNN/pb_t50_rs`.
-        fold: which of five stratified parts is the test split (0 to 4), for a folder without a
-            split of its own.
-        up: which axis of a folder of class folders points up: x, y or z; z if nothing is said.
-        features: what a point of a view has: `xyz`, then any of `normal`, `colour`, `intensity` and
-            `height`, such as `("xyz", "normal")`.
-        skip_bad: leave out clouds that cannot be used, and list them in `Split.bad`.
-        drop_missing: first leave out points with a NaN or infinite coordinate, and what else they
-            have; `Split.missing` counts them.
-        verify: read the source again and compare it with the cache.
-        cache: folder of parsed splits; `$POINTSTILL_CACHE` or `~/.cache/pointstill` by default.
-        progress: called with (done, total) while a split is first read; total 0 is unknown.
-
-    Raises:
-        DataError: nothing known is at `source`; the message lists what was looked for. If there is
-            nothing at all, a NoDataError, which is a UsageError as well.
-        RemoteError: an object store cannot be listed.
-        UsageError: a fold that does not exist, an up axis that is none or is fixed, or a feature
-            that is none.
-    """
-    if not 0 <= fold < FOLDS:
-        raise UsageError(f"fold is {fold}; choose 0 to {FOLDS - 1}")
-    if up not in (None, "x", "y", "z"):
-        raise UsageError(f"up is {up!r}; choose x, y or z")
-    from .remote_folder import find_anywhere  # built on this file, as the layouts are
-
-    root = cache or store.default_root()
-    return Dataset(
-        name=str(source),
-        source=find_anywhere(source, fold, up, root, quiet=progress is None),
-        fold=fold,
-        asked_up=up,
-        features=parse_features(features),
-        skip_bad=skip_bad,
-        drop_missing=drop_missing,
-        verify=verify,
-        cache=root,
-        progress=progress,
-    )
-
-
-def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Source:
-    """Recognise what is at `source`, on this machine; see `open_dataset`."""
-    # Here, not above: the layouts are built on this file, and most runs need one of them.
-    if str(source) in ("primitives", "primitives-clean"):
-        from .primitives import Primitives
-
-        refuse_fold(source, fold)
-        return _with_up(Primitives(clean=str(source) == "primitives-clean"), source, up)
-
-    from .sources.class_folders import ClassFolders
-    from .sources.modelnet import ModelNetHDF5, ModelNetOFF, ModelNetText
-    from .sources.scanobjectnn import ScanObjectNN
-
-    layouts: tuple[type[Finder], ...] = (
-        ModelNetHDF5,
-        ModelNetText,
-        ModelNetOFF,
-        ScanObjectNN,
-        ClassFolders,
-    )
-    path = (local(source) or Path(source)).expanduser()
-    try:
-        for layout in layouts:
-            if found := layout.find(path, fold):
-                return _with_up(found, source, up)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be listed ({error}); mend its permissions") from error
-    if not path.exists():
-        raise NoDataError(f"{path}: no such folder; check the path, or use the built-in primitives")
-    if not path.is_dir():
+        if good:
+            return
+        if not bad:
+            raise EmptySplitError(
+                f"has no shape in the {name} split (nothing is listed for it)", where=self.name
+            )
         raise DataError(
-            f"{path}: a file, but a data set is a folder; give the folder that holds it"
+            f"has no shape in the {name} split (all {len(bad)} are bad, first {bad[0]})",
+            where=self.name,
         )
-    wanted = "; ".join(layout.looks_for for layout in layouts)
-    raise DataError(f"{path}: no known layout; looked for {wanted}")
+
+    def _featured(self, name: SplitName, entry: store.Entry) -> CloudStream:
+        """Yield the features (n, F) beside xyz of every cloud of a cached split, in its order.
+
+        Raises:
+            DataError: the data has not what was asked for, or a cloud holds what it cannot mean.
+        """
+        names, ends = entry.meta["names"], entry.offsets
+        from_files = {*self.features} - {"xyz", "height"}
+        there = self.offers(name) if from_files else []
+        if lacking := sorted(from_files - {*there}):
+            raise DataError(
+                f"has no {' and no '.join(lacking)}, but {format_features(there)}",
+                where=self.name,
+                fix="give --features of these, or take data whose files name such columns",
+            )
+        tables = self._tables(name, {*names}) if from_files else iter([{}] * len(names))
+        for i, table in enumerate(tables):
+            points = entry.points[ends[i] : ends[i + 1]]
+            try:
+                values = feature_values({**table, "xyz": points}, self.features, self.up)
+            except DataError as error:
+                raise error.but(where=names[i]) from error
+            yield names[i], int(entry.labels[i]), values
+            if self.progress:
+                self.progress(i + 1, len(names))
+
+    def _tables(self, name: SplitName, kept: set[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """All that the files of the clouds `kept` have, without points that are left out."""
+        for shape in self.source.shapes(name):
+            if shape.name in kept:  # what was bad is left out here too
+                table = shape.table() if shape.table else {}
+                yield _without_missing(table) if table and self.drop_missing else table
 
 
-def _with_up(found: Source, source: str | Path, up: str | None) -> Source:
-    """The source with the up axis that was asked for, if its layout leaves that open."""
-    from .sources.class_folders import ClassFolders
-
-    if up is None or up == found.up:
-        return found
-    if type(found) is not ClassFolders:
-        raise UsageError(f"{source}: {found.up} is up in {found.kind}; leave out up {up}")
-    return replace(found, up=up)
-
-
-def refuse_fold(source: str | Path, fold: int) -> None:
-    """Say that a source with a split of its own has no folds."""
-    if fold:
-        raise UsageError(
-            f"{source}: comes with its own train and test split; leave out fold {fold}"
-        )
+def _without_missing(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """A table without the points that are missing; what has another length is refused later."""
+    kept = finite(table["xyz"][:, :3])
+    return {name: each[kept] if len(each) == len(kept) else each for name, each in table.items()}

@@ -1,7 +1,7 @@
 """Keyed random draws for reading and splitting data: the same bits on every machine.
 
 A draw is named by a string, not by a position in a stream, so that it depends on nothing that was
-drawn before. (Augmentation has its own, vectorised generator: `pointstill.augment.philox`.)
+drawn before. (Augmentation has its own, vectorised generator: `pointstill.augment.key`.)
 """
 
 import hashlib
@@ -56,10 +56,10 @@ def stratified(
     total = len(labels)
     if isinstance(count, float):
         if not 0 <= count <= 1:
-            raise UsageError(f"a fraction of {count} cannot be chosen; give 0.0 to 1.0")
+            raise UsageError(f"a fraction of {count} cannot be chosen", fix="give 0.0 to 1.0")
         count = min(total, max(1, round(count * total))) if count else 0
     if not 0 <= count <= total:
-        raise UsageError(f"{count} of {total} shapes cannot be chosen; give 0 to {total}")
+        raise UsageError(f"{count} of {total} shapes cannot be chosen", fix=f"give 0 to {total}")
     place, share, last = np.empty(total, np.int64), np.empty(total), np.zeros(total, bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, ForbiddenError, NoDataError
+from ..storage.files import forbidden
 from .mesh_sampling import sample_mesh
 
 VERSION = "2"
@@ -18,7 +19,7 @@ MESH_POINTS = 2048
 """Points drawn from a mesh, uniformly by area and keyed by the file's name."""
 
 Array = NDArray[Any]
-Found = TypeVar("Found")
+Content = TypeVar("Content")
 
 
 def read_cloud(path: str | Path, up: str | None = None) -> Array:
@@ -28,7 +29,7 @@ def read_cloud(path: str | Path, up: str | None = None) -> Array:
     one is. Other files are not turned.
 
     Meshes (off, obj, stl, glb, and ply with faces) give `MESH_POINTS` points of their surface.
-    Whether the cloud can be used is for `checking.check_cloud` to say.
+    Whether the cloud can be used is for `validity.check_cloud` to say.
 
     Raises:
         DataError: missing, a folder, unknown suffix, or damaged; the message names the file.
@@ -39,28 +40,31 @@ def read_cloud(path: str | Path, up: str | None = None) -> Array:
     return _turned(points, up) if up and path.suffix.lower() == ".glb" else points
 
 
-def guarded(path: Path, reader: Callable[[Path], Found]) -> Found:
-    """Read a file, with one line that names it for whatever goes wrong; see `read_cloud`."""
+def guarded(path: Path, reader: Callable[[Path], Content]) -> Content:
+    """Read a file; whatever goes wrong is a DataError that names it, see `read_cloud`."""
     try:
         if path.is_dir():
-            raise DataError(f"a folder, but a cloud is a file; give its files, such as {path}/*")
+            raise DataError(
+                "is a folder, but a cloud is a file", fix=f"give its files, such as {path}/*"
+            )
         if not path.is_file():
-            raise NoDataError("no such file; check the path")
+            raise NoDataError("does not exist", fix="check the path")
         path.open("rb").close()  # as not every library says why it cannot
         return reader(path)
     except PermissionError as error:
-        raise ForbiddenError(
-            f"{path}: cannot be read ({error.strerror}); mend its permissions"
-        ) from error
+        raise forbidden(path, error, ForbiddenError) from error
     except DataError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise error.but(where=path) from error
     except Exception as error:  # whatever the libraries raise on a damaged file
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise DataError(f"{path}: damaged, or not a {path.suffix} file ({reason})") from error
+        raise DataError(
+            f"is damaged, or not a {path.suffix} file ({reason})", where=path
+        ) from error
 
 
 def _unknown(path: Path) -> Array:
-    raise DataError(f"cannot read {path.suffix or 'no suffix'}; known are {SUFFIXES}")
+    found = f"the suffix {path.suffix}" if path.suffix else "no suffix"
+    raise DataError(f"has {found}, which is not read", fix=f"give a file of {SUFFIXES}")
 
 
 def _turned(points: Array, up: str) -> Array:
@@ -119,14 +123,14 @@ def _read_off(path: Path) -> Array:
     with _text(path) as file:
         counts = re.search(r"OFF\s*\d+\s+(\d+)", file.read(1000))
     if counts:  # polygons are cut into triangles by now, so more faces than announced are fine
-        _whole("faces", int(counts[1]), len(mesh.faces))
+        check_count("faces", int(counts[1]), len(mesh.faces))
     return sample_mesh(mesh.vertices, mesh.faces, MESH_POINTS, _key(path))
 
 
-def _whole(what: str, announced: int, there: int) -> None:
+def check_count(what: str, announced: int, there: int) -> None:
     """Find out files that were cut off where no library notices."""
     if there < announced:
-        raise DataError(f"truncated: announces {announced} {what}, but has {there}")
+        raise DataError(f"is truncated (it announces {announced} {what}, but has {there})")
 
 
 def _key(path: Path) -> str:
@@ -139,7 +143,7 @@ def pcd(path: Path) -> Any:
     from pypcd4.pypcd4 import PointCloud
 
     cloud = PointCloud.from_path(path)
-    _whole("points", cloud.metadata.points, len(cloud.pc_data))
+    check_count("points", cloud.metadata.points, len(cloud.pc_data))
     return cloud
 
 
@@ -153,7 +157,7 @@ def las(path: Path) -> Any:
     import laspy
 
     found = laspy.read(path)
-    _whole("points", found.header.point_count, len(found.points))
+    check_count("points", found.header.point_count, len(found.points))
     return found
 
 
@@ -171,7 +175,10 @@ def _read_npz(path: Path) -> Array:
             if name in arrays:
                 return arrays[name]  # type: ignore[no-any-return]
         if len(arrays.files) != 1:
-            raise DataError(f"holds {arrays.files}; name one of them points, xyz or data")
+            raise DataError(
+                f"has arrays {', '.join(arrays.files) or 'of no name'}",
+                fix="name one of them points, xyz or data",
+            )
         return arrays[arrays.files[0]]  # type: ignore[no-any-return]
 
 
@@ -197,9 +204,10 @@ def read_text(path: Path, layout: "TextLayout", columns: tuple[int, ...]) -> Arr
                 file, delimiter=delimiter, usecols=columns, skiprows=skip, ndmin=2, comments="#"
             )
     except ValueError as error:
-        raise DataError(_bad_line(path, skip, delimiter, columns) or str(error)) from error
+        place = _bad_line(path, skip, delimiter, columns) or f"a line ({error})"
+        raise DataError(f"cannot be read in {place}") from error
     if layout.count is not None:
-        _whole("points", layout.count, len(points))
+        check_count("points", layout.count, len(points))
     return points
 
 
@@ -216,7 +224,7 @@ class TextLayout:
     """Lines before the numbers."""
     delimiter: str | None
     names: list[str] | None
-    """Of the columns, in small letters, x, y and z among them; None: not said."""
+    """Of the columns, in small letters, x, y and z among them; None: it names none."""
     count: int | None
     """Points that are announced."""
 
@@ -228,10 +236,10 @@ def text_layout(path: Path) -> TextLayout:
     comment: list[str] = []
     with _text(path) as file:
         for number, line in enumerate(file, 1):
-            text, _, said = line.partition("#")
+            text, _, remark = line.partition("#")
             text = text.strip().lstrip("/ ")
             if not text:
-                names = _names_in(said)
+                names = _names_in(remark)
                 comment = names if {"x", "y", "z"} <= set(names) else comment
                 continue
             delimiter = ";" if ";" in text else "," if "," in text else None
@@ -242,15 +250,15 @@ def text_layout(path: Path) -> TextLayout:
                 names = [field.strip(" \"'").lower() for field in fields]
                 if not {"x", "y", "z"} <= set(names):
                     raise DataError(
-                        f"line {number}: {fields[0][:40]!r} is not a number, nor are the columns "
-                        "named, as x, y and z"
+                        f"cannot be read in line {number} ({fields[0][:40]!r} is not a number)",
+                        fix="write numbers, or name the columns, among them x, y and z",
                     )
                 columns, skip = names, number
             else:
                 if columns is None and len(comment) == len(fields) == len(set(comment)):
                     columns = comment
                 return TextLayout(skip, delimiter, columns, count)
-    raise DataError("holds no points")
+    raise DataError("has no points")
 
 
 def _names_in(comment: str) -> list[str]:
@@ -269,10 +277,10 @@ def _bad_line(path: Path, skip: int, delimiter: str | None, columns: tuple[int, 
                 continue
             fields = text.split(delimiter)
             if len(fields) <= max(columns):
-                return f"line {number}: {len(fields)} columns, {max(columns) + 1} needed"
+                return f"line {number} ({len(fields)} columns, {max(columns) + 1} needed)"
             for column in columns:
                 if not _is_number(fields[column]):
-                    return f"line {number}: {fields[column].strip()[:40]!r} is not a number"
+                    return f"line {number} ({fields[column].strip()[:40]!r} is not a number)"
     return None
 
 

@@ -17,40 +17,38 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, NoDataError, RemoteError, UnreachableError, UsageError
+from ..progress import Track
 from ..storage.files import write_whole
 from ..storage.object_store import PARALLEL, Found, Remote
-from ..storage.paths import local
-from .dataset import Shape, Source, SplitName, find_source
-from .sources.modelnet import ModelNetText
-from .sources.scanobjectnn import VARIANTS
+from .cache import unwritable
+from .source import Shape, Source, SplitName
+from .sources.finding import SOURCES, find_source
 
 STALE = 3600.0
 """Seconds after which a half-fetched file is taken for that of a killed process."""
 
 
-def find_anywhere(
-    source: str | Path, fold: int, up: str | None, cache: Path, quiet: bool
-) -> Source:
-    """Recognise what is at a path or below a URL; of its files there, only the lists are fetched.
+def find_remote(url: str, fold: int, up: str | None, cache: Path, quiet: bool) -> Source:
+    """Recognise what is below a URL; of its files, only the lists are fetched.
 
     Raises:
         DataError: nothing, or nothing known, is there.
         RemoteError: it cannot be listed, and never was.
     """
-    if local(source):
-        return find_source(source, fold, up)
-    url = str(source)
-    mirror, part = Mirror(url, cache, quiet), ""
-    if not mirror.refresh():
+    folder, part = RemoteFolder(url, cache, quiet), ""
+    if not folder.refresh():
         above, _, part = url.rstrip("/").rpartition("/")
-        mirror = Mirror(above, cache, quiet)
-        if part.lower() not in (*VARIANTS, *ModelNetText.prefixes) or not mirror.refresh():
-            raise NoDataError(f"{url}: nothing is there; check the URL")
-    mirror.fetch(mirror.root.glob("*.txt"))  # what tells one layout from another
+        folder = RemoteFolder(above, cache, quiet)
+        variants = {name for layout in SOURCES.values() for name in layout.variants}
+        if part.lower() not in variants or not folder.refresh():
+            raise NoDataError("holds nothing", where=url, fix="check the URL")
+    folder.fetch(folder.root.glob("*.txt"))  # what tells one layout from another
     try:
-        return Fetched(find_source(mirror.root / part, fold, up), mirror)
+        return Fetched(find_source(folder.root / part, fold, up), folder)
     except (DataError, UsageError) as error:
-        raise type(error)(str(error).replace(str(mirror.root), mirror.url)) from error
+        # What was found on this machine is meant of the URL.
+        there = (error.where or url).replace(str(folder.root), folder.url)
+        raise error.but(where=there) from error
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Fetched:
     """A source whose files are fetched before they are read."""
 
     source: Source
-    mirror: "Mirror"
+    folder: "RemoteFolder"
 
     @property
     def kind(self) -> str:
@@ -83,7 +81,7 @@ class Fetched:
     def files(self, split: SplitName) -> list[Path]:
         """List the files of a split, all of them fetched."""
         files = self.source.files(split)
-        self.mirror.fetch(files)
+        self.folder.fetch(files)
         return files
 
     def shapes(self, split: SplitName) -> Iterable[Shape]:
@@ -92,7 +90,7 @@ class Fetched:
         return self.source.shapes(split)
 
 
-class Mirror:
+class RemoteFolder:
     """What is below a URL, in the cache."""
 
     def __init__(self, url: str, cache: Path, quiet: bool):
@@ -128,16 +126,16 @@ class Mirror:
         if not self.listing:
             return False
         if bad := next((n for n in self.listing if ".." in PurePosixPath(n).parts), None):
-            raise DataError(f"{self.url}/{bad}: no name for a file; rename it")
+            raise DataError("is no name for a file", where=f"{self.url}/{bad}", fix="rename it")
         try:
-            self._shape(folders)
+            self._make_files(folders)
             content = json.dumps(found).encode()
             write_whole(index, content, index.with_name(f"{uuid.uuid4().hex}.partial"))
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
         return True
 
-    def _shape(self, folders: set[str]) -> None:
+    def _make_files(self, folders: set[str]) -> None:
         """Give every object a file, and take away those of objects that are gone."""
         for name in sorted(folders | {"."}):
             (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -164,13 +162,11 @@ class Mirror:
             name = file.relative_to(self.root).as_posix()
             found = self.listing.get(name)
             if found is None:
-                raise DataError(f"{self.url}/{name}: not there; restore it")
+                raise DataError("is not there", where=f"{self.url}/{name}", fix="restore it")
             if have.get(name) != found.version or file.stat().st_size != found.size:
                 wanted.append(found)
         if not wanted:
             return
-        from ..progress import Track  # brings rich, which most starts do without
-
         try:
             with (
                 (self.folder / "have.jsonl").open("a", encoding="utf-8") as notes,
@@ -188,7 +184,7 @@ class Mirror:
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
 
     def _fetch(self, found: Found) -> None:
         draft = self.folder / f"{uuid.uuid4().hex}.partial"
@@ -197,7 +193,7 @@ class Mirror:
             draft.replace(self.root / found.name)
         except FileNotFoundError as error:
             raise RemoteError(
-                f"{self.url}/{found.name}: gone since it was listed: run again"
+                "is gone since it was listed", where=f"{self.url}/{found.name}", fix="run again"
             ) from error
         finally:
             draft.unlink(missing_ok=True)
@@ -210,9 +206,3 @@ class Mirror:
                 name, version = json.loads(line)
                 have[name] = version
         return have
-
-    def _unwritable(self, error: OSError) -> DataError:
-        return DataError(
-            f"{self.folder}: the cache cannot be written ({error.strerror or error}); make room or "
-            "mend its permissions, or set POINTSTILL_CACHE to another folder"
-        )

@@ -15,8 +15,9 @@ def check_classes(data: Dataset) -> None:
     """
     if len(data.classes) < 2:
         raise DataError(
-            f"{data.name} has one class ({', '.join(data.classes)}): is it the folder above the "
-            "class folders that is meant?"
+            f"has one class ({', '.join(data.classes)})",
+            where=data.name,
+            fix="give the folder above the class folders, if that is meant",
         )
 
 

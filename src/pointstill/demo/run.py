@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import PointstillError, UsageError
@@ -15,6 +15,7 @@ from .schedule import DATA, FULL, METHODS, QUICK, STORE, TEACHER, Job, Plan, stu
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..evaluation.scoring import Evaluation
+    from .report import Outcome
     from .statistics import Findings
 
 PLAN, RESULTS, REPORT = "plan.json", "results.json", "report.html"
@@ -39,48 +40,42 @@ def run_demo(out: Path, quick: bool) -> None:
     about = "under a minute; its figures mean nothing" if quick else "about 5 minutes on two cores"
     print(f"pointstill demo in {out}: {about}. Ctrl-C is safe: run again to go on.", flush=True)
 
-    _say(1, "Shapes", "everyday things as a depth camera sees them, made here: no download.")
+    _say("1/6 Shapes: everyday things as a depth camera sees them, made here: no download.")
     from ..data import open_dataset
-    from .students import Crew
+    from .report import Outcome  # early, so that what is not installed is told at once
+    from .students import train_all, trainers
 
     data = open_dataset(DATA, progress=Reading(DATA))
-    shapes = len(data.train)
-    every = students(plan)
+    shapes, every = len(data.train), students(plan)
     fresh = [job for job in every if job.method and job.method.loss is None]
+    recorded = [job for job in every if job not in fresh]
 
-    with Crew(plan, out) as crew:
+    with trainers(plan.workers) as pool:
         _say(
-            2,
-            "Teacher",
-            f"{plan.teacher} learns from {Job().shapes(plan, shapes):,} labelled shapes; beside it "
-            "learn the students that need no teacher.",
+            f"2/6 Teacher: {plan.teacher} learns from {Job().shapes(plan, shapes):,} labelled "
+            "shapes; beside it learn the students that need no teacher."
         )
-        crew.train([Job(), *fresh], shapes, "teacher")
+        train_all(pool, [Job(), *fresh], plan, out, shapes=shapes, label="teacher")
 
         _say(
-            3,
-            "Records",
-            f"the teacher is asked once about {plan.views} views of {plan.limit:,} shapes; "
-            "no student will ever load it.",
+            f"3/6 Records: the teacher is asked once about {plan.views} views of {plan.limit:,} "
+            "shapes; no student will ever load it."
         )
         _record(data, plan, out)
 
         _say(
-            4,
-            "Students",
-            f"{plan.student} on those {plan.limit:,} shapes, {len(METHODS)} ways, {plan.seeds} "
-            "seeds each: a gain must show against chance.",
+            f"4/6 Students: {plan.student} on those {plan.limit:,} shapes, {len(METHODS)} ways, "
+            f"{plan.seeds} seeds each: a gain must show against chance."
         )
-        crew.train([job for job in every if job not in fresh], shapes, "students")
+        train_all(pool, recorded, plan, out, shapes=shapes, label="students")
 
-    _say(5, "Scores", "the test shapes are opened now, for the first time.")
+    _say("5/6 Scores: the test shapes are opened now, for the first time.")
     data = open_dataset(DATA, progress=Reading(DATA))
     evaluation, findings = _evaluate(data, plan, out)
 
-    _say(6, "Report", "what was found, for reading.")
+    _say("6/6 Report: what was found, for reading.")
     seconds = time.monotonic() - started
-    _write(out, plan, evaluation, findings, seconds, resumed, data)
-    _close(out, findings, plan, seconds)
+    _report(Outcome(out, plan, data, evaluation, findings, seconds, resumed))
 
 
 def _begin(out: Path, plan: Plan) -> bool:
@@ -90,8 +85,9 @@ def _begin(out: Path, plan: Plan) -> bool:
     if path.exists():
         if path.read_text("utf-8") != wanted:
             raise UsageError(
-                f"{out} holds a demo of another size or version: choose another --out, "
-                f"or remove {out}"
+                "holds a demo of another size or version",
+                where=out,
+                fix=f"choose another --out, or remove {out}",
             )
         return True
     try:
@@ -99,13 +95,13 @@ def _begin(out: Path, plan: Plan) -> bool:
         path.write_text(wanted, "utf-8")
     except OSError as error:
         raise PointstillError(
-            f"{out} cannot be written ({error.strerror}): choose another --out"
+            f"cannot be written ({error.strerror})", where=out, fix="choose another --out"
         ) from error
     return False
 
 
-def _say(number: int, title: str, why: str) -> None:
-    print(f"\n{number}/6 {title}: {why}", flush=True)
+def _say(step: str) -> None:
+    print(f"\n{step}", flush=True)
 
 
 def _record(data: "Dataset", plan: Plan, out: Path) -> None:
@@ -123,80 +119,33 @@ def _record(data: "Dataset", plan: Plan, out: Path) -> None:
 
 def _evaluate(data: "Dataset", plan: Plan, out: Path) -> "tuple[Evaluation, Findings]":
     from ..evaluation.scoring import evaluate
-    from .statistics import find
+    from .statistics import Findings
 
-    jobs = students(plan)
-    evaluation = evaluate(
-        [out / TEACHER, *(job.folder(out) for job in jobs)],
-        data,
-        limit=plan.test_limit,
-        records=out / STORE,
-    )
+    jobs = [Job(), *students(plan)]
+    folders = [job.folder(out) for job in jobs]
+    evaluation = evaluate(folders, data, limit=plan.test_limit, records=out / STORE)
     teacher, *rest = evaluation.scores
-    scores: dict[str, list[Any]] = {method.key: [] for method in METHODS}
-    for job, score in zip(jobs, rest, strict=True):
-        assert job.method
-        scores[job.method.key].append(score)
-    return evaluation, find(teacher, scores, evaluation.labels)
-
-
-def _write(
-    out: Path,
-    plan: Plan,
-    evaluation: "Evaluation",
-    findings: "Findings",
-    seconds: float,
-    resumed: bool,
-    data: "Dataset",
-) -> None:
-    from .report import Facts, page
-
-    facts = Facts(out, plan, evaluation, findings, seconds, resumed, data)
-    (out / REPORT).write_text(page(facts), encoding="utf-8")
-    summary = {
-        "headline": findings.headline,
-        "verdict": findings.verdict,
-        "seconds": round(seconds, 1),
-        "resumed": resumed,
-        "plan": asdict(plan),
-        "methods": {
-            key: {
-                "title": result.method.title,
-                "overall_accuracy": [score.overall_accuracy for score in result.scores],
-                "mean_percent": result.mean,
-                "spread_points": result.spread,
-                "agreement_percent": result.agreement,
-            }
-            for key, result in findings.results.items()
-        },
-        "comparisons": [
-            {
-                "first": each.first.method.key,
-                "second": each.second.method.key,
-                "gap_points": each.gap,
-                "spread_points": each.spread,
-                "p_values": [pair.p_value for pair in each.pairs],
-            }
-            for each in findings.comparisons
-        ],
-        "evaluation": asdict(evaluation),
+    scores = {
+        method.key: [
+            score for job, score in zip(jobs[1:], rest, strict=True) if job.method == method
+        ]
+        for method in METHODS
     }
-    (out / RESULTS).write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
+    return evaluation, Findings.of(teacher, scores, evaluation.labels)
 
 
-def _close(out: Path, findings: "Findings", plan: Plan, seconds: float) -> None:
-    """The table, the verdict and what to do next."""
-    from rich.console import Console
+def _report(outcome: "Outcome") -> None:
+    """Write the report; print the tables, the verdict and what to do next."""
+    from ..reporting.tables import print_tables
+    from .report import page, results
+    from .tables import comparison_table, result_table
 
-    from .table import comparison_table, result_table
-
-    console = Console()
-    console.print()
-    console.print(result_table(findings, plan))
-    console.print(comparison_table(findings))
-    print(findings.headline)
-    for line in findings.verdict:
-        print(line)
-    print(f"\nreport: {out / REPORT}  ({clock(seconds)})")
+    out, findings = outcome.out, outcome.findings
+    (out / REPORT).write_text(page(outcome), "utf-8")
+    (out / RESULTS).write_text(json.dumps(results(outcome), indent=1) + "\n", "utf-8")
+    print()
+    print_tables(result_table(findings, outcome.plan), comparison_table(findings, outcome.plan))
+    print("\n".join([findings.headline, *findings.verdict]))
+    print(f"\nreport: {out / REPORT}  ({clock(outcome.seconds)})")
     print(f"next: pointstill export {quote(findings.best.name)} --out student.onnx")
     print("      pointstill predict student.onnx YOUR_SCAN.ply")

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..recipe import DistillRecipe, LossOptions, TrainRecipe
 
@@ -85,40 +85,23 @@ class Plan:
             epochs=self.teacher_epochs,
             points=self.teacher_points,
             limit=self.teacher_limit,
-            batch_size=self.batch_size,
             augment=self.augment,
-            val=0.0,
-            device="cpu",
-            threads=1,
+            **self._common(),
         )
 
     def fresh_recipe(self, seed: int) -> TrainRecipe:
         """How a student is trained on fresh views."""
-        return TrainRecipe(
-            epochs=self.epochs,
-            points=self.points,
-            limit=self.limit,
-            batch_size=self.batch_size,
-            augment=self.augment,
-            val=0.0,
-            seed=seed,
-            device="cpu",
-            threads=1,
-        )
+        return TrainRecipe(augment=self.augment, seed=seed, **self._student(), **self._common())
 
     def recorded_recipe(self, loss: LossOptions, seed: int) -> DistillRecipe:
         """How a student is trained on recorded views."""
-        return DistillRecipe(
-            epochs=self.epochs,
-            points=self.points,
-            limit=self.limit,
-            batch_size=self.batch_size,
-            val=0.0,
-            seed=seed,
-            device="cpu",
-            threads=1,
-            **asdict(loss),
-        )
+        return DistillRecipe(seed=seed, **self._student(), **self._common(), **asdict(loss))
+
+    def _student(self) -> dict[str, Any]:
+        return {"epochs": self.epochs, "points": self.points, "limit": self.limit}
+
+    def _common(self) -> dict[str, Any]:
+        return {"batch_size": self.batch_size, "val": 0.0, "device": "cpu", "threads": 1}
 
 
 FULL = Plan()

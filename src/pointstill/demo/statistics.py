@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..evaluation.scoring import Pair, Score, mcnemar
 from .schedule import METHODS, Method
@@ -109,12 +110,23 @@ class Findings:
 
     teacher: Score
     results: dict[str, Result]
-    comparisons: list[Comparison]
+    """By the methods' keys."""
+    labels: NDArray[np.int64]
+    """Of the test shapes."""
+
+    @classmethod
+    def of(
+        cls, teacher: Score, scores: dict[str, list[Score]], labels: Sequence[int]
+    ) -> "Findings":
+        """From the scores of each method, in order of seeds."""
+        results = {method.key: Result(method, scores[method.key]) for method in METHODS}
+        return cls(teacher, results, np.array(labels))
 
     @property
     def baseline(self) -> Result:
         """The stronger of the two trained on labels alone: the one to beat."""
-        return stronger(self.results)
+        baselines = [each for each in self.results.values() if each.method.role == "baseline"]
+        return max(baselines, key=lambda each: each.mean)
 
     @property
     def best(self) -> Score:
@@ -156,36 +168,15 @@ class Findings:
             closing = "The negative weight brings nothing clear here that plain KD does not."
         return [gain.words, negative.words, closing]
 
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """All that are told."""
+        base = self.baseline.method.key
+        rivals = (base, "kd", "kd-weaker", "towards-past")
+        return [self.comparison("kd", base), *(self.comparison("nwsd", each) for each in rivals)]
+
     def comparison(self, first: str, second: str) -> Comparison:
         """The comparison of two methods, by their keys."""
-        for each in self.comparisons:
-            if (each.first.method.key, each.second.method.key) == (first, second):
-                return each
-        raise KeyError((first, second))
-
-
-def stronger(results: dict[str, Result]) -> Result:
-    """The better baseline."""
-    baselines = [each for each in results.values() if each.method.role == "baseline"]
-    return max(baselines, key=lambda each: each.mean)
-
-
-def find(teacher: Score, scores: dict[str, list[Score]], labels: Sequence[int]) -> Findings:
-    """Put the scores of all students, by method and in order of seeds, together."""
-    results = {each.key: Result(each, scores[each.key]) for each in METHODS}
-    base = stronger(results).method.key
-    true = np.asarray(labels)
-    wanted = [
-        ("kd", base),
-        ("nwsd", base),
-        ("nwsd", "kd"),
-        ("nwsd", "kd-weaker"),
-        ("nwsd", "towards-past"),
-    ]
-    comparisons = []
-    for first, second in wanted:
-        one, other = results[first], results[second]
+        one, other = self.results[first], self.results[second]
         seeds = zip(one.scores, other.scores, strict=True)
-        pairs = [mcnemar(left, right, true) for left, right in seeds]
-        comparisons.append(Comparison(one, other, pairs))
-    return Findings(teacher, results, comparisons)
+        return Comparison(one, other, [mcnemar(left, right, self.labels) for left, right in seeds])

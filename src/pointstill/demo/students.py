@@ -3,12 +3,12 @@
 import os
 import signal
 import threading
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
-from types import TracebackType
 
 from ..errors import TrainingError
 from ..progress import Track
@@ -17,68 +17,66 @@ from .schedule import DATA, STORE, Job, Plan
 POLL_SECONDS = 0.5
 
 
-class Crew:
-    """Processes that train; use as a context manager.
+@contextmanager
+def trainers(most: int) -> Iterator[Executor]:
+    """Processes that train, one a core at most; they die with an error in the body, or Ctrl-C.
 
-    Results do not depend on how many they are. Killed at any moment, the same calls go on.
+    Results do not depend on how many they are.
+    """
+    pool = ProcessPoolExecutor(min(_cores(), most), get_context("spawn"), _begin)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in active_children():
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown()
+
+
+def train_all(
+    pool: Executor, jobs: Sequence[Job], plan: Plan, out: Path, *, shapes: int, label: str
+) -> None:
+    """Train what is not trained yet; killed at any moment, the same call goes on.
+
+    Args:
+        pool: from `trainers`.
+        jobs: the runs.
+        plan: the sizes of everything.
+        out: folder of the demo.
+        shapes: shapes of the training split.
+        label: what is being done, in a word.
+
+    Raises:
+        TrainingError: a run failed, or its process was killed.
     """
 
-    def __init__(self, plan: Plan, out: Path):
-        self.plan, self.out = plan, out
-        workers = min(_cores(), plan.workers)
-        self.pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
-
-    def __enter__(self) -> "Crew":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error:  # Ctrl-C as well: leave nobody at work
-            self.pool.shutdown(wait=False, cancel_futures=True)
-            for child in active_children():
-                child.terminate()
-        self.pool.shutdown()
-
-    def train(self, jobs: Sequence[Job], shapes: int, label: str) -> None:
-        """Train what is not trained yet.
-
-        Args:
-            jobs: the runs.
-            shapes: shapes of the training split.
-            label: what is being done, in a word.
-
-        Raises:
-            TrainingError: a run failed, or its process was killed.
-        """
-        done = self._seen(jobs, shapes)
-        total = sum(job.epochs(self.plan) * job.shapes(self.plan, shapes) for job in jobs)
-        with Track(label, total, "shapes", done) as track:
-            todo = [job for job in jobs if not job.finished(self.out)]
-            waiting = {self.pool.submit(_train, job, self.plan, self.out) for job in todo}
-            while waiting:
-                ready, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
-                track.advance(self._seen(jobs, shapes) - track.count)
-                for future in ready:
-                    try:
-                        future.result()
-                    except BrokenProcessPool as error:
-                        raise TrainingError(
-                            f"a training process was killed (out of memory?): run the same "
-                            f"command again to go on in {self.out}"
-                        ) from error
-
-    def _seen(self, jobs: Sequence[Job], shapes: int) -> int:
+    def seen() -> int:
         """Shapes that all runs have been through, by their logs."""
-        total = 0
-        for job in jobs:
-            log = job.folder(self.out) / "metrics.jsonl"
-            epochs = len(log.read_text("utf-8").splitlines()) if log.exists() else 0
-            total += epochs * job.shapes(self.plan, shapes)
-        return total
+        return sum(_epochs(job.folder(out)) * job.shapes(plan, shapes) for job in jobs)
+
+    total = sum(job.epochs(plan) * job.shapes(plan, shapes) for job in jobs)
+    with Track(label, total, "shapes", seen()) as track:
+        waiting = {pool.submit(_train, job, plan, out) for job in jobs if not job.finished(out)}
+        while waiting:
+            ready, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+            track.advance(seen() - track.count)
+            for future in ready:
+                try:
+                    future.result()
+                except BrokenProcessPool as error:
+                    raise TrainingError(
+                        "lost a training process, which was killed (out of memory?)",
+                        where=out,
+                        fix="run the same command again to go on",
+                    ) from error
+
+
+def _epochs(run: Path) -> int:
+    """Epochs in the log of a run."""
+    log = run / "metrics.jsonl"
+    return len(log.read_text("utf-8").splitlines()) if log.exists() else 0
 
 
 def _begin() -> None:

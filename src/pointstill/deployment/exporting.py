@@ -41,7 +41,7 @@ class Deployed(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, n, 3) in any unit, any n -> (B, C) logits."""
-        points = normalize.whole(points)
+        points = normalize.unit_sphere(points)
         count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
         strides = resample.stride(count[None], self.points)[0]  # (N,)
         drawn = gather(points, along_curve(points)[:, strides])

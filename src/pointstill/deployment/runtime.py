@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, PointstillError, UsageError
-from ..points.validity import MIN_POINTS, are_numbers, present, transposed, unusable
+from ..points.validity import MIN_POINTS, check_points, finite, is_numeric, transpose_fix
 from ..storage.paths import here
 
 
@@ -75,30 +75,29 @@ class Classifier:
 
         Raises:
             DataError: not such an array, too few points, NaN or infinite coordinates (without
-                `drop_missing`), stray points (see `cloud.unusable`), or all points in one place.
+                `drop_missing`), outliers (see `validity.check_points`), or all points in one place.
             PointstillError: the student answers with NaN or infinite logits.
         """
         try:
             given = np.asarray(points)
         except (TypeError, ValueError) as error:
             raise DataError(f"a cloud must be an (n, 3) array of numbers ({error})") from error
-        if not are_numbers(given):
+        if not is_numeric(given):
             raise DataError(f"a cloud must be an (n, 3) array of numbers, not of {given.dtype}")
-        if given.ndim != 2 or given.shape[1] != 3 or len(given) < MIN_POINTS:
+        if given.ndim != 2 or given.shape[1] != 3:
             raise DataError(
-                f"a cloud of shape {given.shape} was given; it must be (n, 3), n >= {MIN_POINTS}"
-                f"{transposed(given)}"
+                f"a cloud of shape {given.shape} was given; it must be (n, 3), n >= {MIN_POINTS}",
+                fix=transpose_fix(given),
             )
         far = given.astype(np.float64)
         if self.drop_missing:
-            far = far[present(far)]
-        if wrong := unusable(far, lost=len(given) - len(far)):
-            raise DataError(f"the cloud: {wrong}")
+            far = far[finite(far)]
+        check_points("the cloud", far, lost=len(given) - len(far))
         # Far from the origin float32 is coarse: come near first, in float64. Halved, as the
         # distance of two float32 numbers may be no float32.
         cloud = ((far - far[0]) / 2).astype(np.float32)
         if not cloud.any():
-            raise DataError("all points of the cloud are the same: there is no shape to classify")
+            raise DataError(f"has {len(far)} points that are all the same", where="the cloud")
         logits = self._run(cloud)
         if not np.isfinite(logits).all():
             raise PointstillError(

@@ -1,14 +1,17 @@
 """What a model costs: parameters, operations, and the time for one cloud on one CPU thread."""
 
+import json
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import onnxruntime
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
@@ -56,12 +59,11 @@ def profile(
     """
     if points < 32 or classes < 2:
         raise UsageError(
-            f"{points} points and {classes} classes: choose 32 points and 2 classes or more"
+            f"a profile of {points} points and {classes} classes says nothing",
+            fix="choose 32 points and 2 classes or more",
         )
-    from ..deployment.exporting import (  # brings ONNX, which `evaluate` does not need
-        Deployed,
-        onnx_session,
-    )
+    # Brings ONNX, which `evaluate` does not need.
+    from ..deployment.exporting import Deployed, onnx_session
 
     models = {name: Deployed(build_model(name, classes), points).eval() for name in names}
     cloud = sample_cloud(points, torch.device("cpu"))
@@ -166,6 +168,24 @@ def processor() -> str:
         return f"{', '.join(sorted(names))} ({os.cpu_count()} cores)"
     except (OSError, IndexError):
         return platform.processor() or platform.machine()
+
+
+def surroundings(threads: int) -> dict[str, Any]:
+    """When, in what and on what something is measured."""
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "processor": processor(),
+        "threads": threads,
+    }
+
+
+def write_profile(profiles: list[Profile], points: int, path: Path) -> None:
+    """Write profiles as JSON, with what they were measured on."""
+    models = [asdict(each) for each in profiles]
+    content = surroundings(threads=1) | {"points": points, "models": models}
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 def sample_cloud(points: int, device: torch.device, channels: int = 3) -> Tensor:

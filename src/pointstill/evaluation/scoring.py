@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from scipy.stats import binomtest
 from torchmetrics.functional.classification import (
@@ -21,8 +19,8 @@ from torchmetrics.functional.classification import (
 from .. import __version__
 from ..augment import Clouds
 from ..data import Dataset
-from ..data.dataset import SplitName
 from ..data.selection import check_classes, limited
+from ..data.source import SplitName
 from ..errors import UsageError
 from ..points.features import width
 from ..progress import Track
@@ -33,7 +31,7 @@ from ..storage.files import replace_file
 from ..storage.paths import here
 from ..teachers import Teacher, load_teacher
 from ..teachers.compatibility import check_fits
-from .profiling import latency, operations, processor
+from .profiling import latency, operations, surroundings
 
 
 @dataclass(frozen=True)
@@ -144,9 +142,10 @@ def evaluate(
     if isinstance(models, str) or not isinstance(models, Sequence):
         models = [models]
     if not models:
-        raise UsageError("nothing to evaluate: name a run folder or a teacher")
-    if min(batch_size, limit if limit is not None else 1) < 1:
-        raise UsageError("limit and batch size must be 1 or more")
+        raise UsageError("there is nothing to evaluate", fix="name a run folder or a teacher")
+    for what, value in (("limit", limit), ("batch size", batch_size)):
+        if value is not None and value < 1:
+            raise UsageError(f"{what} is {value}", fix="choose 1 or more")
     check_classes(data)  # which a model would be said not to fit
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
@@ -169,19 +168,15 @@ def evaluate(
             scores.append(score(teacher, logits, labels, list(data.classes), agreed, channels))
     return Evaluation(
         about={
-            "date": time.strftime("%Y-%m-%d"),
             "data": data.name,
             "split": split,
             "shapes": len(shapes),
             "votes": max(teacher.votes for teacher in teachers),
             "fingerprint": chosen.fingerprint,
             "pointstill": __version__,
-            "torch": torch.__version__,
-            "onnxruntime": onnxruntime.__version__,
-            "processor": processor(),
-            "threads": torch.get_num_threads(),
             "device": ", ".join(sorted({_device_name(teacher.device) for teacher in teachers})),
-        },
+        }
+        | surroundings(torch.get_num_threads()),
         classes=list(data.classes),
         names=[chosen.names[index] for index in shapes.tolist()],
         labels=labels.tolist(),
@@ -293,16 +288,16 @@ def _agreement(
     shapes = torch.from_numpy(store.shapes[rows]).to(teacher.device)
     parameters = torch.from_numpy(store.parameters(0)[rows]).to(teacher.device)
     points = teacher.points or store.attributes["points"]
-    said = torch.cat(
+    logits = torch.cat(
         [
             teacher.logits(pipeline.replay(clouds, 0, shapes[some], parameters[some], points))
             for some in torch.split(torch.arange(len(rows)), batch_size)
         ]
     ).cpu()
     recorded = torch.from_numpy(store.logits(0)[rows])
-    log_p, log_q = recorded.double().log_softmax(1), said.double().log_softmax(1)
+    log_p, log_q = recorded.double().log_softmax(1), logits.double().log_softmax(1)
     return {
-        "argmax": float((said.argmax(1) == recorded.argmax(1)).double().mean()),
+        "argmax": float((logits.argmax(1) == recorded.argmax(1)).double().mean()),
         "kl": float((log_p.exp() * (log_p - log_q)).sum(1).mean()),
         "shapes": len(rows),
     }

@@ -49,10 +49,11 @@ def parse_features(text: str | Iterable[str]) -> Features:
         if name not in WIDTHS:
             near = get_close_matches(name, WIDTHS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(WIDTHS)}"
-            raise UsageError(f"no feature is called {name!r}: {hint}")
+            raise UsageError(f"no feature is called {name!r}", fix=hint)
     if names[:1] != ["xyz"] or len(set(names)) < len(names):
         raise UsageError(
-            f"features {format_features(names)!r}: name each once and xyz first, such as xyz,normal"
+            f"features are {format_features(names)!r}",
+            fix="name each once and xyz first, such as xyz,normal",
         )
     return tuple(names)
 

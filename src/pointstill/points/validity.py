@@ -1,79 +1,140 @@
-"""What makes an array of points a cloud that can be classified: the same wherever one comes in."""
+"""What makes an array of points a cloud that can be classified: the same wherever one comes in.
+
+Refused are arrays that are none, too few points, coordinates that are not finite, and outliers:
+far points that would press all others together in normalization.
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DataError
+
 MIN_POINTS = 8
 """Fewer points than this say nothing about a shape."""
-STRAY_PART = 0.01
-"""So many of the points, or one, are looked at as strays."""
-STRAY_FACTOR = 100.0
-"""Points are strays if with them the bounding box's diagonal is this many times what it is else."""
+OUTLIER_PART = 0.01
+"""So many of the points, or one, are looked at as outliers."""
+OUTLIER_FACTOR = 100.0
+"""Points are outliers if with them the bounding box's diagonal is this many times what it is
+else."""
+FAR = 10.0
+"""A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
+shifted there, as float32 would round its shape away (UTM coordinates in metres)."""
 
 
-def are_numbers(array: NDArray[Any]) -> bool:
+def check_cloud(name: str, cloud: NDArray[Any], drop_missing: bool = False) -> NDArray[np.float32]:
+    """Return the points (n, 3) of a usable cloud as float32.
+
+    Columns after the first three are dropped. A cloud far from the origin (see `FAR`) is shifted,
+    in float64, so that its bounding box is centred there.
+
+    Args:
+        name: of the cloud, for the error.
+        cloud: (n, 3 or more) numbers.
+        drop_missing: first leave out points with a NaN or infinite coordinate.
+
+    Raises:
+        DataError: no such array, all points in one place, or see `check_points`.
+    """
+    points = coordinates(name, cloud).astype(np.float64)
+    if drop_missing:
+        points = points[finite(points)]
+    check_points(name, points, lost=len(cloud) - len(points))
+    low, high = points.min(axis=0), points.max(axis=0)
+    centre = (low + high) / 2
+    if np.linalg.norm(centre) > FAR * np.linalg.norm(high - low):
+        points -= centre
+    small = points.astype(np.float32)
+    if (small == small[0]).all():
+        raise DataError(f"has {len(small)} points that are all the same", where=name)
+    return small
+
+
+def coordinates(name: str, cloud: NDArray[Any]) -> NDArray[Any]:
+    """The coordinates (n, 3) of an array that may be a cloud: its first three columns.
+
+    Raises:
+        DataError: an array of another shape, of something else than numbers, or (3, n).
+    """
+    if cloud.ndim != 2 or cloud.shape[1] < 3 or not is_numeric(cloud):
+        raise DataError(
+            f"is an array of {cloud.dtype} {cloud.shape}, but a cloud is (points, 3) numbers",
+            where=name,
+        )
+    if fix := transpose_fix(cloud):
+        raise DataError(f"has 3 points, but a cloud needs {MIN_POINTS}", where=name, fix=fix)
+    return cloud[:, :3]
+
+
+def is_numeric(array: NDArray[Any]) -> bool:
     """Whether an array holds whole or floating-point numbers; truth values and complex are not."""
     return array.dtype.kind in "fiu"
 
 
-def transposed(array: NDArray[Any]) -> str:
-    """The fix for an array (3, n) of a cloud that is (n, 3), to end an error; else nothing."""
+def transpose_fix(array: NDArray[Any]) -> str | None:
+    """The fix for an array (3, n) of a cloud that is (n, 3); None for others."""
     turned = array.ndim == 2 and len(array) == 3 and array.shape[1] >= MIN_POINTS
-    return ": transpose it, points.T" if turned else ""
+    return "transpose it, points.T" if turned else None
 
 
-def present(points: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which points (n, 3) are not missing: (n,). Missing: NaN, infinite, or beyond float32."""
+def finite(points: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which points (n, 3) are there: (n,). Missing: NaN, infinite, or beyond float32."""
     # In float64, as the smallest whole number has no absolute value; NaN compares false.
     sizes = np.abs(points, dtype=np.float64)
     usable: NDArray[np.bool_] = (sizes <= np.finfo(np.float32).max).all(axis=1)
     return usable
 
 
-def unusable(points: NDArray[np.float64], lost: int = 0) -> str | None:
-    """Say what is wrong with the coordinates (n, 3) of a cloud, and how to mend it; None if fine.
+def check_points(name: str, points: NDArray[np.float64], lost: int = 0) -> None:
+    """Refuse coordinates (n, 3) that are no shape.
 
-    Few: below `MIN_POINTS`. Missing: see `present`. Stray: the farthest 1 % of the points (or one)
-    from the median point, if they alone make the bounding box more than 100 times larger.
-    Normalised with one, all others would fall together.
+    Outliers: the farthest 1 % of the points (or one) from the median point, if they alone make the
+    bounding box more than 100 times larger. Normalised with one, all others would fall together.
 
     Args:
+        name: of the cloud, for the error.
         points: the coordinates.
         lost: how many more there were, but missing and left out.
+
+    Raises:
+        DataError: fewer than `MIN_POINTS`, some that are not `finite`, or outliers.
     """
     if len(points) < MIN_POINTS:
         beside = f" beside {lost} that are NaN or infinite" if lost else ""
-        return f"has {len(points)} points{beside}, but a cloud needs {MIN_POINTS}"
-    usable = present(points)
-    if not usable.all():
-        return (
-            f"{np.sum(~usable)} of {len(points)} points are NaN or infinite, as depth cameras mark "
-            "what they do not see: remove those points, or pass --drop-missing (in Python "
-            "drop_missing=True)"
+        raise DataError(
+            f"has {len(points)} points{beside}, but a cloud needs {MIN_POINTS}", where=name
         )
-    if not far_flung(points):
-        return None
+    there = finite(points)
+    if not there.all():
+        raise DataError(
+            f"has {np.sum(~there)} of {len(points)} points NaN or infinite, as depth cameras mark "
+            "what they do not see",
+            where=name,
+            fix="remove those points, or pass --drop-missing (in Python drop_missing=True)",
+        )
+    if not may_have_outliers(points):
+        return
     away = np.abs(points - np.median(points, axis=0)).max(axis=1)
-    count = max(1, int(STRAY_PART * len(points)))
-    kept = points[np.argpartition(away, -count)[:-count]]
-    whole, rest = (np.linalg.norm(np.ptp(each, axis=0)) for each in (points, kept))
-    if 0 < STRAY_FACTOR * rest < whole:
-        return (
-            f"stray points, {count} at most, stretch it from {rest:.4g} to {whole:.4g} across: "
-            "remove those points, such as false returns at (0, 0, 0)"
+    count = max(1, int(OUTLIER_PART * len(points)))
+    inliers = points[np.argpartition(away, -count)[:-count]]
+    across, within = (np.linalg.norm(np.ptp(each, axis=0)) for each in (points, inliers))
+    if 0 < OUTLIER_FACTOR * within < across:
+        raise DataError(
+            f"has outliers, {count} at most, that stretch it from {within:.4g} to {across:.4g} "
+            "across",
+            where=name,
+            fix="remove those points, such as false returns at (0, 0, 0)",
         )
-    return None
 
 
-def far_flung(points: NDArray[np.float64], few: int = 64) -> bool:
-    """Whether points (n, 3) may have strays: a glance that costs little of a classification.
+def may_have_outliers(points: NDArray[np.float64], few: int = 64) -> bool:
+    """Whether points (n, 3) may have outliers: a glance that costs little of a classification.
 
-    The middle distance of some points from their middle hardly feels strays, and the box of most
-    shapes is a few times that. The points are spread by the golden ratio: strays may be periodic.
+    The middle distance of some points from their middle hardly feels outliers, and the box of most
+    shapes is a few times that. The points are spread by the golden ratio: outliers may be periodic.
     """
     some = points[(np.arange(few) * 0.6180339887 % 1 * len(points)).astype(np.int64)]
     middle = np.sort(some, axis=0)[len(some) // 2]
     typical = np.sort(np.abs(some - middle).max(axis=1))[len(some) // 2]
-    return bool(np.ptp(points, axis=0).max() > STRAY_FACTOR / 4 * typical)
+    return bool(np.ptp(points, axis=0).max() > OUTLIER_FACTOR / 4 * typical)

@@ -1,1 +1,1 @@
-"""Tables and figures, whoever has something to show."""
+"""How results look, whoever has some: tables, figures, pages. Nothing here knows what they mean."""

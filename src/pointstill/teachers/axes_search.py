@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from ..augment import Clouds
-from ..data import Dataset
-from ..data.dataset import Split
+from ..data import Dataset, Split
 from ..data.selection import limited
 from ..errors import UsageError
 from ..progress import Track, console

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset import Shape, SplitName
 from ..keyed_draws import permutation, uniforms
+from ..source import Shape, SplitName
 from .arithmetic import Array, rotate
 from .classes import CLASSES
-from .sensor import View, look
+from .sensor import Shot, look
 from .solids import sample_surface, triangles
 
 VERSION = 1
@@ -88,7 +88,7 @@ def draw_object(name: str, key: str) -> tuple[float, list[Array]]:
 def _sense(points: Array, normals: Array, key: str) -> Array:
     """What the camera sees of a surface from one side or two."""
     sides = 2 if uniforms(f"{key}/sides", 1)[0] < TWO_VIEWS else 1
-    views = [View.sample(f"{key}/view/{i}") for i in range(sides)]
+    views = [Shot.sample(f"{key}/view/{i}") for i in range(sides)]
     return np.concatenate(
-        [look(points, normals, view, f"{key}/noise/{i}") for i, view in enumerate(views)]
+        [look(points, normals, shot, f"{key}/noise/{i}") for i, shot in enumerate(views)]
     )

@@ -1,26 +1,26 @@
 """The sixteen classes, by name."""
 
-from .devices import GUITAR, LAMP, LAPTOP, MONITOR
-from .furniture import BED, BOOKCASE, CHAIR, SOFA, TABLE
+from .devices import guitar, lamp, laptop, monitor
+from .furniture import bed, bookcase, chair, sofa, table
 from .grammar import Grammar
-from .vehicles import AEROPLANE, BICYCLE, CAR
-from .vessels import BOTTLE, BOWL, MUG, PLANT
+from .vehicles import aeroplane, bicycle, car
+from .vessels import bottle, bowl, mug, plant
 
 CLASSES: dict[str, Grammar] = {
-    "aeroplane": AEROPLANE,
-    "bed": BED,
-    "bicycle": BICYCLE,
-    "bookcase": BOOKCASE,
-    "bottle": BOTTLE,
-    "bowl": BOWL,
-    "car": CAR,
-    "chair": CHAIR,
-    "guitar": GUITAR,
-    "lamp": LAMP,
-    "laptop": LAPTOP,
-    "monitor": MONITOR,
-    "mug": MUG,
-    "plant": PLANT,
-    "sofa": SOFA,
-    "table": TABLE,
+    "aeroplane": Grammar(aeroplane),
+    "bed": Grammar(bed),
+    "bicycle": Grammar(bicycle),
+    "bookcase": Grammar(bookcase),
+    "bottle": Grammar(bottle),
+    "bowl": Grammar(bowl),
+    "car": Grammar(car),
+    "chair": Grammar(chair),
+    "guitar": Grammar(guitar),
+    "lamp": Grammar(lamp),
+    "laptop": Grammar(laptop),
+    "monitor": Grammar(monitor),
+    "mug": Grammar(mug),
+    "plant": Grammar(plant),
+    "sofa": Grammar(sofa),
+    "table": Grammar(table),
 }

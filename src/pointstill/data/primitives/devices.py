@@ -1,20 +1,22 @@
 """Household things: guitar, lamp, laptop, monitor. They face -y."""
 
+from typing import Annotated, Literal
+
 from .arithmetic import Array, cosine, rotate, sine
-from .grammar import Grammar, scaled
+from .grammar import scaled
 from .solids import box, cylinder, front, frustum, lathe, move, rod, side, tube
 
 
 def guitar(
-    variant: str,
-    body: float,
-    lower: float,
-    upper: float,
-    waist: float,
-    depth: float,
-    neck: float,
-    head: float,
-    lean: float,
+    variant: Literal["acoustic", "electric"],
+    body: Annotated[float, 0.38, 0.52],
+    lower: Annotated[float, 0.34, 0.44],
+    upper: Annotated[float, 0.24, 0.34],
+    waist: Annotated[float, 0.55, 0.75],
+    depth: Annotated[float, 0.18, 0.3],
+    neck: Annotated[float, 0.75, 1.1],
+    head: Annotated[float, 0.28, 0.42],
+    lean: Annotated[float, 0.0, 0.06],
 ) -> list[Array]:
     """A waisted body and a long neck, upright.
 
@@ -42,31 +44,15 @@ def guitar(
     return scaled(body, [rotate(part, -lean, "x") for part in parts])
 
 
-GUITAR = Grammar(
-    guitar,
-    ("acoustic", "electric"),
-    {
-        "body": (0.38, 0.52),
-        "lower": (0.34, 0.44),
-        "upper": (0.24, 0.34),
-        "waist": (0.55, 0.75),
-        "depth": (0.18, 0.3),
-        "neck": (0.75, 1.1),
-        "head": (0.28, 0.42),
-        "lean": (0.0, 0.06),
-    },
-)
-
-
 def lamp(
-    variant: str,
-    height: float,
-    base: float,
-    stem: float,
-    shade: float,
-    taper: float,
-    drop: float,
-    reach: float,
+    variant: Literal["standard", "vase", "arm", "bow"],
+    height: Annotated[float, 0.35, 1.8],
+    base: Annotated[float, 0.1, 0.19],
+    stem: Annotated[float, 0.01, 0.025],
+    shade: Annotated[float, 0.13, 0.26],
+    taper: Annotated[float, 0.35, 0.95],
+    drop: Annotated[float, 0.13, 0.27],
+    reach: Annotated[float, 0.35, 0.65],
 ) -> list[Array]:
     """A shade on a stem on a foot.
 
@@ -92,30 +78,15 @@ def lamp(
     return scaled(height, parts)
 
 
-LAMP = Grammar(
-    lamp,
-    ("standard", "vase", "arm", "bow"),
-    {
-        "height": (0.35, 1.8),
-        "base": (0.1, 0.19),
-        "stem": (0.01, 0.025),
-        "shade": (0.13, 0.26),
-        "taper": (0.35, 0.95),
-        "drop": (0.13, 0.27),
-        "reach": (0.35, 0.65),
-    },
-)
-
-
 def laptop(
-    variant: str,
-    width: float,
-    depth: float,
-    base: float,
-    lid: float,
-    opening: float,
-    wedge: float,
-    keys: float,
+    variant: Literal["flat", "raised"],
+    width: Annotated[float, 0.28, 0.42],
+    depth: Annotated[float, 0.62, 0.76],
+    base: Annotated[float, 0.045, 0.08],
+    lid: Annotated[float, 0.018, 0.04],
+    opening: Annotated[float, 0.25, 0.37],
+    wedge: Annotated[float, 0.4, 1.0],
+    keys: Annotated[float, 0.35, 0.5],
 ) -> list[Array]:
     """Two plates that share an edge, the hinge.
 
@@ -136,31 +107,16 @@ def laptop(
     return scaled(width, parts)
 
 
-LAPTOP = Grammar(
-    laptop,
-    ("flat", "raised"),
-    {
-        "width": (0.28, 0.42),
-        "depth": (0.62, 0.76),
-        "base": (0.045, 0.08),
-        "lid": (0.018, 0.04),
-        "opening": (0.25, 0.37),
-        "wedge": (0.4, 1.0),
-        "keys": (0.35, 0.5),
-    },
-)
-
-
 def monitor(
-    variant: str,
-    width: float,
-    height: float,
-    thick: float,
-    stand: float,
-    foot: float,
-    depth: float,
-    tilt: float,
-    stem: float,
+    variant: Literal["plate", "disc", "feet"],
+    width: Annotated[float, 0.45, 1.2],
+    height: Annotated[float, 0.5, 0.66],
+    thick: Annotated[float, 0.025, 0.07],
+    stand: Annotated[float, 0.08, 0.28],
+    foot: Annotated[float, 0.3, 0.55],
+    depth: Annotated[float, 0.26, 0.42],
+    tilt: Annotated[float, 0.0, 0.04],
+    stem: Annotated[float, 0.06, 0.14],
 ) -> list[Array]:
     """A flat screen on a stand.
 
@@ -185,19 +141,3 @@ def monitor(
                 toe = (x, j * 0.6 * depth, 0.02)
                 parts.append(rod((x, 0.3 * thick, stand), toe, 0.15 * stem))
     return scaled(width, parts)
-
-
-MONITOR = Grammar(
-    monitor,
-    ("plate", "disc", "feet"),
-    {
-        "width": (0.45, 1.2),
-        "height": (0.5, 0.66),
-        "thick": (0.025, 0.07),
-        "stand": (0.08, 0.28),
-        "foot": (0.3, 0.55),
-        "depth": (0.26, 0.42),
-        "tilt": (0.0, 0.04),
-        "stem": (0.06, 0.14),
-    },
-)

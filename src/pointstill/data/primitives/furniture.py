@@ -1,7 +1,9 @@
 """Furniture: bed, bookcase, chair, sofa, table. In metres; it faces -y."""
 
+from typing import Annotated, Literal
+
 from .arithmetic import Array, rotate
-from .grammar import Grammar, scatter
+from .grammar import scatter
 from .solids import box, cylinder, ellipsoid, frustum, lathe, move, rod, tube
 
 
@@ -23,15 +25,15 @@ def _leant(solid: Array, tilt: float, x: float, y: float, z: float) -> Array:
 
 
 def bed(
-    variant: str,
-    width: float,
-    length: float,
-    base: float,
-    mattress: float,
-    headboard: float,
-    footboard: float,
-    pillow: float,
-    blanket: float,
+    variant: Literal["divan", "framed", "four-poster"],
+    width: Annotated[float, 0.85, 2.0],
+    length: Annotated[float, 1.85, 2.2],
+    base: Annotated[float, 0.22, 0.42],
+    mattress: Annotated[float, 0.14, 0.3],
+    headboard: Annotated[float, 0.25, 0.8],
+    footboard: Annotated[float, 0.2, 0.6],
+    pillow: Annotated[float, 0.12, 0.22],
+    blanket: Annotated[float, 0.5, 0.75],
 ) -> list[Array]:
     """A mattress with pillows on a base.
 
@@ -64,32 +66,16 @@ def bed(
     return parts
 
 
-BED = Grammar(
-    bed,
-    ("divan", "framed", "four-poster"),
-    {
-        "width": (0.85, 2.0),
-        "length": (1.85, 2.2),
-        "base": (0.22, 0.42),
-        "mattress": (0.14, 0.3),
-        "headboard": (0.25, 0.8),
-        "footboard": (0.2, 0.6),
-        "pillow": (0.12, 0.22),
-        "blanket": (0.5, 0.75),
-    },
-)
-
-
 def bookcase(
-    variant: str,
-    width: float,
-    height: float,
-    depth: float,
-    board: float,
-    shelf: float,
-    fill: float,
-    book: float,
-    phase: float,
+    variant: Literal["open", "cupboard", "rack"],
+    width: Annotated[float, 0.6, 1.5],
+    height: Annotated[float, 1.1, 2.3],
+    depth: Annotated[float, 0.24, 0.42],
+    board: Annotated[float, 0.018, 0.04],
+    shelf: Annotated[float, 0.28, 0.42],
+    fill: Annotated[float, 0.25, 0.85],
+    book: Annotated[float, 0.5, 0.8],
+    phase: Annotated[float, 0.0, 1.0],
 ) -> list[Array]:
     """Shelves with books on them.
 
@@ -123,32 +109,16 @@ def bookcase(
     return parts
 
 
-BOOKCASE = Grammar(
-    bookcase,
-    ("open", "cupboard", "rack"),
-    {
-        "width": (0.6, 1.5),
-        "height": (1.1, 2.3),
-        "depth": (0.24, 0.42),
-        "board": (0.018, 0.04),
-        "shelf": (0.28, 0.42),
-        "fill": (0.25, 0.85),
-        "book": (0.5, 0.8),
-        "phase": (0.0, 1.0),
-    },
-)
-
-
 def chair(
-    variant: str,
-    width: float,
-    depth: float,
-    seat: float,
-    back: float,
-    tilt: float,
-    leg: float,
-    splay: float,
-    arm: float,
+    variant: Literal["slatted", "solid", "armchair", "swivel"],
+    width: Annotated[float, 0.38, 0.6],
+    depth: Annotated[float, 0.38, 0.56],
+    seat: Annotated[float, 0.4, 0.52],
+    back: Annotated[float, 0.32, 0.68],
+    tilt: Annotated[float, 0.0, 0.06],
+    leg: Annotated[float, 0.014, 0.032],
+    splay: Annotated[float, 0.0, 0.06],
+    arm: Annotated[float, 0.16, 0.26],
 ) -> list[Array]:
     """A seat with a back for one.
 
@@ -179,32 +149,16 @@ def chair(
     return parts
 
 
-CHAIR = Grammar(
-    chair,
-    ("slatted", "solid", "armchair", "swivel"),
-    {
-        "width": (0.38, 0.6),
-        "depth": (0.38, 0.56),
-        "seat": (0.4, 0.52),
-        "back": (0.32, 0.68),
-        "tilt": (0.0, 0.06),
-        "leg": (0.014, 0.032),
-        "splay": (0.0, 0.06),
-        "arm": (0.16, 0.26),
-    },
-)
-
-
 def sofa(
-    variant: str,
-    width: float,
-    depth: float,
-    seat: float,
-    back: float,
-    arm: float,
-    rise: float,
-    tilt: float,
-    leg: float,
+    variant: Literal["straight", "rolled", "corner"],
+    width: Annotated[float, 1.35, 2.4],
+    depth: Annotated[float, 0.75, 1.05],
+    seat: Annotated[float, 0.38, 0.5],
+    back: Annotated[float, 0.3, 0.52],
+    arm: Annotated[float, 0.1, 0.28],
+    rise: Annotated[float, 0.1, 0.26],
+    tilt: Annotated[float, 0.0, 0.05],
+    leg: Annotated[float, 0.03, 0.14],
 ) -> list[Array]:
     """A cushioned seat for two or more, with a back and two arms.
 
@@ -236,32 +190,16 @@ def sofa(
     return parts
 
 
-SOFA = Grammar(
-    sofa,
-    ("straight", "rolled", "corner"),
-    {
-        "width": (1.35, 2.4),
-        "depth": (0.75, 1.05),
-        "seat": (0.38, 0.5),
-        "back": (0.3, 0.52),
-        "arm": (0.1, 0.28),
-        "rise": (0.1, 0.26),
-        "tilt": (0.0, 0.05),
-        "leg": (0.03, 0.14),
-    },
-)
-
-
 def table(
-    variant: str,
-    width: float,
-    depth: float,
-    height: float,
-    top: float,
-    leg: float,
-    inset: float,
-    splay: float,
-    drawer: float,
+    variant: Literal["legs", "pillar", "trestle", "desk"],
+    width: Annotated[float, 0.8, 2.0],
+    depth: Annotated[float, 0.6, 1.0],
+    height: Annotated[float, 0.45, 0.8],
+    top: Annotated[float, 0.02, 0.06],
+    leg: Annotated[float, 0.018, 0.05],
+    inset: Annotated[float, 0.0, 0.2],
+    splay: Annotated[float, 0.0, 0.07],
+    drawer: Annotated[float, 0.22, 0.36],
 ) -> list[Array]:
     """A flat top that stands on legs, a pillar, trestles or drawers.
 
@@ -297,19 +235,3 @@ def table(
         x = leg + 0.02 - width / 2
         parts += [rod((x, j * deep / 2, 0), (x, j * deep / 2, under), leg) for j in (-1, 1)]
     return parts
-
-
-TABLE = Grammar(
-    table,
-    ("legs", "pillar", "trestle", "desk"),
-    {
-        "width": (0.8, 2.0),
-        "depth": (0.6, 1.0),
-        "height": (0.45, 0.8),
-        "top": (0.02, 0.06),
-        "leg": (0.018, 0.05),
-        "inset": (0.0, 0.2),
-        "splay": (0.0, 0.07),
-        "drawer": (0.22, 0.36),
-    },
-)

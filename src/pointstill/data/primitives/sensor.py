@@ -19,7 +19,7 @@ FLYING = 0.4
 
 
 @dataclass(frozen=True)
-class View:
+class Shot:
     """One shot of the camera; lengths are in radii of the object's bounding sphere."""
 
     azimuth: float
@@ -40,8 +40,8 @@ class View:
     """Direction of the edge of that thing, in turns."""
 
     @classmethod
-    def sample(cls, key: str) -> "View":
-        """Draw a view."""
+    def sample(cls, key: str) -> "Shot":
+        """Draw a shot."""
         u = uniforms(key, 8).tolist()
         far = u[2] * u[2]
         return cls(
@@ -56,13 +56,13 @@ class View:
         )
 
 
-def look(points: Array, normals: Array, view: View, key: str) -> Array:
+def look(points: Array, normals: Array, shot: Shot, key: str) -> Array:
     """Keep what a camera sees of a surface: the nearest point of each pixel, along a noisy ray.
 
     Args:
         points: (n, 3) on the surface, dense: several a pixel.
         normals: (n, 3) outward.
-        view: where the camera stands and how good it is.
+        shot: where the camera stands and how good it is.
         key: names the draws of the noise.
 
     Returns:
@@ -70,21 +70,21 @@ def look(points: Array, normals: Array, view: View, key: str) -> Array:
         has as many there.
     """
     middle, radius = _sphere(points)
-    ahead, right, above = _axes(view)
-    eye = middle - ahead * (view.distance * radius)
+    ahead, right, above = _axes(shot)
+    eye = middle - ahead * (shot.distance * radius)
 
     ray = points - eye
     ray = ray[dot(normals, ray) < 0]  # the near side
     depth = dot(ray, ahead)
     across, up = dot(ray, right) / depth, dot(ray, above) / depth
     # Something in front hides all on one side of a straight edge.
-    side = across * cosine(view.tilt) + up * sine(view.tilt)
-    clear = side >= np.sort(side)[int(view.hidden * len(side))]
+    side = across * cosine(shot.tilt) + up * sine(shot.tilt)
+    clear = side >= np.sort(side)[int(shot.hidden * len(side))]
     ray, depth, across, up = ray[clear], depth[clear], across[clear], up[clear]
 
-    pixel = view.pixel / view.distance
+    pixel = shot.pixel / shot.distance
     seen, beside = _nearest(across, up, depth, pixel)
-    while len(seen) < min(LEAST_POINTS / (1 - view.lost), len(depth)):
+    while len(seen) < min(LEAST_POINTS / (1 - shot.lost), len(depth)):
         pixel *= STEP
         seen, beside = _nearest(across, up, depth, pixel)
 
@@ -92,9 +92,9 @@ def look(points: Array, normals: Array, view: View, key: str) -> Array:
     gap = beside - depth[seen]
     flying = (gap > EDGE * radius) & (u[4] < FLYING)
     reach = depth[seen] + np.where(flying, u[5] * gap, 0)
-    reach = reach + view.noise * radius * gaussian(u[:4])
+    reach = reach + shot.noise * radius * gaussian(u[:4])
     cloud = eye + ray[seen] * (reach / depth[seen])[:, None]
-    answers = max(LEAST_POINTS, int(len(seen) * (1 - view.lost)))
+    answers = max(LEAST_POINTS, int(len(seen) * (1 - shot.lost)))
     return np.asarray(cloud[np.argsort(u[6], kind="stable")[:answers]])
 
 
@@ -106,10 +106,10 @@ def _sphere(points: Array) -> tuple[Array, float]:
     return (low + high) / 2, float(np.sqrt(dot(half, half)))
 
 
-def _axes(view: View) -> tuple[Array, Array, Array]:
+def _axes(shot: Shot) -> tuple[Array, Array, Array]:
     """Return the camera's unit vectors: ahead, right and up."""
-    level, east, north = cosine(view.elevation), cosine(view.azimuth), sine(view.azimuth)
-    ahead = -np.array([level * east, level * north, sine(view.elevation)])
+    level, east, north = cosine(shot.elevation), cosine(shot.azimuth), sine(shot.azimuth)
+    ahead = -np.array([level * east, level * north, sine(shot.elevation)])
     right = unit(cross(ahead, np.array([0.0, 0.0, 1.0])))
     return ahead, right, cross(right, ahead)
 

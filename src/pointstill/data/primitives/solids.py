@@ -143,19 +143,19 @@ def wheel(radius: float, width: float, x: float, y: float) -> Array:
 
 def side(outline: Pairs, width: float, x: float = 0) -> Array:
     """Extrude an outline of (y, z), counter-clockwise seen from the right, along x."""
-    flat = np.array(outline, np.float64)
-    rings = np.empty((2, len(flat), 3))
-    rings[..., 1:] = flat
-    rings[0, :, 0], rings[1, :, 0] = x - width / 2, x + width / 2
-    return loft(rings)
+    return _extruded(outline, 0, x - width / 2, x + width / 2)
 
 
-def front(outline: Pairs | Array, depth: float, y: float = 0) -> Array:
+def front(outline: Pairs, depth: float, y: float = 0) -> Array:
     """Extrude an outline of (x, z), counter-clockwise seen from the front, along y."""
-    flat = np.array(outline, np.float64)
-    rings = np.empty((2, len(flat), 3))
-    rings[..., ::2] = flat
-    rings[0, :, 1], rings[1, :, 1] = y + depth / 2, y - depth / 2
+    return _extruded(outline, 1, y + depth / 2, y - depth / 2)
+
+
+def _extruded(outline: Pairs, axis: int, first: float, last: float) -> Array:
+    """The outline at two places along an axis, 0 to 2, joined."""
+    rings = np.empty((2, len(outline), 3))
+    rings[..., [other for other in range(3) if other != axis]] = np.array(outline, np.float64)
+    rings[:, :, axis] = [[first], [last]]
     return loft(rings)
 
 

@@ -1,7 +1,9 @@
 """Vehicles: aeroplane, bicycle, car. They look towards -y."""
 
+from typing import Annotated, Literal
+
 from .arithmetic import Array, rotate
-from .grammar import Grammar, scaled
+from .grammar import scaled
 from .solids import (
     Point,
     box,
@@ -38,16 +40,16 @@ def _fin(x: float, y: float, z: float, height: float, root: float, tip: float) -
 
 
 def aeroplane(
-    variant: str,
-    length: float,
-    girth: float,
-    span: float,
-    chord: float,
-    taper: float,
-    sweep: float,
-    tail: float,
-    fin: float,
-    rise: float,
+    variant: Literal["airliner", "propeller", "fighter"],
+    length: Annotated[float, 9.0, 40.0],
+    girth: Annotated[float, 0.045, 0.075],
+    span: Annotated[float, 0.75, 1.15],
+    chord: Annotated[float, 0.14, 0.22],
+    taper: Annotated[float, 0.25, 0.7],
+    sweep: Annotated[float, 0.1, 0.5],
+    tail: Annotated[float, 0.28, 0.42],
+    fin: Annotated[float, 0.12, 0.2],
+    rise: Annotated[float, 0.0, 0.06],
 ) -> list[Array]:
     """A fuselage with wings and a tail.
 
@@ -92,33 +94,16 @@ def aeroplane(
     return scaled(length, parts)
 
 
-AEROPLANE = Grammar(
-    aeroplane,
-    ("airliner", "propeller", "fighter"),
-    {
-        "length": (9.0, 40.0),
-        "girth": (0.045, 0.075),
-        "span": (0.75, 1.15),
-        "chord": (0.14, 0.22),
-        "taper": (0.25, 0.7),
-        "sweep": (0.1, 0.5),
-        "tail": (0.28, 0.42),
-        "fin": (0.12, 0.2),
-        "rise": (0.0, 0.06),
-    },
-)
-
-
 def bicycle(
-    variant: str,
-    radius: float,
-    base: float,
-    tyre: float,
-    pipe: float,
-    saddle: float,
-    bar: float,
-    rake: float,
-    grip: float,
+    variant: Literal["diamond", "step-through"],
+    radius: Annotated[float, 0.27, 0.36],
+    base: Annotated[float, 0.96, 1.12],
+    tyre: Annotated[float, 0.014, 0.028],
+    pipe: Annotated[float, 0.014, 0.024],
+    saddle: Annotated[float, 0.82, 1.02],
+    bar: Annotated[float, 0.92, 1.1],
+    rake: Annotated[float, 0.12, 0.26],
+    grip: Annotated[float, 0.42, 0.66],
 ) -> list[Array]:
     """Two spoked wheels, a frame, a saddle and a handlebar.
 
@@ -166,33 +151,17 @@ def bicycle(
     return parts
 
 
-BICYCLE = Grammar(
-    bicycle,
-    ("diamond", "step-through"),
-    {
-        "radius": (0.27, 0.36),
-        "base": (0.96, 1.12),
-        "tyre": (0.014, 0.028),
-        "pipe": (0.014, 0.024),
-        "saddle": (0.82, 1.02),
-        "bar": (0.92, 1.1),
-        "rake": (0.12, 0.26),
-        "grip": (0.42, 0.66),
-    },
-)
-
-
 def car(
-    variant: str,
-    length: float,
-    width: float,
-    height: float,
-    waist: float,
-    bonnet: float,
-    rake: float,
-    tuck: float,
-    tyre: float,
-    clear: float,
+    variant: Literal["saloon", "hatchback", "pickup", "van"],
+    length: Annotated[float, 3.6, 5.2],
+    width: Annotated[float, 1.6, 1.95],
+    height: Annotated[float, 1.35, 1.8],
+    waist: Annotated[float, 0.48, 0.6],
+    bonnet: Annotated[float, 0.16, 0.3],
+    rake: Annotated[float, 0.3, 0.75],
+    tuck: Annotated[float, 0.7, 0.9],
+    tyre: Annotated[float, 0.28, 0.38],
+    clear: Annotated[float, 0.16, 0.28],
 ) -> list[Array]:
     """A body with a cabin on four wheels.
 
@@ -228,20 +197,3 @@ def car(
         parts.append(box(0.18, 0.1, 0.13, i * (width / 2 + 0.1), hood + 0.2, belt))  # a mirror
     parts += [box(0.96 * width, 0.12, 0.18, y=y, z=clear + 0.08) for y in (nose, rear)]
     return parts
-
-
-CAR = Grammar(
-    car,
-    ("saloon", "hatchback", "pickup", "van"),
-    {
-        "length": (3.6, 5.2),
-        "width": (1.6, 1.95),
-        "height": (1.35, 1.8),
-        "waist": (0.48, 0.6),
-        "bonnet": (0.16, 0.3),
-        "rake": (0.3, 0.75),
-        "tuck": (0.7, 0.9),
-        "tyre": (0.28, 0.38),
-        "clear": (0.16, 0.28),
-    },
-)

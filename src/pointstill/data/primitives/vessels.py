@@ -1,19 +1,21 @@
 """Vessels: bottle, bowl, mug, and the plant in its pot."""
 
+from typing import Annotated, Literal
+
 from .arithmetic import Array, cosine, rotate, sine
-from .grammar import Grammar, scaled, scatter
+from .grammar import scaled, scatter
 from .solids import cylinder, ellipsoid, lathe, tube
 
 
 def bottle(
-    variant: str,
-    height: float,
-    radius: float,
-    neck: float,
-    collar: float,
-    shoulder: float,
-    cap: float,
-    waist: float,
+    variant: Literal["round", "sloped", "flask", "dispenser"],
+    height: Annotated[float, 0.16, 0.34],
+    radius: Annotated[float, 0.11, 0.2],
+    neck: Annotated[float, 0.26, 0.46],
+    collar: Annotated[float, 0.12, 0.27],
+    shoulder: Annotated[float, 0.06, 0.16],
+    cap: Annotated[float, 1.02, 1.3],
+    waist: Annotated[float, 0.82, 1.0],
 ) -> list[Array]:
     """A closed body with a narrow neck.
 
@@ -46,30 +48,15 @@ def bottle(
     return scaled(height, parts)
 
 
-BOTTLE = Grammar(
-    bottle,
-    ("round", "sloped", "flask", "dispenser"),
-    {
-        "height": (0.16, 0.34),
-        "radius": (0.11, 0.2),
-        "neck": (0.26, 0.46),
-        "collar": (0.12, 0.27),
-        "shoulder": (0.06, 0.16),
-        "cap": (1.02, 1.3),
-        "waist": (0.82, 1.0),
-    },
-)
-
-
 def bowl(
-    variant: str,
-    radius: float,
-    depth: float,
-    foot: float,
-    stand: float,
-    wall: float,
-    flare: float,
-    oval: float,
+    variant: Literal["round", "conical", "flared"],
+    radius: Annotated[float, 0.07, 0.16],
+    depth: Annotated[float, 0.45, 0.85],
+    foot: Annotated[float, 0.25, 0.5],
+    stand: Annotated[float, 0.04, 0.18],
+    wall: Annotated[float, 0.03, 0.08],
+    flare: Annotated[float, 0.0, 0.15],
+    oval: Annotated[float, 0.85, 1.0],
 ) -> list[Array]:
     """An open vessel, wider than deep.
 
@@ -94,31 +81,16 @@ def bowl(
     )
 
 
-BOWL = Grammar(
-    bowl,
-    ("round", "conical", "flared"),
-    {
-        "radius": (0.07, 0.16),
-        "depth": (0.45, 0.85),
-        "foot": (0.25, 0.5),
-        "stand": (0.04, 0.18),
-        "wall": (0.03, 0.08),
-        "flare": (0.0, 0.15),
-        "oval": (0.85, 1.0),
-    },
-)
-
-
 def mug(
-    variant: str,
-    radius: float,
-    height: float,
-    wall: float,
-    taper: float,
-    grip: float,
-    reach: float,
-    place: float,
-    thick: float,
+    variant: Literal["straight", "round", "footed"],
+    radius: Annotated[float, 0.035, 0.055],
+    height: Annotated[float, 1.8, 2.9],
+    wall: Annotated[float, 0.06, 0.12],
+    taper: Annotated[float, 0.75, 1.0],
+    grip: Annotated[float, 0.5, 0.75],
+    reach: Annotated[float, 0.45, 0.85],
+    place: Annotated[float, 0.46, 0.56],
+    thick: Annotated[float, 0.1, 0.17],
 ) -> list[Array]:
     """An open cup with a handle in front.
 
@@ -142,32 +114,16 @@ def mug(
     return scaled(radius, [lathe(outer + inner), tube(line, thick)])
 
 
-MUG = Grammar(
-    mug,
-    ("straight", "round", "footed"),
-    {
-        "radius": (0.035, 0.055),
-        "height": (1.8, 2.9),
-        "wall": (0.06, 0.12),
-        "taper": (0.75, 1.0),
-        "grip": (0.5, 0.75),
-        "reach": (0.45, 0.85),
-        "place": (0.46, 0.56),
-        "thick": (0.1, 0.17),
-    },
-)
-
-
 def plant(
-    variant: str,
-    height: float,
-    pot: float,
-    taper: float,
-    rim: float,
-    spread: float,
-    leaf: float,
-    droop: float,
-    phase: float,
+    variant: Literal["leaves", "bush", "cactus"],
+    height: Annotated[float, 0.3, 1.4],
+    pot: Annotated[float, 0.2, 0.36],
+    taper: Annotated[float, 0.65, 0.95],
+    rim: Annotated[float, 0.12, 0.3],
+    spread: Annotated[float, 0.22, 0.42],
+    leaf: Annotated[float, 0.025, 0.06],
+    droop: Annotated[float, 0.1, 0.7],
+    phase: Annotated[float, 0.0, 1.0],
 ) -> list[Array]:
     """Something green in a pot.
 
@@ -208,19 +164,3 @@ def plant(
             arm = tube(line, [thick * w for w in (0.6, 0.65, 0.65, 0.4)])
             parts.append(rotate(arm, scatter(phase * 5, 3 * i)))
     return scaled(height, parts)
-
-
-PLANT = Grammar(
-    plant,
-    ("leaves", "bush", "cactus"),
-    {
-        "height": (0.3, 1.4),
-        "pot": (0.2, 0.36),
-        "taper": (0.65, 0.95),
-        "rim": (0.12, 0.3),
-        "spread": (0.22, 0.42),
-        "leaf": (0.025, 0.06),
-        "droop": (0.1, 0.7),
-        "phase": (0.0, 1.0),
-    },
-)

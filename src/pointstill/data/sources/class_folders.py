@@ -1,4 +1,4 @@
-"""A folder of class folders: one file a shape, of any kinds that `files` reads, mixed."""
+"""A folder of class folders: one file a shape, of any kinds that `readers` reads, mixed."""
 
 import warnings
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from typing import ClassVar, Self
 from ...errors import DataError
 from .. import readers
 from ..columns import read_table
-from ..dataset import FOLDS, Shape, SplitName, refuse_fold
 from ..keyed_draws import shuffled
+from ..source import FOLDS, Shape, SplitName, refuse_fold
 
 SPLITS: tuple[SplitName, ...] = ("train", "test")
 
@@ -32,6 +32,8 @@ class ClassFolders:
     up: str = "z"
 
     kind: ClassVar[str] = "folder"
+    variants: ClassVar[tuple[str, ...]] = ()
+    any_up: ClassVar[bool] = True
     looks_for: ClassVar[str] = (
         f"class folders holding {readers.SUFFIXES}, with train/ and test/ above, below or neither"
     )
@@ -55,21 +57,26 @@ class ClassFolders:
         for _, _, folder, readable in found:
             if not readable:
                 raise DataError(
-                    f"{folder}: an empty class, no file in it is {readers.SUFFIXES}; fill it, or "
-                    "move it away"
+                    f"is an empty class (no file in it is {readers.SUFFIXES})",
+                    where=folder,
+                    fix="fill it, or move it away",
                 )
         classes = tuple(sorted({name for _, name, _, _ in found}))
         listing: dict[SplitName, list[tuple[int, Path]]] = {"train": [], "test": []}
         own = {split for split, *_ in found}
         if None in own and len(own) > 1:
             odd = next(folder for split, _, folder, _ in found if split is None)
-            raise DataError(f"{odd}: has neither train/ nor test/, which other classes have")
+            raise DataError(
+                "has neither train/ nor test/, which other classes have",
+                where=odd,
+                fix="split it as the others are",
+            )
         if None not in own:
             refuse_fold(path, fold)
-        if beside := _beside_splits(path):
-            more = " and others" if len(beside) > 3 else ""
+        if others := _no_splits(path):
+            more = " and others" if len(others) > 3 else ""
             warnings.warn(
-                f"{path}: {', '.join(beside[:3])}{more} beside train/ and test/ is no split and is "
+                f"{path}: {', '.join(others[:3])}{more} beside train/ and test/ is no split and is "
                 "ignored: move what is in it into train/ to train on it",
                 stacklevel=4,
             )
@@ -130,7 +137,7 @@ def _folders_of(root: Path) -> list[tuple[SplitName | None, str, Path]]:
     return found
 
 
-def _beside_splits(root: Path) -> list[str]:
+def _no_splits(root: Path) -> list[str]:
     """The folders, as `val/`, that lie beside both `train/` and `test/`, above or below classes."""
     found = []
     for place in (root, *_folders(root).values()):

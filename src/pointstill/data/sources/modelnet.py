@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError, ForbiddenError
+from ...storage.files import forbidden
 from .. import readers
-from ..columns import beside, read_table
-from ..dataset import Shape, SplitName, refuse_fold
+from ..columns import from_arrays, read_table
+from ..source import Shape, SplitName, refuse_fold, unreadable
 from .class_folders import ClassFolders
 
 BLOCK = 256
@@ -30,6 +31,8 @@ class ModelNetHDF5:
     kind: ClassVar[str] = "modelnet-hdf5"
     up: ClassVar[str] = "y"
     key: ClassVar[str] = "1"
+    variants: ClassVar[tuple[str, ...]] = ()
+    any_up: ClassVar[bool] = False
     looks_for: ClassVar[str] = "shape_names.txt with train_files.txt, test_files.txt (HDF5)"
 
     @classmethod
@@ -73,13 +76,14 @@ class ModelNetText:
     looks_for: ClassVar[str] = (
         "modelnet40_shape_names.txt with modelnet40_train.txt, modelnet40_test.txt (text)"
     )
-    prefixes: ClassVar[tuple[str, ...]] = ("modelnet40", "modelnet10")
+    variants: ClassVar[tuple[str, ...]] = ("modelnet40", "modelnet10")
+    any_up: ClassVar[bool] = False
 
     @classmethod
     def find(cls, path: Path, fold: int) -> "ModelNetText | None":
         """Recognise the folder by its lists; ModelNet40 comes first."""
-        named = path.name in cls.prefixes and not path.exists()
-        root, prefixes = (path.parent, (path.name,)) if named else (path, cls.prefixes)
+        named = path.name in cls.variants and not path.exists()
+        root, prefixes = (path.parent, (path.name,)) if named else (path, cls.variants)
         for prefix in prefixes:
             lists = [root / f"{prefix}_{split}.txt" for split in ("train", "test")]
             names = root / f"{prefix}_shape_names.txt"
@@ -100,7 +104,12 @@ class ModelNetText:
         for name in lines(self._list(split)):
             label = labels.get(class_of(name))
             if label is None:
-                raise DataError(f"{self._list(split)}: {name} is of no class that is named")
+                names = f"{self.prefix}_shape_names.txt"
+                raise DataError(
+                    f"lists {name}, which is of no class in {names}",
+                    where=self._list(split),
+                    fix="restore both",
+                )
             file = self._file(name)
             table = partial(read_table, file, layout=("x", "y", "z", "nx", "ny", "nz"))
             shapes.append(Shape(name, label, partial(readers.read_cloud, file), table))
@@ -121,10 +130,11 @@ def class_of(name: str) -> str:
 class ModelNetOFF(ClassFolders):
     """The original meshes, `<class>/{train,test}/*.off`, sampled uniformly by area.
 
-    Their frame is z up; the HDF5 release is (x, z, y) of it.
+    Their axes are z up; the HDF5 release is (x, z, y) of them.
     """
 
     kind: ClassVar[str] = "modelnet-off"
+    any_up: ClassVar[bool] = False
     looks_for: ClassVar[str] = "<class>/train/*.off, <class>/test/*.off"
 
     @classmethod
@@ -158,7 +168,7 @@ def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
     @lru_cache(maxsize=1)
     def tables(file: Path, start: int) -> dict[str, NDArray[Any]]:
         with _opened(file) as arrays:
-            return beside(arrays, arrays["data"], slice(start, start + BLOCK))
+            return from_arrays(arrays, arrays["data"], slice(start, start + BLOCK))
 
     def table(file: Path, index: int) -> dict[str, NDArray[Any]]:
         found = tables(file, index - index % BLOCK)
@@ -181,11 +191,16 @@ def _h5_labels(file: Path, classes: int) -> NDArray[np.int64]:
         shape = arrays["data"].shape
         labels = np.asarray(arrays["label"], dtype=np.int64).reshape(-1)
     if len(shape) != 3 or shape[2] < 3 or len(labels) != shape[0]:
-        raise DataError(f"{file}: data {shape} and label ({len(labels)},) are not (n, P, 3), (n,)")
+        raise DataError(
+            f"has data {shape} and label ({len(labels)},), which are not (n, P, 3) and (n,)",
+            where=file,
+            fix="restore it",
+        )
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise DataError(
-            f"{file}: labels run from {labels.min()} to {labels.max()}, but {classes} classes are "
-            "named"
+            f"has labels from {labels.min()} to {labels.max()}, but {classes} classes are named",
+            where=file,
+            fix="restore it, or shape_names.txt",
         )
     return labels
 
@@ -198,11 +213,13 @@ def _opened(file: Path) -> Iterator[Any]:
         with h5py.File(file, "r") as arrays:
             yield arrays
     except PermissionError as error:
-        raise ForbiddenError(f"{file}: cannot be read; mend its permissions") from error
+        raise forbidden(file, error, ForbiddenError) from error
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
-            f"{file}: truncated, corrupt, or without data and label ({reason})"
+            f"is truncated, corrupt, or without data and label ({reason})",
+            where=file,
+            fix="restore it",
         ) from error
 
 
@@ -211,6 +228,6 @@ def lines(file: Path) -> list[str]:
     try:
         return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
     except OSError as error:
-        raise DataError(f"{file}: {error.strerror}; restore it, or its permissions") from error
+        raise unreadable(file, error) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not a text file; restore it") from error
+        raise DataError("is not a text file", where=file, fix="restore it") from error

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from ...errors import DataError
-from ..dataset import Shape, SplitName, refuse_fold
+from ..source import Shape, SplitName, refuse_fold
 from .modelnet import h5_shapes
 
 CLASSES = (
@@ -45,6 +45,8 @@ class ScanObjectNN:
     kind: ClassVar[str] = "scanobjectnn"
     classes: ClassVar[tuple[str, ...]] = CLASSES
     up: ClassVar[str] = "y"
+    variants: ClassVar[tuple[str, ...]] = tuple(VARIANTS)
+    any_up: ClassVar[bool] = False
     looks_for: ClassVar[str] = (
         "main_split/ or main_split_nobg/ with training_objectdataset*.h5 (ScanObjectNN)"
     )
@@ -65,8 +67,12 @@ class ScanObjectNN:
         refuse_fold(path, fold)
         chosen = named or (there[0] if len(there) == 1 else "")
         if chosen not in there:
-            choices = ", ".join(str(root / name) for name in there)
-            raise DataError(f"{path}: choose a variant of ScanObjectNN: {choices}")
+            fault = f"has no variant {named}" if named else "has several variants"
+            raise DataError(
+                f"{fault} of ScanObjectNN",
+                where=root,
+                fix=f"end the path with one of {', '.join(there)}",
+            )
         return cls(root, chosen)
 
     @property

@@ -1,4 +1,4 @@
-"""Tables and pictures of an evaluation."""
+"""Tables and the figure of an evaluation."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from pointstill.evaluation.figures import confusion_picture
 from pointstill.evaluation.scoring import Evaluation, Pair, Score
-from pointstill.reporting.tables import class_table, confusion_picture, pair_lines, score_table
+from pointstill.evaluation.tables import class_table, pair_lines, score_table
 
 SCORE = Score(
     name="runs/nwsd",

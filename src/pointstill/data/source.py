@@ -1,0 +1,91 @@
+"""What a source of clouds is: shapes with labels, in splits, and how its layout is recognised."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+from numpy.typing import NDArray
+
+from ..errors import DataError, ForbiddenError, PointstillError, UsageError
+from ..storage.files import forbidden
+
+FOLDS = 5
+"""Parts of a folder without a split of its own; each is the test split once."""
+
+SplitName = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One labelled object; `load` reads its points (n, 3), as they are in the file."""
+
+    name: str
+    label: int
+    load: Callable[[], NDArray[Any]]
+    table: Callable[[], Mapping[str, NDArray[Any]]] | None = None
+    """Reads all that its file has: feature -> numbers, as they are in it; `xyz` among them, the
+    same points as `load` reads. None: points alone."""
+
+
+class Source(Protocol):
+    """Where clouds come from: one class per layout."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the layout, such as `modelnet-hdf5`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+
+    @property
+    def up(self) -> str:
+        """The axis that points up: x, y or z."""
+
+    @property
+    def key(self) -> str:
+        """Whatever decides what is read, besides the files: options, fold, reader version."""
+
+    def files(self, split: SplitName) -> list[Path]:
+        """List the files that `shapes(split)` reads, and no others."""
+
+    def shapes(self, split: SplitName) -> Iterable[Shape]:
+        """List the shapes, in a fixed order; files of the other split stay closed.
+
+        Raises, as `Shape.load` does, DataError whatever is wrong.
+        """
+
+
+class Finder(Protocol):
+    """How a layout is recognised: what its class offers, beside the source that it makes."""
+
+    looks_for: ClassVar[str]
+    """The files that tell it, for the error where no layout is known."""
+    variants: ClassVar[tuple[str, ...]]
+    """What the last part of a path may choose in a folder that holds several data sets."""
+    any_up: ClassVar[bool]
+    """Whether the user may say which axis points up, as the files do not; a field `up` holds it."""
+
+    @classmethod
+    def find(cls, path: Path, fold: int) -> Source | None:
+        """Return the source at `path`, or None when something else, or nothing, is there."""
+
+
+def refuse_fold(source: str | Path, fold: int) -> None:
+    """Say that a source with a split of its own has no folds.
+
+    Raises:
+        UsageError: a fold other than 0.
+    """
+    if fold:
+        raise UsageError(
+            "comes with its own train and test split", where=source, fix=f"leave out fold {fold}"
+        )
+
+
+def unreadable(file: Path, error: OSError) -> PointstillError:
+    """The error for a file of a source that is not there, or may not be read."""
+    if isinstance(error, PermissionError):
+        return forbidden(file, error, ForbiddenError)
+    return DataError(f"cannot be read ({error.strerror})", where=file, fix="restore it")

@@ -1,0 +1,77 @@
+"""Which source is at a path: the layouts that are known."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from ...errors import DataError, NoDataError, UsageError
+from ...storage.paths import local
+from ..source import Finder, Source, refuse_fold
+from .class_folders import ClassFolders
+from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetText
+from .scanobjectnn import ScanObjectNN
+
+SOURCES: dict[str, type[Finder]] = {
+    "modelnet-hdf5": ModelNetHDF5,
+    "modelnet-text": ModelNetText,
+    "modelnet-off": ModelNetOFF,
+    "scanobjectnn": ScanObjectNN,
+    "folder": ClassFolders,
+}
+"""Layouts by their `kind`, in the order in which they are tried."""
+
+
+def _primitives(clean: bool = False) -> Source:
+    from ..primitives import Primitives  # half of this package, which other data needs not
+
+    return Primitives(clean)
+
+
+GENERATED: dict[str, Callable[[], Source]] = {
+    "primitives": _primitives,
+    "primitives-clean": partial(_primitives, clean=True),
+}
+"""Data sets without files, by what the user types."""
+
+
+def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Source:
+    """Recognise what is at `source`, on this machine; see `open_dataset`."""
+    if make := GENERATED.get(str(source)):
+        refuse_fold(source, fold)
+        return _with_up(make(), source, up)
+    path = (local(source) or Path(source)).expanduser()
+    try:
+        for layout in SOURCES.values():
+            if found := layout.find(path, fold):
+                return _with_up(found, source, up, layout.any_up)
+    except OSError as error:
+        raise DataError(
+            f"cannot be listed ({error.strerror})",
+            where=error.filename or path,
+            fix="mend its permissions",
+        ) from error
+    if not path.exists():
+        raise NoDataError(
+            "does not exist", where=path, fix="check the path, or use the built-in primitives"
+        )
+    if not path.is_dir():
+        raise DataError(
+            "is a file, but a data set is a folder",
+            where=path,
+            fix="give the folder that holds it",
+        )
+    known = "; or ".join(layout.looks_for for layout in SOURCES.values())
+    raise DataError("has no known layout", where=path, fix=f"give a folder that holds {known}")
+
+
+def _with_up(found: Source, source: str | Path, up: str | None, any_up: bool = False) -> Source:
+    """The source with the up axis that was asked for, if its layout leaves that open."""
+    if up is None or up == found.up:
+        return found
+    if not any_up:
+        raise UsageError(
+            f"is {found.kind}, where {found.up} is up", where=source, fix=f"leave out up {up}"
+        )
+    return cast(Source, replace(cast(Any, found), up=up))

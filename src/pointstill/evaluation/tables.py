@@ -1,0 +1,121 @@
+"""Evaluations and profiles as tables on the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Column, Table
+
+from ..reporting.tables import draw_table
+from .profiling import Profile, surroundings
+from .scoring import Evaluation, Score
+
+REFERENCE = "pointmlp-elite"
+"""The small net of others that profiles are compared with, where it is among them."""
+
+
+def score_table(evaluation: Evaluation) -> Table:
+    """The models of an evaluation side by side."""
+    about = evaluation.about
+    votes = about.get("votes", 1)
+    voting = f"voting (up to {votes})" if votes > 1 else "no voting"
+    agreed = any(score.agreement for score in evaluation.scores)
+    columns = ["model", "OA %", "mAcc %", "ECE %", "params", "MFLOPs", "ms"]
+    return draw_table(
+        columns + ["agree %"] * agreed,
+        [_score_row(score)[: len(columns) + agreed] for score in evaluation.scores],
+        title=f"{Path(about['data']).name}, {about['shapes']:,} {about['split']} shapes, {voting}",
+        caption=f"± is the binomial standard error; ms: median for a cloud, {_timed(evaluation)}, "
+        f"{about['date']}",
+    )
+
+
+def _score_row(score: Score) -> list[str]:
+    return [
+        score.name,
+        f"{100 * score.overall_accuracy:.2f} ± {100 * score.standard_error:.2f}",
+        f"{100 * score.mean_class_accuracy:.2f}",
+        f"{100 * score.calibration_error:.1f}",
+        "-" if score.parameters is None else f"{score.parameters / 1e3:,.1f} k",
+        "-" if score.flops is None else f"{score.flops / 1e6:,.1f}",
+        f"{score.latency_ms:.2f}{'*' * (score.runtime != 'torch')}",
+        f"{100 * score.agreement['argmax']:.1f}" if score.agreement else "",
+    ]
+
+
+def _timed(evaluation: Evaluation) -> str:
+    """What the latencies were measured in and on, and what is in them, by runtime."""
+    about, runtimes = evaluation.about, {score.runtime for score in evaluation.scores}
+    parts = []
+    if "torch" in runtimes:
+        parts.append(f"{_timed_on(about)} (normalised and drawn before)")
+    if runtimes - {"torch"}:
+        parts.append(
+            f"* one thread of ONNX Runtime {about['onnxruntime']} on {about['processor']} "
+            "(an exported student normalises and draws within)"
+        )
+    return "; ".join(parts)
+
+
+def _timed_on(about: dict[str, Any]) -> str:
+    """What torch's latency was measured on: one thread of the CPU, or a GPU."""
+    on_cpu = about.get("device", "cpu") == "cpu"
+    where = about["processor"] if on_cpu else f"{about['device']} (host: {about['processor']})"
+    return f"{'one thread of ' * on_cpu}torch {about['torch']} on {where}"
+
+
+def class_table(evaluation: Evaluation) -> Table:
+    """Accuracy of each class, worst first by the first model."""
+    scores = evaluation.scores
+    counts = np.bincount(evaluation.labels, minlength=len(evaluation.classes))
+    shapes = dict(zip(evaluation.classes, counts, strict=True))
+    present = {name: share for name, share in scores[0].class_accuracy.items() if share is not None}
+    return draw_table(
+        [
+            "class",
+            "shapes",
+            *(Column(score.name, justify="right", overflow="fold") for score in scores),
+        ],
+        [
+            [
+                name,
+                str(shapes[name]),
+                *(f"{100 * (score.class_accuracy[name] or 0.0):.1f}" for score in scores),
+            ]
+            for name in sorted(present, key=present.__getitem__)
+        ],
+        title="accuracy by class, %",
+    )
+
+
+def pair_lines(evaluation: Evaluation) -> list[str]:
+    """The McNemar tests, one line each."""
+    return [
+        f"{pair.first} against {pair.second}: right alone on {pair.only_first} against "
+        f"{pair.only_second} shapes, exact McNemar p = {pair.p_value:.3g}"
+        for pair in evaluation.pairs
+    ]
+
+
+def profile_table(profiles: list[Profile], points: int) -> Table:
+    """The cost of models side by side."""
+    base = next((each for each in profiles if each.name == REFERENCE), profiles[-1])
+    about = surroundings(threads=1)
+    return draw_table(
+        ["model", "params", "MFLOPs", "torch ms", "ONNX ms", "faster"],
+        [
+            [
+                each.name,
+                f"{each.parameters / 1e3:,.1f} k",
+                f"{each.flops / 1e6:,.1f}",
+                f"{each.torch_ms:.2f}",
+                "" if each.onnx_ms is None else f"{each.onnx_ms:.2f}",
+                f"{base.best_ms / each.best_ms:,.1f} x",
+            ]
+            for each in profiles
+        ],
+        title=f"one cloud of {points:,} points on one thread, normalisation and grouping included",
+        caption=f"median milliseconds; faster: against {base.name}, each in its faster runtime. "
+        f"torch {about['torch']}, ONNX Runtime {about['onnxruntime']}, {about['processor']}, "
+        f"{about['date']}",
+    )
