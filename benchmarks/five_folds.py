@@ -23,7 +23,7 @@ from pointstill import distill, evaluate, load_teacher, open_dataset, record, tr
 from pointstill.demo.schedule import METHODS
 from pointstill.evaluation.profiling import processor
 from pointstill.evaluation.scoring import exact
-from pointstill.recipe import DistillRecipe, TrainRecipe
+from pointstill.recipe import DistillRecipe, RecordRecipe, TrainRecipe
 
 AUGMENT = "scale,rotate,shift"
 
@@ -63,9 +63,8 @@ def main() -> None:
         recipe = TrainRecipe(epochs=options.teacher_epochs, augment=AUGMENT, **common)
         run = train(options.teacher, data, out=out / "teacher", recipe=recipe)
         teacher = load_teacher(str(run.folder), classes=data.classes)
-        store = record(
-            teacher, data, out=out / "records.zarr", views=options.views, augment=AUGMENT
-        )
+        views = RecordRecipe(views=options.views, augment=AUGMENT)
+        store = record(teacher, data, out=out / "records.zarr", recipe=views)
         models: list[tuple[str, int, Path]] = [("teacher", 0, run.folder)]
         for seed in range(options.seeds):
             common |= {"epochs": options.epochs, "seed": seed, "points": options.points}

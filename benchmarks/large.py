@@ -30,9 +30,10 @@ from pointstill import models
 from pointstill.augment import Clouds
 from pointstill.data import Dataset, Shape
 from pointstill.data.source import SplitName
-from pointstill.recipe import DistillRecipe
+from pointstill.recipe import DistillRecipe, RecordRecipe
 from pointstill.recording import job
 from pointstill.records import Store
+from pointstill.records.matching import check_records, recorded_pipeline
 from pointstill.training import jobs
 from pointstill.training.shuffling import Windows
 
@@ -138,8 +139,7 @@ def record(folder: Path, count: int, watch: Watch) -> int:
         Stub(),
         opened(folder, count),
         out=folder / f"{count}.zarr",
-        views=VIEWS,
-        batch_size=BATCH,
+        recipe=RecordRecipe(views=VIEWS, batch_size=BATCH),
         quiet=True,
     )
     return store.rows * store.views
@@ -148,8 +148,8 @@ def record(folder: Path, count: int, watch: Watch) -> int:
 def read(folder: Path, count: int, watch: Watch) -> int:
     """All batches of an epoch a view, without a student."""
     split, store = opened(folder, count).train, Store.open(folder / f"{count}.zarr")
-    rows = jobs.check_records(store, split, np.arange(count))
-    pipeline = jobs.recorded_pipeline(store, split)
+    rows = check_records(store, split, np.arange(count))
+    pipeline = recorded_pipeline(store)
     clouds, shapes = Clouds.of(split), torch.from_numpy(store.shapes[rows])
     windows = Windows(rows // store.attributes["tile"], DistillRecipe().window, seed=0)
     views = jobs._RecordedViews(store, rows, windows, CPU, True)

@@ -30,7 +30,8 @@ from pointstill.losses import kd
 from pointstill.losses.targets import Targets
 from pointstill.models import build_model
 from pointstill.recipe import DistillRecipe, LossOptions
-from pointstill.recording.job import fill
+from pointstill.recording.engine import fill
+from pointstill.recording.tiles import Recorder
 from pointstill.records.store import Store
 from pointstill.run import Run
 from pointstill.teachers.teacher import NetworkTeacher
@@ -132,7 +133,7 @@ def record(name: str) -> dict[str, float]:
     ratios, forwards = [], []
     with tempfile.TemporaryDirectory() as folder:
         store = empty_store(Path(folder) / "records.zarr", teacher, data, limit, views)
-        tiles = list(store.tiles())
+        tiles, recorder = list(store.tiles()), Recorder(store, teacher, clouds, pipeline)
         rows = torch.from_numpy(store.shapes)
         points = pipeline.replay(clouds, 0, rows, pipeline.sample(0, rows), POINTS)
 
@@ -146,7 +147,7 @@ def record(name: str) -> dict[str, float]:
         for round_ in range(5):
             works: list[Callable[[], object]] = [
                 bare,
-                lambda: fill(store, tiles, teacher, split, clouds, quiet=True),
+                lambda: fill(recorder, tiles, quiet=True),
             ]
             # Now one first, now the other.
             times = [timed(work) for work in (works if round_ % 2 else works[::-1])]
@@ -209,8 +210,8 @@ def finished_store(path: Path, data: Dataset, limit: int) -> Path:
     """A finished store of one view."""
     teacher = teacher_of("stillnet-n", data)
     store = empty_store(path, teacher, data, limit, views=1)
-    clouds = Clouds.of(data.train)
-    fill(store, list(store.tiles()), teacher, data.train, clouds, quiet=True)
+    clouds, pipeline = Clouds.of(data.train), Pipeline.restore(store.attributes["augment"])
+    fill(Recorder(store, teacher, clouds, pipeline), list(store.tiles()), quiet=True)
     return path
 
 

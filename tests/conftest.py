@@ -91,13 +91,14 @@ def teacher_run(solids: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def records(solids: Path, teacher_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three views of the training shapes of `solids`, recorded from `teacher_run`."""
     from pointstill.data import open_dataset
+    from pointstill.recipe import RecordRecipe
     from pointstill.recording.job import record
     from pointstill.teachers import load_teacher
 
     data = open_dataset(solids)
     teacher = load_teacher(str(teacher_run), classes=data.classes)
     out = tmp_path_factory.mktemp("records") / "records.zarr"
-    return record(teacher, data, out=out, views=3, quiet=True).path
+    return record(teacher, data, out=out, recipe=RecordRecipe(views=3), quiet=True).path
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 import stand_ins
 from pointstill.data import Dataset, open_dataset
 from pointstill.errors import PointstillError
-from pointstill.recipe import DistillRecipe
+from pointstill.recipe import DistillRecipe, RecordRecipe
 from pointstill.recording.job import record
 from pointstill.run import Run
 from pointstill.teachers import load_teacher
@@ -64,7 +64,8 @@ def again(teacher_run: Path, tmp_path: Path, data: Dataset) -> Callable[..., Pat
     def again(**options) -> Path:
         teacher = load_teacher(str(teacher_run), classes=data.classes)
         out = tmp_path / "again.zarr"
-        return record(teacher, data, out=out, quiet=True, **{"views": 3} | options).path
+        recipe = RecordRecipe(**{"views": 3} | options)
+        return record(teacher, data, out=out, recipe=recipe, quiet=True).path
 
     return again
 

@@ -1,6 +1,6 @@
 """What many tests of records share: a teacher that is none, ten scans, and what is made of them.
 
-A file of tests takes what it needs by name, fixtures too: `made = stand_ins.made`.
+The fixtures are those of `recording`; other rooms take them by name: `made = stand_ins.made`.
 """
 
 import shutil
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pointstill.data import Dataset, open_dataset
 from pointstill.errors import RecordsError
+from pointstill.recipe import RecordRecipe
 from pointstill.recording.job import record
 from pointstill.records import Store, layout
 from pointstill.records.store import SIDECAR
@@ -51,10 +52,16 @@ def scans(root: Path, seed: int = 0) -> Path:
     return root
 
 
-def run(out: Path | str, data: Dataset, teacher: Toy | None = None, **options) -> Store:
+def run(
+    out: Path | str,
+    data: Dataset,
+    teacher: Toy | None = None,
+    part: str | None = None,
+    **options,
+) -> Store:
     """Record two views of 16 points, or what `options` say."""
-    options = {"views": VIEWS, "augment": "scale,shift", "points": POINTS, "quiet": True} | options
-    return record(teacher or Toy(), data, out=out, **options)  # type: ignore[arg-type]
+    recipe = RecordRecipe(**{"views": VIEWS, "augment": "scale,shift", "points": POINTS} | options)
+    return record(teacher or Toy(), data, out=out, recipe=recipe, part=part, quiet=True)  # type: ignore[arg-type]
 
 
 def files(path: Path) -> dict[str, bytes]:
@@ -105,7 +112,7 @@ def countdown(steps: int) -> Callable[[], None]:
 # Fixtures
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles of 4 shapes, and a cache that is not at home."""
     monkeypatch.setattr(layout, "TILE", 4)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,12 @@ from pointstill.data import Dataset, open_dataset
 from pointstill.deployment.exporting import RunClassifier, export
 from pointstill.errors import PointstillError, RecordsError, TeacherError, TrainingError, UsageError
 from pointstill.evaluation.scoring import evaluate
-from pointstill.recipe import DistillRecipe, TrainRecipe
+from pointstill.recipe import DistillRecipe, RecordRecipe, TrainRecipe
 from pointstill.recording.job import record
-from pointstill.recording.maintenance import extend, repair, subset, verify
+from pointstill.recording.maintenance import extend, repair, verify
 from pointstill.records import Store
 from pointstill.records import layout as module
-from pointstill.records.derive import merge
+from pointstill.records.derive import merge, subset
 from pointstill.run import WEIGHTS, Run
 from pointstill.teachers import Teacher, load_teacher
 from pointstill.teachers.axes_search import describe_teacher
@@ -99,12 +100,14 @@ def teacher(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Teacher:
         return load_teacher("outwards:Outwards", classes=data.classes, features=data.features)
 
 
-OPTIONS = {"views": VIEWS, "points": POINTS, "augment": "scale,rotate,mirror", "quiet": True}
+OPTIONS = RecordRecipe(views=VIEWS, points=POINTS, augment="scale,rotate,mirror")
 
 
 @pytest.fixture(scope="module")
 def store(teacher: Teacher, data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return record(teacher, data, out=tmp_path_factory.mktemp("store") / "r.zarr", **OPTIONS)
+    return record(
+        teacher, data, out=tmp_path_factory.mktemp("store") / "r.zarr", recipe=OPTIONS, quiet=True
+    )
 
 
 def same_files(one: Path, other: Path) -> bool:
@@ -172,8 +175,8 @@ def test_a_store_of_xyz_alone_is_as_ever(tmp_path: Path) -> None:
             np.save(tmp_path / "scans" / name / "train" / f"{i}.npy", cloud)
     data = open_dataset(tmp_path / "scans")
     everything = "scale,shift,rotate,mirror,jitter,dropout"
-    options = OPTIONS | {"points": 16, "augment": everything}
-    made = record(Toy(), data, out=tmp_path / "r.zarr", **options)
+    options = replace(OPTIONS, points=16, augment=everything)
+    made = record(Toy(), data, out=tmp_path / "r.zarr", recipe=options, quiet=True)
     assert [made.probe(tile)[0].hex() for tile in made.tiles()] == [
         "5ffe4e862afe1fa3ff0bf2676c7680b603d28a09cc2d5ad195d5ec3788e74c99",
         "a8c81a41b081bf581b7792afc86c567f5597fec4a934293151e1f3994478b9fc",
@@ -202,22 +205,24 @@ def test_recording_goes_on_after_a_fall(
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write", failing)
         with pytest.raises(KeyboardInterrupt):
-            record(teacher, data, out=tmp_path / "r.zarr", **OPTIONS)
-    again = record(teacher, data, out=tmp_path / "r.zarr", **OPTIONS)
+            record(teacher, data, out=tmp_path / "r.zarr", recipe=OPTIONS, quiet=True)
+    again = record(teacher, data, out=tmp_path / "r.zarr", recipe=OPTIONS, quiet=True)
     assert again.fingerprint == store.fingerprint
     assert same_files(again.path, store.path)
 
 
 def test_upkeep(store: Store, teacher: Teacher, data: Dataset, tmp_path: Path) -> None:
     found = verify(store, data, tiles=None, teacher=teacher, quiet=True)
-    assert (found.tiles, found.kl, found.sketch) == (6, 0, 0)
+    assert (found.tiles, found.kl, found.moment_sums) == (6, 0, 0)
     path = Path(shutil.copytree(store.path, tmp_path / "r.zarr"))
     chunk = path / "probe" / "c.1.1.0"
     chunk.write_bytes(chunk.read_bytes()[:-1] + b"?")
     assert len(repair(path, teacher, data, quiet=True).tiles) == 1
     assert same_files(path, store.path)
     longer = extend(path, teacher, data, views=3, quiet=True)
-    whole = record(teacher, data, out=tmp_path / "w.zarr", **OPTIONS | {"views": 3})
+    whole = record(
+        teacher, data, out=tmp_path / "w.zarr", recipe=replace(OPTIONS, views=3), quiet=True
+    )
     assert same_files(longer.path, whole.path)
     part = subset(path, tmp_path / "s.zarr", data, classes=["egg"])
     assert verify(part, data, tiles=None, teacher=teacher, quiet=True).tiles == 3
@@ -227,7 +232,9 @@ def test_parts_are_merged(
     store: Store, teacher: Teacher, data: Dataset, shapes: Path, tmp_path: Path
 ) -> None:
     parts = [
-        record(teacher, data, out=tmp_path / f"{i}.zarr", part=f"{i}/2", **OPTIONS).path
+        record(
+            teacher, data, out=tmp_path / f"{i}.zarr", part=f"{i}/2", recipe=OPTIONS, quiet=True
+        ).path
         for i in (1, 2)
     ]
     joined = merge(parts, tmp_path / "all.zarr")
@@ -242,7 +249,9 @@ def test_parts_are_merged(
         def logits(self, points: torch.Tensor) -> torch.Tensor:
             return points.mean(1)
 
-    plain = record(Same(), open_dataset(shapes), out=tmp_path / "plain.zarr", **OPTIONS).path
+    plain = record(
+        Same(), open_dataset(shapes), out=tmp_path / "plain.zarr", recipe=OPTIONS, quiet=True
+    ).path
     for pair in ((plain, store.path), (store.path, plain)):
         said = refusal(RecordsError, lambda pair=pair: merge(pair, tmp_path / "both.zarr"))
         assert "was made from something else (features: " in said
@@ -261,7 +270,9 @@ def test_other_data_is_refused(
     plain = open_dataset(shapes)
     said = refusal(RecordsError, lambda: verify(store, plain, quiet=True))
     assert "was recorded with features xyz,normal, and the data was opened with xyz: give" in said
-    said = refusal(UsageError, lambda: record(teacher, plain, out=tmp_path / "r", **OPTIONS))
+    said = refusal(
+        UsageError, lambda: record(teacher, plain, out=tmp_path / "r", recipe=OPTIONS, quiet=True)
+    )
     assert "was loaded for data with xyz,normal, and this is opened with xyz" in said
     inwards = open_dataset(write_all(tmp_path / "inwards", -1), features=FEATURES)
     assert inwards.train.fingerprint == data.train.fingerprint

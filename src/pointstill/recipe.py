@@ -179,3 +179,33 @@ class DistillRecipe(FitOptions, LossOptions):
     def __post_init__(self) -> None:
         FitOptions.__post_init__(self)
         LossOptions.__post_init__(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordRecipe:
+    """What is recorded of a teacher, and how it is stored; an estimate is of the same."""
+
+    views: int = 20
+    """Augmentation draws of each shape."""
+    augment: str = "scale,shift"
+    """Operations, such as scale,shift,rotate(axis=up),mirror,jitter,dropout; none for none."""
+    points: int | None = None
+    """Points per view; by default what the teacher was trained with, or 1,024."""
+    limit: int | None = None
+    """Record this many shapes only (stratified); train students with the same limit."""
+    seed: int = 0
+    """Seed of the augmentation."""
+    batch_size: int = 16
+    """Views the teacher sees at once; a store keeps the number it was made with."""
+    codec: str = "float16"
+    """How logits are stored: float16, int8 (half the bytes), or topk:16 for hundreds of classes."""
+    keyed: bool = False
+    """Draw the augmentation's parameters again in training instead of storing them."""
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        check_seed(self.seed)
+        for name in ("views", "points", "limit", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}", fix="choose 1 or more")

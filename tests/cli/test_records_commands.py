@@ -40,7 +40,7 @@ def test_estimate(cli, solids, teacher_run):
         given = {"shapes": 100, "classes": 40, "views": 2} | {name: 0}
         flags = [token for each in given.items() for token in (f"--{each[0]}", each[1])]
         code, _, err = cli("records", "estimate", *flags)
-        assert (code, err) == (2, f"error: {name} is 0; choose 1 or more\n")
+        assert (code, err) == (2, f"error: {name} is 0: choose 1 or more\n")
     assert cli("records", "estimate", "--teacher", teacher_run)[0] == 2
 
 
@@ -54,7 +54,7 @@ def test_verify_and_repair(cli, store, solids, teacher_run):
     for teacher in ((), asked[2:]):
         code, _, err = cli("records", "verify", store, "--data", solids, *teacher)
         assert code == 1
-        assert "1 of 3 tiles are wrong" in err
+        assert "wrong in 1 of 3 tiles" in err
         assert "view 1, shapes 0 to 47" in err
         assert (err.count(str(store)), err.count("records repair")) == (1, 1)
     code, _, err = cli("records", "repair", store)

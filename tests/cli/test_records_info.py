@@ -11,6 +11,7 @@ from pointstill.records.store import SIDECAR
 
 made, data, plain = stand_ins.made_in_codecs, stand_ins.data, stand_ins.plain
 surroundings = stand_ins.surroundings
+pytestmark = pytest.mark.usefixtures("surroundings")
 
 
 def test_accuracy_by_hand(plain):

@@ -254,7 +254,7 @@ def test_the_file_of_results_is_whole_or_not_at_all(data, teacher_run, tmp_path,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pointstill.records.disk.os.fsync", full)
+        patch.setattr("pointstill.storage.files.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             replace(result, names=[]).write_json(path)
     assert path.read_text("utf-8") == before

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import stand_ins
 from pointstill.data import Dataset, open_dataset
+from pointstill.recipe import RecordRecipe
 from pointstill.recording.job import record
 from pointstill.recording.ray_engine import RayEngine
 from pointstill.records import Store, layout
@@ -32,8 +33,8 @@ class Toy(stand_ins.Toy):
         return super().logits(points) + torch.get_num_threads()
 
 
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture
+def many_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Tiles of 8 shapes, and three threads, which are not what a worker of Ray would take."""
     monkeypatch.setattr(layout, "TILE", 8)
     monkeypatch.setattr(
@@ -45,14 +46,16 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def run(out: Path, solids: Path, engine: RayEngine | None = None, **options: Any) -> Store:
+def run(
+    out: Path, solids: Path, engine: RayEngine | None = None, quiet: bool = True, **options: Any
+) -> Store:
     chosen: dict[str, Any] = {"engine": engine} if engine else {}
-    options = {"views": 2, "batch_size": 3, "quiet": True} | options
-    return record(Toy(), open_dataset(solids), out=out, **options, **chosen)  # type: ignore[arg-type]
+    recipe = RecordRecipe(**{"views": 2, "batch_size": 3} | options)
+    return record(Toy(), open_dataset(solids), out=out, recipe=recipe, quiet=quiet, **chosen)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def whole(solids: Path, tmp_path: Path) -> Store:
+def whole(many_threads: None, solids: Path, tmp_path: Path) -> Store:
     """What one process records: 2 views of 6 tiles."""
     return run(tmp_path / "whole.zarr", solids)
 

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import ray_stand_ins
 import torch
 from ray_stand_ins import Toy, engine, run
 
@@ -19,8 +18,7 @@ from pointstill.recording.maintenance import extend
 from pointstill.recording.ray_engine import RayEngine
 from stand_ins import files
 
-surroundings, whole = ray_stand_ins.surroundings, ray_stand_ins.whole
-pretend = ray_stand_ins.pretend
+pytestmark = pytest.mark.usefixtures("many_threads")
 
 
 def test_the_store_is_that_of_one_process(pretend, whole, solids, tmp_path):

@@ -23,6 +23,7 @@ from torch import Tensor
 import stand_ins
 from pointstill.data import Dataset, open_dataset
 from pointstill.errors import RecordsError
+from pointstill.recipe import RecordRecipe
 from pointstill.recording import ray_engine as module
 from pointstill.recording.job import record
 from pointstill.recording.ray_engine import RayEngine
@@ -124,7 +125,8 @@ def test_two_workers_of_which_one_is_killed(sessions, by_value, solids, tmp_path
 
     torch.set_num_threads(3)
     try:
-        data, options = open_dataset(solids), {"views": 2, "batch_size": 3, "quiet": True}
+        data = open_dataset(solids)
+        options = {"recipe": RecordRecipe(views=2, batch_size=3), "quiet": True}
         whole = record(Mortal(), data, out=tmp_path / "whole.zarr", **options)  # type: ignore[arg-type]
         engine = RayEngine(load, workers=2)  # type: ignore[arg-type]
         store = record(Mortal(), data, out=tmp_path / "ray.zarr", engine=engine, **options)  # type: ignore[arg-type]
@@ -267,7 +269,7 @@ def test_a_running_cluster_by_its_address(sessions, by_value, place, make_solids
         # Other data there than here.
         other = make_solids(tmp_path / "other", first_seed=7)
         engine = RayEngine(lambda device: (Mortal(), open_dataset(other)))  # type: ignore[arg-type]
-        options = {"views": 2, "engine": engine, "quiet": True}
+        options = {"recipe": RecordRecipe(views=2), "engine": engine, "quiet": True}
         with pytest.raises(RecordsError, match=r"worker on .* something else \(data\.fingerp"):
             record(Mortal(), open_dataset(place.data), out=tmp_path / "r.zarr", **options)  # type: ignore[arg-type]
     finally:

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-import ray_stand_ins
 from ray_stand_ins import Died, Pretence, Toy, engine, run
 
 from pointstill.errors import RecordsError, TeacherError
@@ -12,8 +11,7 @@ from pointstill.recording.ray_engine import TRIES
 from pointstill.records import Store
 from stand_ins import files
 
-surroundings, whole = ray_stand_ins.surroundings, ray_stand_ins.whole
-pretend = ray_stand_ins.pretend
+pytestmark = pytest.mark.usefixtures("many_threads")
 
 
 def test_the_tile_of_a_dead_worker_goes_to_another(pretend, whole, solids, tmp_path):
@@ -50,7 +48,9 @@ def test_a_tile_that_kills_its_workers_is_given_up(pretend, whole, solids, tmp_p
             raise Died("out of memory")
 
     ray = pretend(fate)
-    with pytest.raises(RecordsError, match=rf"{TRIES} workers died of it \(out of memory\)"):
+    with pytest.raises(
+        RecordsError, match=rf"{TRIES} workers died of view 1, shapes 16 to 23 \(out of memory\)"
+    ):
         run(tmp_path / "ray.zarr", solids, engine(solids, workers=1))
     assert len(Store.open(tmp_path / "ray.zarr").missing()) == 4
     assert ray.ended
@@ -85,8 +85,8 @@ def test_what_a_teacher_raises_ends_the_recording(pretend, solids, tmp_path):
         assert len(Store.open(out).missing()) == 7
         assert len(ray.killed) == 1
     assert kept[0] == (
-        "a worker failed in recording view 0, shapes 40 to 47 (ZeroDivisionError: by 0): what is "
-        "recorded stays, and the same command goes on",
+        "a worker failed in recording view 0, shapes 40 to 47 (ZeroDivisionError: by 0): mend "
+        "that, and run the same command again; what is recorded stays",
         1,
     )
     assert kept[1] == (f"worker on {os.uname().nodename}: teacher toy: no", 1)

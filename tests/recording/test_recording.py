@@ -8,7 +8,6 @@ import pytest
 import torch
 import zarr
 
-import stand_ins
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.augment.key import Key
 from pointstill.data import open_dataset
@@ -19,8 +18,7 @@ from pointstill.records.store import SIDECAR
 from pointstill.records.verify import check_replay
 from stand_ins import CLASSES, POINTS, VIEWS, Toy, files, run, said, scans
 
-surroundings, made, data = stand_ins.surroundings, stand_ins.made, stand_ins.data
-recorded = stand_ins.recorded
+pytestmark = pytest.mark.usefixtures("surroundings")
 
 
 def unit(bits: list[int]) -> np.ndarray:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import stand_ins
 from pointstill.records.store import SIDECAR
 from stand_ins import Killed, Toy, countdown, files, run, scans
 
-surroundings, made, data = stand_ins.surroundings, stand_ins.made, stand_ins.data
+pytestmark = pytest.mark.usefixtures("surroundings")
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ import os
 import pytest
 from torch import Tensor
 
-import stand_ins
 from pointstill.data import open_dataset
 from pointstill.errors import RecordsError, UsageError
 from stand_ins import Toy, files, run, said, scans
 
-surroundings, made, data = stand_ins.surroundings, stand_ins.made, stand_ins.data
-recorded = stand_ins.recorded
+pytestmark = pytest.mark.usefixtures("surroundings")
 
 
 # Options
@@ -20,7 +18,7 @@ recorded = stand_ins.recorded
 @pytest.mark.parametrize("option", ["views", "points", "limit", "batch_size"])
 @pytest.mark.parametrize("value", [0, -3])
 def test_numbers_below_one_are_refused(tmp_path, data, option, value):
-    with pytest.raises(UsageError, match="must be 1 or more"):
+    with pytest.raises(UsageError, match=f"{option} is {value}: choose 1 or more"):
         run(tmp_path / "r.zarr", data, **{option: value})
     assert not (tmp_path / "r.zarr").exists()
 

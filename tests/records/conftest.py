@@ -9,7 +9,7 @@ import pytest
 
 from pointstill.records import Store, Tile
 from pointstill.records import layout as module
-from pointstill.records.probe import sketch
+from pointstill.records.probe import moment_sums
 from small_stores import CLASSES, COLUMNS, LABELS, ROWS, VIEWS, Content, about
 
 
@@ -35,7 +35,7 @@ def content() -> Callable[..., Content]:
         return (
             (8 * draw.normal(size=(rows, CLASSES))).astype(np.float32),
             draw.uniform(size=(rows, columns)).astype(np.float32),
-            sketch(draw.uniform(size=(rows, 4)).astype(np.float32)),
+            moment_sums(draw.uniform(size=(rows, 4)).astype(np.float32)),
             draw.bytes(32),
         )
 

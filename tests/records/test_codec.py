@@ -165,7 +165,7 @@ def test_bytes_of_a_record(name, classes, count):
         ("topk:0", 40, "choose a k from 1 to 39"),
         ("topk:1", 1, "keeps fewer than all classes, and there is 1: choose float16"),
         ("topk:40", 40, "keeps 40 of 40 classes: choose a k from 1 to 39, or float16 or int8"),
-        ("topk:8", 70_000, "numbers 65,536 classes, the data has 70000: use int8"),
+        ("topk:8", 70_000, "numbers 65,536 classes, and the data has 70000: use int8"),
     ],
 )
 def test_codecs_that_make_no_sense(name, classes, said):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_stores import LABELS, about
 
 from pointstill.records import Store
+from small_stores import LABELS, about
 
 PAGE = Path(__file__).parents[2] / "docs" / "records.md"
 

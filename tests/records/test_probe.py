@@ -1,4 +1,4 @@
-"""The sketch of a tile's moments, against a loop."""
+"""The moment sums of a tile, against a loop."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_equals_a_loop(rows):
         wanted[0] += values[row] / rows
         for k in range(8):
             wanted[1 + k] += -values[row] if row // 2**k % 2 else values[row]
-    found = probe.sketch(values)
+    found = probe.moment_sums(values)
     assert (found.shape, found.dtype) == ((9, 4), np.float32)
     np.testing.assert_allclose(found, wanted, atol=2e-6)
 
@@ -31,7 +31,7 @@ def test_a_change_in_one_view_is_as_large_in_the_sketch(rows, data, column, sign
     row, values = data.draw(st.integers(0, rows - 1)), moments(rows)
     changed = values.copy()
     changed[row, column] += sign * 3e-5
-    shift = np.abs(probe.sketch(changed) - probe.sketch(values))
+    shift = np.abs(probe.moment_sums(changed) - probe.moment_sums(values))
     assert shift[1:, column] == pytest.approx(3e-5, abs=5e-6)
     assert shift.max() > TOLERANCE
 
@@ -42,18 +42,21 @@ def test_two_views_that_change_places_are_seen(rows, data):
     values = moments(rows)
     changed = values.copy()
     changed[[one, two]] = values[[two, one]]
-    assert np.abs(probe.sketch(changed) - probe.sketch(values)).max() > TOLERANCE
+    assert np.abs(probe.moment_sums(changed) - probe.moment_sums(values)).max() > TOLERANCE
 
 
 def test_a_change_of_all_views_is_seen_and_float_error_is_not():
     values = moments(256)
-    assert np.abs(probe.sketch(values + np.float32(3e-5)) - probe.sketch(values)).max() > TOLERANCE
+    assert (
+        np.abs(probe.moment_sums(values + np.float32(3e-5)) - probe.moment_sums(values)).max()
+        > TOLERANCE
+    )
     noise = np.random.default_rng(1).normal(0, 1.5e-7, values.shape).astype(np.float32)
-    assert np.abs(probe.sketch(values + noise) - probe.sketch(values)).max() < TOLERANCE
+    assert np.abs(probe.moment_sums(values + noise) - probe.moment_sums(values)).max() < TOLERANCE
 
 
 def test_a_probe_is_a_hash_and_a_sketch():
-    sums = probe.sketch(moments(5))
+    sums = probe.moment_sums(moments(5))
     joined = probe.join(bytes(range(32)), sums)
     assert (joined.shape, joined.dtype) == ((probe.LENGTH,), np.uint8)
     proof, back = probe.split(joined)

@@ -17,7 +17,7 @@ from pointstill.errors import RecordsError, RemoteError, UsageError
 from pointstill.recording.maintenance import repair
 from pointstill.records import Store
 from pointstill.records.derive import merge
-from pointstill.records.location import locate
+from pointstill.records.locate import locate
 from pointstill.storage import object_store
 from pointstill.storage.object_store import Remote
 from s3_server import always, first, none
@@ -25,6 +25,7 @@ from stand_ins import Toy, files, run
 
 server, s3 = s3_server.server, s3_server.s3
 surroundings, made, data = stand_ins.surroundings, stand_ins.made, stand_ins.data
+pytestmark = pytest.mark.usefixtures("surroundings")
 SLOW = pytest.mark.slow
 
 
@@ -143,12 +144,17 @@ def test_a_header_that_cannot_be_had_is_not_called_damaged(s3, plain, data, impa
 def test_a_chunk_that_is_not_there_is_missing_and_not_zeros(s3, plain):
     s3.put(f"{plain}/logits/c.1.1.0", None)
     store = Store.open(plain)
-    with pytest.raises(RecordsError, match=r"c\.1\.1\.0\) is missing in view 1, shapes 4 to 7"):
+    with pytest.raises(
+        RecordsError, match=r"view 1, shapes 4 to 7 lacks array logits \(file c\.1\.1\.0\)"
+    ):
         store.logits(1)
     s3.put(f"{plain}/probe/c.1.1.0", None)
     assert [(tile.view, tile.number) for tile in store.missing()] == [(1, 1)]
     s3.put(f"{plain}/logits/c.0.0.0", b"short")
-    with pytest.raises(RecordsError, match=r"file c\.0\.0\.0, view 0, shapes 0 to 3"):
+    with pytest.raises(
+        RecordsError,
+        match=r"view 0, shapes 0 to 3 cannot be read \(array logits, file c\.0\.0\.0: ",
+    ):
         store.logits(0)
 
 
@@ -184,7 +190,9 @@ def test_without_credentials_nobody_waits_long(s3, plain, monkeypatch):
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
     started = time.monotonic()
-    with pytest.raises(RemoteError, match=f"{plain}: no credentials were found: set AWS_ACCESS_"):
+    with pytest.raises(
+        RemoteError, match=f"{plain} cannot be used, as no credentials were found: set AWS_ACCESS_"
+    ):
         Store.open(plain)
     assert time.monotonic() - started < 20
 

@@ -12,16 +12,17 @@ import s3_server
 import stand_ins
 from pointstill.data import Dataset
 from pointstill.errors import RecordsError, RemoteError
-from pointstill.recording.maintenance import extend, repair, subset, verify
+from pointstill.recording.maintenance import extend, repair, verify
 from pointstill.records import Store, headers, layout
-from pointstill.records.derive import merge
-from pointstill.records.location import locate
+from pointstill.records.derive import merge, subset
+from pointstill.records.locate import locate
 from s3_server import Server, always, none
 from stand_ins import Toy, files, run, scans
 
 SLOW = pytest.mark.slow
 server, s3 = s3_server.server, s3_server.s3
 surroundings, made, data = stand_ins.surroundings, stand_ins.made, stand_ins.data
+pytestmark = pytest.mark.usefixtures("surroundings")
 
 
 def stored(s3: Server, url: str) -> dict[str, bytes]:
@@ -82,7 +83,7 @@ def test_the_order_of_the_puts(s3, plain, data):
     puts = [path.partition("/r.zarr/")[2] for method, path in s3.log if method == "PUT"]
     puts = [name for name in puts if not name.startswith("provenance")]
     made, tiles = puts[: puts.index("zarr.json") + 1], puts[puts.index("zarr.json") + 1 :]
-    assert made[0] == headers.SPARE
+    assert made[0] == headers.BACKUP
     assert set(made) == stored(s3, plain).keys() - set(tiles)
     for number in range(0, len(tiles), 3):
         chunk = tiles[number].partition("/")[2]
@@ -237,7 +238,7 @@ def test_verify_and_repair(s3, plain, data, made):
     with pytest.raises(RecordsError, match=r"logits/zarr\.json is not what was written"):
         Store.open(plain)
     mended = repair(plain, Toy(), data, quiet=True)
-    assert mended.heads == ["logits/zarr.json"]
+    assert mended.headers == ["logits/zarr.json"]
     assert [(tile.view, tile.number) for tile in mended.tiles] == [(0, 1), (1, 0)]
     assert stored(s3, plain) == files(made / "plain")
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_stores import LABELS, about
 
 from pointstill import __version__
-from pointstill.records import Store, Tile, disk, layout
+from pointstill.records import Store, Tile, layout
 from pointstill.records import store as module
+from pointstill.records.folder import Folder
+from small_stores import LABELS, about
 
 
 def files(path: Path) -> dict[str, bytes]:
@@ -202,5 +203,5 @@ def test_sweep_removes_what_a_killed_writer_left(full):
     left = [full.path / "logits/c.0.0.0.3f2a.partial", full.path / "zarr.77.partial"]
     for file in left:
         file.write_bytes(b"half")
-    disk.sweep(full.path)
+    Folder(full.path).sweep()
     assert files(full.path) == expected

@@ -13,8 +13,9 @@ import pytest
 from test_store import check_content, files
 
 from pointstill.errors import NoRecordsError, RecordsError
-from pointstill.records import Store, Tile, disk, headers
-from pointstill.records.location import locate
+from pointstill.records import Store, Tile, headers
+from pointstill.records.folder import Folder
+from pointstill.records.locate import locate
 from small_stores import LABELS, about
 
 
@@ -35,8 +36,8 @@ def refused(error: RecordsError, path: Path) -> str:
     [
         (np.nan, "NaN or infinite logits in view 0, shapes 0 to 3"),
         (np.inf, "NaN or infinite"),
-        (65505.0, "over float16"),
-        (-1e6, "logit of 1e+06 in view 0, shapes 0 to 3: over float16"),
+        (65505.0, "float16 cannot hold"),
+        (-1e6, "logit of 1e+06 in view 0, shapes 0 to 3, which float16 cannot hold"),
     ],
 )
 def test_logits_that_float16_cannot_hold_are_refused(empty, content, value, said):
@@ -98,13 +99,13 @@ def test_older_and_newer_formats_are_refused(full, found, fix, spare):
     head = json.loads((full.path / "zarr.json").read_text())
     head["attributes"] |= {"format": found, "pointstill": "0.0.7"}
     (full.path / "zarr.json").write_text(json.dumps(head))
-    (full.path / headers.SPARE).unlink()  # format 1 had none
+    (full.path / headers.BACKUP).unlink()  # format 1 had none
     if spare:
         headers.restore(locate(full.path))
     with pytest.raises(RecordsError) as caught:
         Store.open(full.path)
     message = refused(caught.value, full.path)
-    assert f"has format {found}, this pointstill (" in message
+    assert f"has format {found}, and this pointstill (" in message
     assert message.endswith(f"reads pointstill-records/2: {fix}")
 
 
@@ -312,7 +313,7 @@ def test_a_leftover_that_cannot_be_swept_is_an_error(full, monkeypatch):
         raise READ_ONLY
 
     monkeypatch.setattr(Path, "unlink", unlink)
-    caught = attempt(disk.sweep, full.path)
+    caught = attempt(Folder(full.path).sweep)
     assert caught
     refused(caught, full.path)
 
@@ -381,8 +382,8 @@ def test_a_disk_that_is_really_full_or_read_only(tmp_path):
     assert done.returncode == 0, done.stderr
     full, missing, new, listing, read_only = done.stdout.splitlines()
     path = tmp_path / "r.zarr"
-    assert full.startswith(f"records at {path} cannot be written (No space left on device): free")
+    assert full.startswith(f"{path} cannot be written (No space left on device): free")
     assert 0 < int(missing) < 16
-    assert new.startswith(f"records at {tmp_path / 's.zarr'} cannot be made (No space left")
+    assert new.startswith(f"{tmp_path / 's.zarr'} cannot be made (No space left")
     assert listing == "['ballast', 'r.zarr']"
-    assert read_only.startswith(f"records at {path} cannot be written (Read-only file system)")
+    assert read_only.startswith(f"{path} cannot be written (Read-only file system)")

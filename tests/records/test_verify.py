@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from small_stores import LABELS, about
 
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.errors import RecordsError
 from pointstill.records import Store, Tile
 from pointstill.records.verify import check_replay, replay
+from small_stores import LABELS, about
 
 SIZES = (12, 9, 30, 17, 8, 25, 14, 40, 11, 20, 10, 16)
 SHAPES = np.array([0, 1, 2, 4, 5, 6, 7, 9, 10, 11])

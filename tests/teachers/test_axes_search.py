@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pointstill.augment import Clouds
 from pointstill.data import Dataset, Split, open_dataset
 from pointstill.errors import PointstillError, TeacherError, UsageError
+from pointstill.recipe import RecordRecipe
 from pointstill.recording.job import record
 from pointstill.teachers import Ensemble, NetworkTeacher, Votes, axes_search, load_teacher
 from pointstill.teachers.axes import SAME, format_axes, parse_axes
@@ -367,7 +368,7 @@ def test_guessing_is_warned_of(module: Tails, data: Dataset) -> None:
 def test_recording_checks_a_new_store_only(
     module: Tails, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = {"views": 1, "limit": 6, "points": 100}
+    options = {"recipe": RecordRecipe(views=1, limit=6, points=100)}
     with pytest.warns(UserWarning, match="--frame x,z,y"):
         record(teacher_of(data, "x,z,y"), data, out=tmp_path / "r.zarr", **options)  # type: ignore[arg-type]
     assert "trying other axes" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pointstill.data import open_dataset
 from pointstill.deployment.runtime import Classifier
 from pointstill.errors import UsageError
 from pointstill.evaluation.scoring import evaluate
+from pointstill.recipe import RecordRecipe
 from pointstill.recording.job import record
 from pointstill.run import Run
 from pointstill.teachers import load_teacher
@@ -32,7 +33,7 @@ def test_a_run_of_another_fold_is_not_recorded(second_fold, solids, tmp_path):
     data = open_dataset(solids)
     teacher = load_teacher(str(second_fold), classes=data.classes)
     with pytest.raises(UsageError, match="give --fold 2"):
-        record(teacher, data, out=tmp_path / "r.zarr", views=1, quiet=True)
+        record(teacher, data, out=tmp_path / "r.zarr", recipe=RecordRecipe(views=1), quiet=True)
     assert not (tmp_path / "r.zarr").exists()
 
 
@@ -65,7 +66,7 @@ def test_an_exported_student_knows_its_fold(student_onnx, solids, make_solids, t
     assert str(student_onnx) in str(caught.value)
     teacher = load_teacher(str(student_onnx), classes=moved.classes)
     with pytest.raises(UsageError, match="give --fold 0"):
-        record(teacher, moved, out=tmp_path / "r.zarr", views=1, quiet=True)
+        record(teacher, moved, out=tmp_path / "r.zarr", recipe=RecordRecipe(views=1), quiet=True)
     assert evaluate(student_onnx, open_dataset(solids), limit=3, quiet=True).scores
     other = open_dataset(make_solids(tmp_path / "solids", first_seed=7), fold=1)
     assert evaluate(student_onnx, other, limit=3, quiet=True).scores

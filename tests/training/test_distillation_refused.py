@@ -12,7 +12,7 @@ from pointstill.augment import Clouds, pipeline
 from pointstill.augment.scale import Scale
 from pointstill.data import open_dataset
 from pointstill.errors import RecordsError, TrainingError, UsageError
-from pointstill.recipe import DistillRecipe
+from pointstill.recipe import DistillRecipe, RecordRecipe
 from pointstill.recording.job import record
 from pointstill.records import Store
 from pointstill.run import LOCK, at_work
@@ -81,7 +81,9 @@ def test_points_that_are_not_those_of_the_fingerprint(go, monkeypatch):
 def test_records_of_another_teacher(go, records, student_run, data, tmp_path):
     go()
     student = load_teacher(str(student_run), classes=data.classes)
-    other = record(student, data, out=tmp_path / "other.zarr", views=3, quiet=True).path
+    other = record(
+        student, data, out=tmp_path / "other.zarr", recipe=RecordRecipe(views=3), quiet=True
+    ).path
     named = ("another recipe", "origin.teacher.fingerprint")
     refused(TrainingError, lambda: go(records=other), *named)
     moved = shutil.copytree(records, tmp_path / "moved.zarr")
@@ -114,7 +116,7 @@ def test_an_operation_that_is_gone(go, monkeypatch):
 
 def test_an_unfinished_store(go, copied):
     (copied / "probe" / "c.2.0.0").unlink()
-    named = ("is unfinished: 1 of 3 tiles", "run the same `pointstill record` again")
+    named = ("is unfinished, as 1 of 3 tiles", "run the same `pointstill record` again")
     refused(RecordsError, lambda: go(records=copied), *named)
 
 

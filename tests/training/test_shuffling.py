@@ -124,6 +124,7 @@ def data(solids: Path) -> Dataset:
 @pytest.fixture(scope="module", params=["float16", "int8", "keyed"])
 def tiled(data, teacher_run, tmp_path_factory, request) -> Store:
     """Two views of 48 shapes in tiles of 8."""
+    from pointstill.recipe import RecordRecipe
     from pointstill.recording.job import record
     from pointstill.teachers import load_teacher
 
@@ -132,7 +133,7 @@ def tiled(data, teacher_run, tmp_path_factory, request) -> Store:
         teacher = load_teacher(str(teacher_run), classes=data.classes)
         options = {"keyed": True} if request.param == "keyed" else {"codec": request.param}
         out = tmp_path_factory.mktemp("tiled") / "records.zarr"
-        store = record(teacher, data, out=out, views=2, quiet=True, **options)
+        store = record(teacher, data, out=out, recipe=RecordRecipe(views=2, **options), quiet=True)
     assert store.attributes["tile"] == 8
     return store
 

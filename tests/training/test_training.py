@@ -393,11 +393,13 @@ def test_other_faults_of_a_step_stay_what_they_are(data, tmp_path, monkeypatch):
 
 
 def test_points_from_records_are_checked_too(data, teacher_run, tmp_path):
+    from pointstill.recipe import RecordRecipe
     from pointstill.recording.job import record
     from pointstill.teachers import load_teacher
 
     teacher = load_teacher(str(teacher_run), classes=data.classes)
-    store = record(teacher, data, out=tmp_path / "r", views=1, points=16, limit=6, quiet=True)
+    few = RecordRecipe(views=1, points=16, limit=6)
+    store = record(teacher, data, out=tmp_path / "r", recipe=few, quiet=True)
     recipe = DistillRecipe(epochs=1, limit=6)
     with pytest.raises(UsageError, match="points is 16; choose 32 or more"):
         distill("toy", data, records=store.path, out=tmp_path / "run", recipe=recipe)

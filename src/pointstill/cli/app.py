@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from .. import __version__, torchrun
-from ..recipe import DistillRecipe, TrainRecipe
+from ..recipe import DistillRecipe, RecordRecipe, TrainRecipe
 from .data import data_app
 from .models import models, profile, teacher_app
 from .options import (
@@ -46,8 +46,8 @@ app.command(teacher_app)
 app.command(models)
 app.command(profile)
 
-TRAIN, DISTILL, SPEAKING = TrainRecipe(), DistillRecipe(), TeacherOptions()
-ENGINE = EngineOptions()
+TRAIN, DISTILL, RECORD = TrainRecipe(), DistillRecipe(), RecordRecipe()
+SPEAKING, ENGINE = TeacherOptions(), EngineOptions()
 Flat = Parameter(name="*")
 RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
 
@@ -96,22 +96,15 @@ def record(
     teacher: list[str],
     data: Annotated[DataOptions, Flat],
     out: str,
-    views: int = 20,
-    augment: str = "scale,shift",
-    points: int | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    batch_size: int = 16,
-    codec: str = "float16",
-    keyed: bool = False,
     part: str | None = None,
     device: str = "auto",
     threads: int = 0,
     speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
     engine: Annotated[EngineOptions, Flat] = ENGINE,
     recipe: RecipeFile = None,
+    options: Annotated[RecordRecipe, Flat] = RECORD,
 ) -> None:
-    """Run a teacher once over many augmented views of each training shape; keep what it says.
+    """Run a teacher once over many augmented views of each training shape; keep its logits.
 
     Killed at any moment, the same command goes on where it was.
 
@@ -133,22 +126,6 @@ def record(
         the teachers are an ensemble.
     out:
         Folder of the record store, or its URL, such as s3://bucket/records.zarr.
-    views:
-        Augmentation draws of each shape.
-    augment:
-        Operations, such as scale,shift,rotate(axis=up),mirror,jitter,dropout; none for none.
-    points:
-        Points per view; by default what the teacher was trained with, or 1,024.
-    limit:
-        Record this many shapes only (stratified); train students with the same limit.
-    seed:
-        Seed of the augmentation.
-    batch_size:
-        Views the teacher sees at once.
-    codec:
-        How logits are stored: float16, int8 (half the bytes), or topk:16 for hundreds of classes.
-    keyed:
-        Draw the augmentation's parameters again in training instead of storing them.
     part:
         Record a share of the tiles, such as 2/3 on the second of three machines; then merge.
     device:
@@ -160,28 +137,14 @@ def record(
     """
     needs_torch()
     from ..recording.job import record as job
-    from ..recording.job import records_of
+    from ..recording.tiles import records_of
 
     chosen = engine.ready(teacher, data, speaking)
     opened = data.open()
     loaded = speaking.load(teacher, opened, device, engine.threads(threads))
     left_out(opened.train)
-    store = job(
-        loaded,
-        opened,
-        out=out,
-        views=views,
-        augment=augment,
-        points=points,
-        limit=limit,
-        seed=seed,
-        batch_size=batch_size,
-        codec=codec,
-        keyed=keyed,
-        part=part,
-        engine=chosen,
-    )
-    limited = f" --limit {limit}" if limit else ""
+    store = job(loaded, opened, out=out, recipe=options, part=part, engine=chosen)
+    limited = f" --limit {options.limit}" if options.limit else ""
     total, missing = store.views * store.rows, records_of(store.missing())
     if missing:
         print(f"recorded {total - missing:,} of {total:,} records in {out}")

@@ -230,7 +230,7 @@ class EngineOptions:
             UsageError: it is not installed, or would have no workers.
         """
         if self.engine == "local":
-            from ..recording.local_engine import one_process
+            from ..recording.engine import one_process
 
             return one_process
         from ..recording.ray_engine import RayEngine

@@ -1,16 +1,21 @@
 """The verbs of `pointstill records`: one function each, no logic; heavy imports inside."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from ..errors import UsageError
+from ..recipe import RecordRecipe
 from .options import DataOptions, EngineOptions, MaybeData, TeacherOptions, needs_torch
+
+if TYPE_CHECKING:
+    from ..recording.estimate import Estimate
 
 records_app = App(name="records", help="Look at record stores, and after them.")
 
 SPEAKING, ENGINE, NO_DATA = TeacherOptions(), EngineOptions(), MaybeData()
+RECORD = RecordRecipe()
 Flat = Parameter(name="*")
 Speaking = Annotated[TeacherOptions, Flat]
 EngineFlags = Annotated[EngineOptions, Flat]
@@ -39,13 +44,8 @@ def info(store: str, /) -> None:
 def estimate(
     *,
     shapes: int | None = None,
-    views: int = 20,
     classes: int | None = None,
-    codec: str = "float16",
-    keyed: bool = False,
-    augment: str = "scale,shift",
-    points: int | None = None,
-    batch_size: int = 16,
+    options: Annotated[RecordRecipe, Flat] = RECORD,
     data: Annotated[MaybeData, Flat] = NO_DATA,
     teacher: str | None = None,
     device: str = "auto",
@@ -63,20 +63,8 @@ def estimate(
     ----------
     shapes:
         Number of shapes; by default those of the data.
-    views:
-        Augmentation draws of each shape.
     classes:
         Number of classes; by default those of the data.
-    codec:
-        float16, int8 or topk:16.
-    keyed:
-        Whether parameters are drawn again instead of stored.
-    augment:
-        Operations, as for record.
-    points:
-        Points per view; by default what the teacher was trained with, or 1,024.
-    batch_size:
-        Views the teacher sees at once.
     teacher:
         Time this one on a few batches of the data.
     device:
@@ -85,25 +73,36 @@ def estimate(
         CPU threads; 0 for torch's own choice.
     """
     needs_torch()
-    from ..recording.estimate import estimate as job
+    from ..recording.estimate import estimate_recording as job
 
     opened = data.open()
     if teacher and not opened:
-        raise UsageError("a teacher is timed on data: give --data as well")
+        raise UsageError("a teacher is timed on data", fix="give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
-    for line in job(
-        opened,
-        loaded,
-        shapes=shapes,
-        views=views,
-        classes=classes,
-        codec=codec,
-        keyed=keyed,
-        augment=augment,
-        points=points,
-        batch_size=batch_size,
-    ):
-        print(line)
+    _print_estimate(job(opened, loaded, recipe=options, shapes=shapes, classes=classes))
+
+
+def _print_estimate(estimate: "Estimate") -> None:
+    from ..progress import clock, size
+    from ..recording.estimate import BLOCK
+    from ..records.layout import TILE
+
+    store, timing = estimate.size, estimate.timing
+    print(f"{store.records:,} records of {store.logits} B logits + {store.parameters} B parameters")
+    print(
+        f"{size(store.total)} in {store.files:,} files, {store.total / store.records:.1f} B a "
+        f"record; {size(store.blocks)} on a disk of {BLOCK:,}-byte blocks"
+    )
+    print(f"a tile is {TILE} shapes of one view at most, its largest file {size(store.largest)}")
+    if timing and estimate.seconds:
+        print(
+            f"{timing.records_a_second:,.3g} records/s with batches of {timing.batch_size} views "
+            f"of {timing.points:,} points: {clock(estimate.seconds)} in all"
+        )
+        memory = f"{size(timing.memory)} of memory at its highest"
+        if timing.device_memory is not None:
+            memory += f", {size(timing.device_memory)} on {timing.device}"
+        print(memory)
 
 
 @records_app.command
@@ -197,7 +196,7 @@ def repair(
 
     opened = data.open()
     if teacher and not opened:
-        raise UsageError("a teacher needs the data that was recorded: give --data as well")
+        raise UsageError("a teacher needs the data that was recorded", fix="give --data as well")
     loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
     print(f"{store}: {job(store, loaded, opened)}")
 
@@ -302,7 +301,7 @@ def subset(
         Take the shapes of these classes; logits keep all classes.
     """
     needs_torch()
-    from ..recording.maintenance import subset as job
+    from ..records.derive import subset as job
 
     opened = data.open()
     part = job(store, out, opened, views=views, limit=limit, classes=classes)

@@ -107,19 +107,14 @@ def _say(step: str) -> None:
 def _record(data: "Dataset", plan: Plan, out: Path) -> None:
     import torch
 
+    from ..recipe import RecordRecipe
     from ..recording.job import record
     from ..teachers import load_teacher
 
     torch.set_num_threads(1)  # the same records on any number of cores
     teacher = load_teacher(str(out / TEACHER), classes=data.classes)
-    record(
-        teacher,
-        data,
-        out=out / STORE,
-        views=plan.views,
-        augment=plan.augment,
-        limit=plan.limit,
-    )
+    recipe = RecordRecipe(views=plan.views, augment=plan.augment, limit=plan.limit)
+    record(teacher, data, out=out / STORE, recipe=recipe)
 
 
 def _evaluate(data: "Dataset", plan: Plan, out: Path) -> "tuple[Evaluation, Findings]":

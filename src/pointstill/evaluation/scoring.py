@@ -25,12 +25,12 @@ from ..errors import UsageError
 from ..points.features import width
 from ..progress import Track
 from ..records import Store
+from ..records.matching import check_records, recorded_pipeline
 from ..run import Run
 from ..storage.files import replace_file
 from ..storage.paths import here
 from ..teachers import Teacher, load_teacher
-from ..teachers.compatibility import check_data_features, check_folds
-from ..training.jobs import check_records, recorded_pipeline
+from ..teachers.compatibility import check_fits
 from .profiling import latency, operations, surroundings
 
 
@@ -146,11 +146,10 @@ def evaluate(
     for what, value in (("limit", limit), ("batch size", batch_size)):
         if value is not None and value < 1:
             raise UsageError(f"{what} is {value}", fix="choose 1 or more")
-    check_classes(data)
+    check_classes(data)  # which a model would be said not to fit
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
-        check_folds(teacher, data)
-        check_data_features(teacher, data.features)
+        check_fits(teacher, data)
     store = Store.open(records) if records else None
     recorded = _recorded_rows(store, data) if store else None
     chosen = data.split(split)
@@ -285,10 +284,7 @@ def _agreement(
 ) -> dict[str, float]:
     """How a model agrees with recorded logits on the first recorded view."""
     split = data.train
-    pipeline, clouds = (
-        recorded_pipeline(store, split),
-        Clouds.of(split, teacher.device),
-    )
+    pipeline, clouds = recorded_pipeline(store), Clouds.of(split, teacher.device)
     shapes = torch.from_numpy(store.shapes[rows]).to(teacher.device)
     parameters = torch.from_numpy(store.parameters(0)[rows]).to(teacher.device)
     points = teacher.points or store.attributes["points"]

@@ -1,25 +1,27 @@
 """Looking after a record store: repair what broke, verify what is there, add views."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..augment import Clouds
+from ..augment import Clouds, Pipeline
 from ..data import Dataset
-from ..data.selection import limited
 from ..errors import RecordsError, UsageError
 from ..progress import Track
 from ..recipe import check_seed
-from ..records import Store, Tile, derive, headers
+from ..records import Store, Tile, headers
 from ..records.codec import divergence
-from ..records.location import locate, no_store
-from ..records.verify import check_replay, replay
+from ..records.locate import locate, no_store
+from ..records.location import Location
+from ..records.matching import check_made
+from ..records.verify import check_replay
 from ..teachers import Teacher
-from .engine import Engine
-from .job import check_made, fill, record_tile, records_of
-from .local_engine import one_process
+from ..teachers.compatibility import check_data_features
+from .engine import Engine, fill, one_process
+from .tiles import Recorder, records_of
 
 TOLERANCE = 0.01
 """Largest KL(teacher now || records) of any one record at T = 1, in nats. On the same kind of
@@ -29,13 +31,13 @@ machine it is 0; on another, float error may tip a logit to the next step of the
 class Repaired(NamedTuple):
     """What was mended."""
 
-    heads: list[str]
-    """Files that were copied back from the spare."""
+    headers: list[str]
+    """Files that were copied back from their backup."""
     tiles: list[Tile]
     """Tiles that were recorded again."""
 
     def __str__(self) -> str:
-        parts = [f"copied back {', '.join(self.heads)}"] if self.heads else []
+        parts = [f"copied back {', '.join(self.headers)}"] if self.headers else []
         parts += [f"recorded again {'; '.join(map(str, self.tiles))}"] if self.tiles else []
         return ", ".join(parts) or "nothing was damaged"
 
@@ -45,15 +47,15 @@ class Verified(NamedTuple):
 
     tiles: int
     """Tiles that were looked at."""
-    sketch: float
-    """Largest difference in a sketch of moments, in unit-sphere radii."""
+    moment_sums: float
+    """Largest difference of a moment sum, in unit-sphere radii."""
     kl: float | None
     """Largest KL(teacher now || records) of any record, in nats; None without a teacher."""
     logit: float | None
     """Largest difference of a stored logit."""
 
     def __str__(self) -> str:
-        text = f"{self.tiles} tiles replay within {self.sketch:.1e}"
+        text = f"{self.tiles} tiles replay within {self.moment_sums:.1e}"
         if self.kl is not None:
             text += f"; the teacher says the same within KL {self.kl:.1e}, {self.logit:.1e} a logit"
         return text
@@ -66,43 +68,36 @@ def repair(
     *,
     quiet: bool = False,
 ) -> Repaired:
-    """Mend a store: copy back damaged heads, record damaged tiles again, and no others.
+    """Mend a store: copy back damaged headers, record damaged tiles again, and no others.
 
     Args:
         path: the store.
-        teacher: the one that it was made with; not needed for the heads.
+        teacher: the one that it was made with; not needed for the headers.
         data: the data that it was made with; with it, tiles that do not replay are damaged too.
         quiet: report nothing.
 
     Raises:
         RecordsError: a damaged tile and no teacher, or another teacher or data than the store's.
     """
-    place = locate(path)
-    if not place.holds():
-        raise no_store(place)
-    with place.lock():
-        place.sweep()
-        mended = headers.restore(place)
+    with _locked(path) as location:
+        mended = headers.restore(location)
         store = Store.open(path)
-        bad = dict(store.damaged())
+        bad = store.damaged()
         if data is not None:
-            pipeline = check_made(store, teacher, data.train)
+            pipeline = _check_made(store, data, teacher)
             clouds = Clouds.of(data.train)
-            for tile in sorted(store.recorded_tiles() - bad.keys()):
-                try:
-                    check_replay(store, tile, pipeline, clouds)
-                except RecordsError as error:
-                    bad[tile] = str(error)
+            sound = sorted(store.recorded_tiles() - set(bad))
+            bad += [tile for tile in sound if not _replays(store, tile, pipeline, clouds)]
         if bad and (teacher is None or data is None):
             raise RecordsError(
-                f"{path}: {len(bad)} tiles are damaged ({'; '.join(map(str, list(bad)[:5]))}"
-                f"{' and more' if len(bad) > 5 else ''}): give --teacher and --data to record "
-                "them again"
+                f"has {len(bad)} tiles that are damaged ({_some(bad, 5)})",
+                where=path,
+                fix="give --teacher and --data to record them again",
             )
         if bad and teacher and data:
             clouds = Clouds.of(data.train, teacher.device)
-            fill(store, list(bad), teacher, data.train, clouds, quiet)
-    return Repaired(mended, list(bad))
+            fill(Recorder(store, teacher, clouds, pipeline), bad, quiet=quiet)
+    return Repaired(mended, bad)
 
 
 def extend(
@@ -131,23 +126,18 @@ def extend(
         RecordsError: another teacher or data than the store's, or a disk that refuses.
         UsageError: the store has more views.
     """
-    place = locate(path)
-    if not place.holds():
-        raise no_store(place)
-    with place.lock():
-        place.sweep()
-        headers.restore(place)  # ends an extension that was killed
+    with _locked(path) as location:
+        headers.restore(location)  # ends an extension that was killed
         store = Store.open(path)
         if views < store.views:
-            raise UsageError(
-                f"{path} has {store.views} views: give more, or take fewer by "
-                "`pointstill records subset`"
-            )
-        check_made(store, teacher, data.train)
+            fix = "give more, or take fewer by `pointstill records subset`"
+            raise UsageError(f"has {store.views} views", where=path, fix=fix)
+        pipeline = _check_made(store, data, teacher)
         if views > store.views:
             store = store.lengthen(views)
         clouds = Clouds.of(data.train, teacher.device)
-        fill(store, store.missing(), teacher, data.train, clouds, quiet, engine)
+        recorder = Recorder(store, teacher, clouds, pipeline)
+        fill(recorder, store.missing(), engine=engine, quiet=quiet)
     return store
 
 
@@ -176,94 +166,41 @@ def verify(
         RecordsError: names the tiles that are wrong; or nothing is recorded.
     """
     check_seed(seed)
-    pipeline = check_made(store, teacher, data.train)
+    pipeline = _check_made(store, data, teacher)
     if not np.array_equal(store.labels, data.train.labels[store.shapes]):
-        raise RecordsError(f"{store.path}: labels are not those of the data: record again")
-    there = sorted(store.recorded_tiles())
-    if not there:
-        raise RecordsError(f"{store.path} holds no tile yet: run the same `pointstill record`")
-    order = np.random.Generator(np.random.Philox(seed)).permutation(len(there))[:tiles]
-    chosen = [there[number] for number in sorted(order)]
+        what = "has labels that are not those of the data"
+        raise RecordsError(what, where=store.path, fix="record again")
+    chosen = _some_tiles(store, tiles, seed)
     clouds = Clouds.of(data.train)
-    mine = Clouds.of(data.train, teacher.device) if teacher else clouds
-    wrong, sketches, kls, logits = [], [0.0], [0.0], [0.0]
+    recorder = None
+    if teacher:
+        recorder = Recorder(store, teacher, Clouds.of(data.train, teacher.device), pipeline)
+    wrong, sums, kls, logits = [], [0.0], [0.0], [0.0]
     with Track("verify", records_of(chosen), "records", quiet=quiet) as track:
         for tile in chosen:
             try:
                 store.check(tile)
-                check_replay(store, tile, pipeline, clouds)
-                _, sums = replay(store, tile, pipeline, clouds, store.tile_parameters(tile))
-                sketches.append(float(np.abs(sums - store.probe(tile)[1]).max()))
-                if teacher:
-                    about = store.attributes
-                    points, batch = about["points"], about["batch"]
-                    content = record_tile(
-                        teacher, pipeline, mine, store.shapes, tile, points, batch
-                    )
-                    now = store.coding.decode(store.coding.encode(content[0]))
-                    then = store.tile_logits(tile)
-                    kls.append(float(divergence(now, then).max()))
-                    logits.append(float(np.abs(now - then).max()))
-                    if not kls[-1] <= tolerance:
+                sums.append(check_replay(store, tile, pipeline, clouds))
+                if recorder:
+                    kl, logit = _logit_difference(recorder, tile)
+                    kls.append(kl)
+                    logits.append(logit)
+                    if not kl <= tolerance:
                         wrong.append(
-                            f"{tile}: the teacher now says otherwise, KL {kls[-1]:.1e} (tolerance "
-                            f"{tolerance:g}), a logit differs by {logits[-1]:.2g}"
+                            f"{tile}: the teacher now says otherwise, KL {kl:.1e} (tolerance "
+                            f"{tolerance:g}), a logit differs by {logit:.2g}"
                         )
             except RecordsError as error:
-                # Store and fix are said once, for all tiles.
-                wrong.append(store.bare(error))
+                wrong.append(f"{tile} {error.what}")  # store and fix are said once, for all
             track.advance(tile.stop - tile.start)
     if wrong:
         raise RecordsError(
-            f"{store.path}: {len(wrong)} of {len(chosen)} tiles are wrong ({'; '.join(wrong[:3])}"
-            f"{'; and more' if len(wrong) > 3 else ''}): run `pointstill records repair` with its "
-            "teacher and data"
+            f"is wrong in {len(wrong)} of {len(chosen)} tiles ({_some(wrong, 3)})",
+            where=store.path,
+            fix="run `pointstill records repair` with its teacher and data",
         )
-    asked = teacher is not None
-    worst = (max(kls), max(logits)) if asked else (None, None)
-    return Verified(len(chosen), max(sketches), *worst)
-
-
-def subset(
-    path: str | Path,
-    out: str | Path,
-    data: Dataset | None = None,
-    *,
-    views: int | None = None,
-    limit: int | None = None,
-    classes: Sequence[str] | None = None,
-) -> Store:
-    """Take a part of a store into a new one.
-
-    Args:
-        path: the store.
-        out: the new store.
-        data: the data that it was made with; needed with `limit` and `classes`.
-        views: take the first views only.
-        limit: take the shapes that `--limit` chooses when training.
-        classes: take the shapes of these classes only; logits keep all classes.
-
-    Raises:
-        RecordsError: other data than the store's, or something that is not recorded.
-        UsageError: options that make no sense.
-    """
-    store, shapes = Store.open(path), None
-    if limit is None and classes is None:
-        return derive.subset(store, out, views=views)
-    if data is None:
-        raise UsageError("subset by --limit or --classes makes probes anew: give --data")
-    split = data.train
-    check_made(store, None, split)
-    shapes = np.intersect1d(limited(split, limit), store.shapes) if limit else store.shapes
-    if limit and len(shapes) < min(limit, len(split)):
-        raise RecordsError(f"{path} has not recorded the shapes of --limit {limit}: take fewer")
-    if classes is not None:
-        if unknown := set(classes) - set(split.classes):
-            raise UsageError(f"no class {', '.join(sorted(unknown))}: see `pointstill data info`")
-        labels = [split.classes.index(name) for name in classes]
-        shapes = shapes[np.isin(split.labels[shapes], labels)]
-    clouds = Clouds.of(split)
-    return derive.subset(store, out, views=views, shapes=shapes, clouds=clouds)
+    worst = (max(kls), max(logits)) if recorder else (None, None)
+    return Verified(len(chosen), max(sums), *worst)
 
 
 def tiles_of(text: str) -> int | None:
@@ -275,5 +212,56 @@ def tiles_of(text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"tiles {text!r} is no number: give 1 or more, or all")
+        raise UsageError(f"tiles {text!r} is no number", fix="give 1 or more, or all")
     return int(text)
+
+
+@contextmanager
+def _locked(path: str | Path) -> Iterator[Location]:
+    """Be the only one that writes what is there of a store, whole or damaged."""
+    location = locate(path)
+    if not location.holds():
+        raise no_store(location)
+    with location.lock():
+        location.sweep()
+        yield location
+
+
+def _check_made(store: Store, data: Dataset, teacher: Teacher | None) -> Pipeline:
+    """Refuse a teacher and data that are not those of the store."""
+    if teacher:
+        check_data_features(teacher, data.features)
+    return check_made(store, data.train, teacher.fingerprint if teacher else None)
+
+
+def _replays(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -> bool:
+    try:
+        check_replay(store, tile, pipeline, clouds)
+    except RecordsError:
+        return False
+    return True
+
+
+def _some_tiles(store: Store, count: int | None, seed: int) -> list[Tile]:
+    """Recorded tiles at random, in order."""
+    there = sorted(store.recorded_tiles())
+    if not there:
+        fix = "run the same `pointstill record`"
+        raise RecordsError("holds no tile yet", where=store.path, fix=fix)
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(there))[:count]
+    return [there[number] for number in sorted(order)]
+
+
+def _logit_difference(recorder: Recorder, tile: Tile) -> tuple[float, float]:
+    """Largest KL(teacher now || records) in a tile, and largest difference of a logit."""
+    store = recorder.store
+    content, _ = recorder.compute(tile)
+    now = store.coding.decode(store.coding.encode(content.logits))
+    then = store.tile_logits(tile)
+    return float(divergence(now, then).max()), float(np.abs(now - then).max())
+
+
+def _some(matters: Iterable[object], most: int) -> str:
+    """The first of a list, for a message."""
+    texts = [str(each) for each in matters]
+    return "; ".join(texts[:most]) + ("; and more" if len(texts) > most else "")

@@ -22,8 +22,10 @@ from ..data import Dataset
 from ..errors import PointstillError, RecordsError, UsageError
 from ..progress import Track, console
 from ..records import Store, Tile
+from ..records.matching import check_made
 from ..teachers import Teacher
-from .job import Recorder, check_made
+from ..teachers.compatibility import check_data_features
+from .tiles import Recorder
 
 TRIES = 4
 """Workers that a tile may cost, and workers that may die as they start, with none that does not."""
@@ -51,7 +53,7 @@ class RayEngine:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise UsageError(f"workers is {self.workers}; choose 1 or more")
+            raise UsageError(f"workers is {self.workers}", fix="choose 1 or more")
         _ray(self.address)  # refused before anything is read
 
     def __call__(self, recorder: Recorder, tiles: Sequence[Tile], track: Track) -> None:
@@ -73,7 +75,7 @@ class RayEngine:
             actor = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus)
             count = min(self.workers or max(int(room), 1), len(tiles))
             _hand_out(ray, partial(actor.remote, task), count, tiles, track)
-        recorder.store.place.sweep()  # what a worker that died left half written
+        recorder.store.location.sweep()  # what a worker that died left half written
 
     @contextmanager
     def _cluster(self, ray: Any, threads: int) -> Iterator[None]:
@@ -93,13 +95,13 @@ class RayEngine:
             _knock(self.address or "")
             ray.init(**options, log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # of many kinds
-            told = f"no Ray cluster on this machine ({_line(error)}): see the logs of Ray"
+            at, fix = "on this machine", "see the logs of Ray"
             if self.address:
-                told = (
-                    f"no Ray cluster at {self.address} ({_line(error)}): see `ray status`, or "
-                    "leave out --ray-address for one of this machine alone"
-                )
-            raise RecordsError(f"{told}; what is recorded stays") from error
+                at = f"at {self.address}"
+                fix = "see `ray status`, or leave out --ray-address for one of this machine alone"
+            raise RecordsError(
+                f"no Ray cluster {at} ({_line(error)})", fix=f"{fix}; what is recorded stays"
+            ) from error
         try:
             yield
         finally:
@@ -146,7 +148,8 @@ class Worker:
         if here != task.versions:
             raise RecordsError(
                 f"pointstill {here[0]} and torch {here[1]} are installed, and {task.versions[0]} "
-                f"and {task.versions[1]} where the recording was started: install the same"
+                f"and {task.versions[1]} where the recording was started",
+                fix="install the same",
             )
         with suppress(OSError):
             os.chdir(task.folder)
@@ -154,10 +157,10 @@ class Worker:
             os.environ["POINTSTILL_CACHE"] = task.cache
         torch.set_num_threads(task.threads)
         teacher, data = task.load(task.device)
+        check_data_features(teacher, data.features)
         store, split = Store.open(task.store), data.train
-        pipeline = check_made(store, teacher, split)
-        clouds = Clouds.of(split, teacher.device)
-        return Recorder(store, teacher, clouds, pipeline)
+        pipeline = check_made(store, split, teacher.fingerprint)
+        return Recorder(store, teacher, Clouds.of(split, teacher.device), pipeline)
 
 
 def _hand_out(
@@ -231,7 +234,7 @@ def _ray(address: str | None) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UsageError("the engine needs Ray: pip install 'pointstill[ray]'") from error
+        raise UsageError("the engine needs Ray", fix="pip install 'pointstill[ray]'") from error
     return ray
 
 
@@ -248,7 +251,8 @@ def _named() -> Iterator[None]:
     try:
         yield
     except PointstillError as error:
-        raise type(error)(f"worker on {os.uname().nodename}: {error}") from error
+        worker = f"worker on {os.uname().nodename}:"
+        raise error.but(where=f"{worker} {error.where}" if error.where else worker) from error
 
 
 def _of(cause: BaseException, tile: Tile | None) -> PointstillError:
@@ -257,20 +261,20 @@ def _of(cause: BaseException, tile: Tile | None) -> PointstillError:
         return cause
     what = f"recording {tile}" if tile else "loading teacher and data"
     return RecordsError(
-        f"a worker failed in {what} ({type(cause).__name__}: {_line(cause)}): what is recorded "
-        "stays, and the same command goes on"
+        f"a worker failed in {what} ({type(cause).__name__}: {_line(cause)})",
+        fix="mend that, and run the same command again; what is recorded stays",
     )
 
 
 def _given_up(tile: Tile | None, error: BaseException) -> RecordsError:
     """What to say when one worker after another dies."""
-    if tile:
-        what = f"{tile}: {TRIES} workers died of it"
-    else:
-        what = "workers die as they load teacher and data"
+    what = (
+        f"{TRIES} workers died of {tile}" if tile else "workers die as they load teacher and data"
+    )
     return RecordsError(
-        f"{what} ({_line(error)}): look for too little memory, or a node without pointstill; what "
-        "is recorded stays, and the same command goes on"
+        f"{what} ({_line(error)})",
+        fix="look for too little memory, or a node without pointstill, and run the same command "
+        "again; what is recorded stays",
     )
 
 

@@ -1,6 +1,6 @@
 """A store below a URL: objects are put whole or not at all, and nothing is renamed or locked.
 
-The order of the puts takes the place of both. A new store is claimed by its spare, which is put
+The order of the puts takes the place of both. A new store is claimed by its backup, which is put
 only where none is and says what it will be; its root header comes last, so that half a store is
 none. A tile's probe comes last, after the answers to the puts before it. Whoever writes a tile
 twice writes the same.
@@ -22,24 +22,25 @@ from zarr.storage import ObjectStore
 
 from ..errors import RecordsError
 from ..storage.object_store import PARALLEL, TRIES, HalfError, Remote, told
-from . import disk, headers
+from . import headers
+from .location import occupied, refusal
 
 ROOT = "zarr.json"
 
 
 class Bucket:
-    """A place below a URL."""
+    """A store below a URL; a `Location`."""
 
     def __init__(self, remote: Remote):
         self.path, self.remote = remote.url, remote
 
     def taken(self) -> bool:
         """Whether a whole store or something else is there; a half-made store may be made again."""
-        return self.has(ROOT) or not (self.has(headers.SPARE) or self.remote.empty())
+        return self.has(ROOT) or not (self.has(headers.BACKUP) or self.remote.empty())
 
     def holds(self) -> bool:
-        """Whether its root header or its spare is there."""
-        return self.has(ROOT) or self.has(headers.SPARE)
+        """Whether its root header or its backup is there."""
+        return self.has(ROOT) or self.has(headers.BACKUP)
 
     def has(self, name: str) -> bool:
         """Whether an object is there."""
@@ -89,28 +90,27 @@ class Bucket:
                 the disk of the temporary folder refuses.
         """
         if not self.holds() and self.taken():
-            raise disk.occupied(self.path)
+            raise occupied(self.path)
         try:
             with TemporaryDirectory(prefix="pointstill-") as folder:
                 draft = Path(folder) / "records.zarr"
                 yield draft
                 self._publish(draft)
         except OSError as error:
-            raise disk.refusal("made", self.path, error) from error
+            raise refusal("made", self.path, error) from error
 
     def _publish(self, draft: Path) -> None:
-        spare = (draft / headers.SPARE).read_bytes()
-        if (
-            not self.remote.write(headers.SPARE, spare, new=True)
-            and self.read(headers.SPARE) != spare
-        ):
+        backup = (draft / headers.BACKUP).read_bytes()
+        claimed = self.remote.write(headers.BACKUP, backup, new=True)
+        if not claimed and self.read(headers.BACKUP) != backup:
             raise RecordsError(
-                f"{self.path} was claimed by another process, from something else or on another "
-                "kind of machine: run the same command again when it is made, or, if that process "
-                f"is gone, after `pointstill records repair {self.path}`"
+                "was claimed by another process, from something else or on another kind of machine",
+                where=self.path,
+                fix="run the same command again when it is made, or, if that process is gone, "
+                f"after `pointstill records repair {self.path}`",
             )
         files = [file for file in draft.rglob("*") if file.is_file()]
-        names = {str(file.relative_to(draft)) for file in files} - {headers.SPARE}
+        names = {str(file.relative_to(draft)) for file in files} - {headers.BACKUP}
         probes = {name for name in names if name.startswith("probe/c")}
         for group in (names - probes - {ROOT}, probes, {ROOT}):
             with ThreadPoolExecutor(PARALLEL) as pool:

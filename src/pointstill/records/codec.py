@@ -1,7 +1,7 @@
 """How logits are stored: pure functions from (R, C) float32 to rows of bytes and back.
 
-What the teacher said is shift-invariant to every softmax, but not to every loss, so all codecs keep
-the logits themselves, not probabilities. A chunk that is missing reads as bytes of 255, which every
+What is shift-invariant to every softmax is not so to every loss, so all codecs keep the logits
+themselves, not probabilities. A chunk that is missing reads as bytes of 255, which every
 codec decodes to NaN: absence cannot pass for data.
 """
 
@@ -151,9 +151,11 @@ class Coding(NamedTuple):
         if good and flipped <= max(FEW, codec.flips * found["records"]):
             return
         raise RecordsError(
-            f"codec {self.name} loses too much of this teacher: KL {found['kl_t1']:.1e} at T=1 and "
+            f"loses too much of this teacher: KL {found['kl_t1']:.1e} at T=1 and "
             f"{found['kl_t4']:.1e} at T=4 (at most {codec.kl:g}), {found['argmax_flips']:.2%} of "
-            f"{found['records']} classes flipped (at most {codec.flips:.1%}): {codec.remedy}"
+            f"{found['records']} classes flipped (at most {codec.flips:.1%})",
+            where=f"codec {self.name}",
+            fix=codec.remedy,
         )
 
 
@@ -168,20 +170,20 @@ def parse(text: str, classes: int) -> Coding:
     """
     name, colon, number = text.partition(":")
     if name not in CODECS or (colon and (name != "topk" or not number.isdecimal())):
-        known = "float16, int8, topk:16"
-        raise UsageError(f"unknown codec {text!r}: choose from {known}")
-    k = int(number or 16) if name == "topk" else 0
+        raise UsageError(f"unknown codec {text!r}", fix="choose from float16, int8, topk:16")
+    k, codec = int(number or 16) if name == "topk" else 0, f"codec {text}"
     if name == "topk" and classes < 2:
-        raise UsageError(
-            f"codec {text} keeps fewer than all classes, and there is {classes}: choose float16"
-        )
+        what = f"keeps fewer than all classes, and there is {classes}"
+        raise UsageError(what, where=codec, fix="choose float16")
     if name == "topk" and not 1 <= k < min(classes, 2**16):
         raise UsageError(
-            f"codec {text} keeps {k} of {classes} classes: choose a k from 1 to {classes - 1}, or "
-            "float16 or int8 for all of them"
+            f"keeps {k} of {classes} classes",
+            where=codec,
+            fix=f"choose a k from 1 to {classes - 1}, or float16 or int8 for all of them",
         )
     if name == "topk" and classes > 2**16:
-        raise UsageError(f"codec {text} numbers 65,536 classes, the data has {classes}: use int8")
+        what = f"numbers 65,536 classes, and the data has {classes}"
+        raise UsageError(what, where=codec, fix="use int8")
     return Coding(f"topk:{k}" if k else name, CODECS[name], classes, k)
 
 

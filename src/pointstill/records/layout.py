@@ -70,9 +70,11 @@ def check_range(logits: np.ndarray, tile: Tile) -> None:
         RecordsError: NaN, infinite, or above 65,504 in size.
     """
     if not np.isfinite(logits).all():
-        raise RecordsError(f"the teacher gave NaN or infinite logits in {tile}; check its weights")
+        what = f"the teacher gave NaN or infinite logits in {tile}"
+        raise RecordsError(what, fix="check its weights")
     if (largest := float(np.abs(logits).max())) > float(np.finfo(np.float16).max):
-        raise RecordsError(f"the teacher gave a logit of {largest:.3g} in {tile}: over float16")
+        what = f"the teacher gave a logit of {largest:.3g} in {tile}, which float16 cannot hold"
+        raise RecordsError(what, fix="scale its logits")
 
 
 def lay_out(
@@ -81,8 +83,8 @@ def lay_out(
     """Make the group, its empty arrays, and the two that are full from the start."""
     coding = codec.parse(attributes["codec"]["name"], len(attributes["classes"]))
     rows, columns, tile = len(shapes), attributes["columns"], tile_length(len(shapes))
-    head = {"format": FORMAT, "pointstill": __version__, "tile": tile, **attributes}
-    group = zarr.create_group(path, overwrite=True, attributes=head)
+    about = {"format": FORMAT, "pointstill": __version__, "tile": tile, **attributes}
+    group = zarr.create_group(path, overwrite=True, attributes=about)
     names = ("view", "shape", "class" if coding.name == "float16" else "byte")
     shape, chunks = (views, rows, coding.width), (1, tile, coding.width)
     _array(group, "logits", coding.codec.dtype, shape, names, chunks)
@@ -146,6 +148,7 @@ def check_format(path: Path | str, attributes: dict[str, Any]) -> None:
     newer = newer and int(number) > int(FORMAT.rpartition("/")[2])
     fix = f"install the pointstill that made it ({maker})"
     raise RecordsError(
-        f"{path} has format {found}, this pointstill ({__version__}) reads {FORMAT}: "
-        + (f"{fix}, or a later one" if newer else f"record again, or {fix}")
+        f"has format {found}, and this pointstill ({__version__}) reads {FORMAT}",
+        where=path,
+        fix=f"{fix}, or a later one" if newer else f"record again, or {fix}",
     )

@@ -25,7 +25,8 @@ def export_parquet(store: Store, out: str | Path) -> Path:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UsageError("Parquet needs pyarrow: pip install 'pointstill[parquet]'") from error
+        fix = "pip install 'pointstill[parquet]'"
+        raise UsageError("Parquet needs pyarrow", fix=fix) from error
     path, classes = here(out, "out"), len(store.attributes["classes"])
     head = [("view", pa.int32()), ("shape", pa.int32()), ("label", pa.int32())]
     columns = [(name, pa.float32()) for name in store.columns]
@@ -45,7 +46,6 @@ def export_parquet(store: Store, out: str | Path) -> Path:
                 ]
                 writer.write_table(pa.Table.from_arrays(values, schema=schema))
     except OSError as error:
-        raise RecordsError(
-            f"{path} cannot be written ({error.strerror or error}): choose another --parquet"
-        ) from error
+        what = f"cannot be written ({error.strerror or error})"
+        raise RecordsError(what, where=path, fix="choose another --parquet") from error
     return path

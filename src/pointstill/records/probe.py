@@ -1,7 +1,7 @@
 """The probe of a tile: the mark that it is recorded, and the proof of what was seen.
 
-32 bytes SHA-256 of what a replay must hit exactly (`Pipeline.proof`), then the sketch of the
-moments, 9 x 4 float32, which a replay must hit within a tolerance; 9 x (4 + F) with features.
+32 bytes SHA-256 of what a replay must hit exactly (`Pipeline.proof`), then the
+moment sums, 9 x 4 float32, which a replay must hit within a tolerance; 9 x (4 + F) with features.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def length(features: int) -> int:
     return LENGTH + 4 * features * (1 + SIGNS)
 
 
-def sketch(moments: np.ndarray) -> np.ndarray:
+def moment_sums(moments: np.ndarray) -> np.ndarray:
     """Nine sums in place of the moments of every view: (R, 4 + F) -> (9, 4 + F) float32.
 
     The first is the mean over the tile. The others add and subtract: sum k takes row r with the
@@ -36,11 +36,11 @@ def sketch(moments: np.ndarray) -> np.ndarray:
 
 
 def join(proof: bytes, sums: np.ndarray) -> np.ndarray:
-    """A hash and a sketch as (length,) uint8."""
+    """A hash and moment sums as (length,) uint8."""
     return np.frombuffer(proof + sums.astype("<f4").tobytes(), np.uint8)
 
 
 def split(probe: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """The hash and the sketch (9, 4 + F) of a probe (length,)."""
+    """The hash and the moment sums (9, 4 + F) of a probe (length,)."""
     content = probe.tobytes()
     return content[:HASH], np.frombuffer(content[HASH:], "<f4").reshape(1 + SIGNS, -1)

@@ -21,8 +21,9 @@ from ..augment import Pipeline
 from ..errors import RecordsError
 from ..points.features import Features
 from ..storage import files
-from . import codec, disk, headers, probe
+from . import codec, headers, probe
 from .fingerprint import fingerprint
+from .folder import Folder
 from .layout import (
     ABSENT,
     Tile,
@@ -32,17 +33,16 @@ from .layout import (
     lengthened,
     recorded_features,
 )
-from .location import SIDECAR, Folder, Location, locate, no_store
-
-UNFINISHED = "the recording is unfinished, run the same `pointstill record` again"
+from .locate import locate, no_store
+from .location import SIDECAR, Location, refusal
 
 
 class Store:
     """An open record store. Rows are recorded shapes; `shapes` gives their indices in the split."""
 
-    def __init__(self, place: Location, group: zarr.Group):
+    def __init__(self, location: Location, group: zarr.Group):
         """Use `Store.create` or `Store.open`."""
-        self.place, self.path = place, place.path
+        self.location, self.path = location, location.path
         self.attributes: dict[str, Any] = dict(group.attrs)
         self.coding = codec.parse(self.attributes["codec"]["name"], len(self.attributes["classes"]))
         self._arrays: dict[str, Any] = {name: group[name] for name in self.arrays}
@@ -75,7 +75,7 @@ class Store:
         """
         with locate(path).new() as draft:
             lay_out(draft, attributes, views, shapes, labels)
-            files.replace_file(draft / headers.SPARE, headers.pack(headers.read(Folder(draft))))
+            files.replace_file(draft / headers.BACKUP, headers.pack(headers.read(Folder(draft))))
             files.sync_tree(draft)
         return cls.open(path)
 
@@ -87,28 +87,27 @@ class Store:
             RecordsError: there is none, its format is another, it is damaged, or it may not be
                 read.
         """
-        place = locate(path)
-        path = place.path
+        location = locate(path)
+        path = location.path
         try:
-            there = place.has("zarr.json")
-            spare = place.has(headers.SPARE)
+            there = location.has("zarr.json")
+            backup = location.has(headers.BACKUP)
         except PermissionError as error:
-            raise disk.forbidden(path, error) from error
-        if not (there or spare):
-            raise no_store(place)
-        if spare:
-            headers.check(place)
+            raise files.forbidden(path, error, RecordsError) from error
+        if not (there or backup):
+            raise no_store(location)
+        if backup:
+            headers.check(location)
         try:
-            group = zarr.open_group(place.zarr(), mode="r+")
+            group = zarr.open_group(location.zarr(), mode="r+")
             check_format(path, dict(group.attrs))
-            headers.check(place)
-            return cls(place, group)
+            headers.check(location)
+            return cls(location, group)
         except PermissionError as error:
-            raise disk.forbidden(error.filename or path, error) from error
+            raise files.forbidden(error.filename or path, error, RecordsError) from error
         except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            raise RecordsError(
-                f"{path} is damaged ({_one_line(error)}): run `pointstill records repair {path}`"
-            ) from error
+            fix = f"run `pointstill records repair {path}`"
+            raise RecordsError(f"is damaged ({_one_line(error)})", where=path, fix=fix) from error
 
     @property
     def features(self) -> Features:
@@ -179,19 +178,19 @@ class Store:
         """Make room for more views, all of them missing; hold the lock. Returns the store anew."""
         files = [f"{name}/zarr.json" for name in self.arrays]
         headers.change(
-            self.place,
-            {file: lengthened(self.place.read(file), views) for file in files},
+            self.location,
+            {file: lengthened(self.location.read(file), views) for file in files},
         )
         return Store.open(self.path)
 
-    def damaged(self) -> list[tuple[Tile, str]]:
-        """Recorded tiles that cannot be read, and what is wrong with each; reads everything."""
+    def damaged(self) -> list[Tile]:
+        """Recorded tiles that cannot be read; reads everything."""
         found = []
         for tile in sorted(self.recorded_tiles()):
             try:
                 self.check(tile)
-            except RecordsError as error:
-                found.append((tile, str(error)))
+            except RecordsError:
+                found.append(tile)
         return found
 
     def recorded(self, tile: Tile) -> bool:
@@ -212,7 +211,7 @@ class Store:
             tile: which.
             logits: (rows, classes) float, finite and within float16.
             parameters: (rows, columns) float32; left out by a keyed store.
-            sums: (9, 4 + F) float32, the sketch of the views' moments.
+            sums: (9, 4 + F) float32, the sums of the views' moments.
             proof: SHA-256 of the exact part of the replay.
 
         Raises:
@@ -229,11 +228,11 @@ class Store:
             for name in others:
                 self._arrays[name][tile.rows] = stored[name]
             # The mark must not reach the disk before what it marks.
-            self.place.settle(f"{name}/{tile.chunk}" for name in others)
+            self.location.settle(f"{name}/{tile.chunk}" for name in others)
             self._arrays[mark][tile.view, tile.number] = stored[mark]
-            self.place.settle([f"{mark}/{tile.chunk}"])
+            self.location.settle([f"{mark}/{tile.chunk}"])
         except OSError as error:
-            raise disk.refusal("written", self.path, error) from error
+            raise refusal("written", self.path, error) from error
 
     def note(self, tile: Tile, seconds: float, **more: Any) -> None:
         """Add a line about a tile to the sidecar."""
@@ -251,14 +250,14 @@ class Store:
 
     def add_note(self, line: dict[str, Any]) -> None:
         """Add a line to the sidecar."""
-        self.place.note(json.dumps(line))
+        self.location.note(json.dumps(line))
 
     def notes(self) -> list[dict[str, Any]]:
         """The lines of the sidecar; one that a killed writer left half is passed over."""
-        files, lines = self.place.names("provenance"), []
-        files = [SIDECAR, *files] if self.place.has(SIDECAR) else files
+        files, lines = self.location.names("provenance"), []
+        files = [SIDECAR, *files] if self.location.has(SIDECAR) else files
         with ThreadPoolExecutor(16) as pool:
-            contents = list(pool.map(self.place.read, files))
+            contents = list(pool.map(self.location.read, files))
         for line in b"\n".join(contents).decode("utf-8", "replace").splitlines():
             with suppress(ValueError):
                 note = json.loads(line)
@@ -268,15 +267,15 @@ class Store:
 
     def logits(self, view: int, rows: np.ndarray | None = None) -> np.ndarray:
         """(rows, classes) float32: the teacher's logits for one view, or some sorted rows of it."""
-        return self._view("logits", view, rows, self.coding.decode, self.tile_logits)
+        return self._read_view("logits", view, rows, self.coding.decode, self.tile_logits)
 
     def tile_logits(self, tile: Tile) -> np.ndarray:
         """(tile's rows, classes) float32: the teacher's logits for one tile."""
-        return self._whole("logits", tile, self.coding.decode(self._stored("logits", tile)))
+        return self._finite("logits", tile, self.coding.decode(self._stored("logits", tile)))
 
     def parameters(self, view: int, rows: np.ndarray | None = None) -> np.ndarray:
         """(rows, columns) float32: the augmentation of one view, or of some sorted rows of it."""
-        return self._view("augment", view, rows, np.asarray, self.tile_parameters)
+        return self._read_view("augment", view, rows, np.asarray, self.tile_parameters)
 
     def tile_parameters(self, tile: Tile) -> np.ndarray:
         """(tile's rows, columns) float32: the augmentation parameters of one tile."""
@@ -284,7 +283,7 @@ class Store:
             return np.empty((tile.stop - tile.start, 0), np.float32)
         if self.keyed:
             return self.drawn_parameters(tile)
-        return self._whole("augment", tile, self._stored("augment", tile))
+        return self._finite("augment", tile, self._stored("augment", tile))
 
     def drawn_parameters(self, tile: Tile) -> np.ndarray:
         """(tile's rows, columns) float32: the same, drawn again from their key."""
@@ -303,19 +302,19 @@ class Store:
             RecordsError: it is damaged, a part of it is missing, or it is not recorded.
         """
         if not self.recorded(tile):
-            raise RecordsError(f"{self.path} holds nothing for {tile}: {UNFINISHED}")
+            raise self._unrecorded(tile)
         self.tile_logits(tile)
         self.tile_parameters(tile)
 
     def probe(self, tile: Tile) -> tuple[bytes, np.ndarray]:
-        """The proof of replay of a tile, and the sketch (9, 4 + F) of its moments."""
+        """The proof of replay of a tile, and its moment sums (9, 4 + F)."""
         return probe.split(self._stored("probe", tile))
 
     def bytes_on_disk(self) -> int:
         """Size of all files."""
-        return self.place.size()
+        return self.location.size()
 
-    def _view(
+    def _read_view(
         self,
         name: str,
         view: int,
@@ -344,18 +343,21 @@ class Store:
         values: np.ndarray = self._read(name, where, tile)
         return values
 
-    def _whole(self, name: str, tile: Tile, values: np.ndarray) -> np.ndarray:
+    def _finite(self, name: str, tile: Tile, values: np.ndarray) -> np.ndarray:
         if not np.isfinite(values).all():
-            what, fix = f"is missing in {tile}", self.remedy
             if not self.recorded(tile):
-                what = f"holds nothing for {tile}"
-                fix = UNFINISHED
-            raise RecordsError(f"{self.path}: array {name} ({tile.chunk}) {what}: {fix}")
+                raise self._unrecorded(tile)
+            what = f"lacks array {name} (file {tile.chunk})"
+            raise RecordsError(what, where=self.where(tile), fix=self.remedy)
         return values
 
-    def bare(self, error: RecordsError) -> str:
-        """What an error says beside naming this store and its repair."""
-        return str(error).removeprefix(f"{self.path}: ").removesuffix(f": {self.remedy}")
+    def where(self, tile: Tile) -> str:
+        """What a message calls a tile of this store."""
+        return f"{self.path}: {tile}"
+
+    def _unrecorded(self, tile: Tile) -> RecordsError:
+        fix = "run the same `pointstill record` again, as the recording is unfinished"
+        return RecordsError("is not recorded", where=self.where(tile), fix=fix)
 
     @property
     def remedy(self) -> str:
@@ -366,21 +368,24 @@ class Store:
         try:
             return np.asarray(self._arrays[name][where])
         except PermissionError as error:
-            raise disk.forbidden(error.filename or f"{self.path}/{name}", error) from error
+            path = error.filename or f"{self.path}/{name}"
+            raise files.forbidden(path, error, RecordsError) from error
         except (OSError, RuntimeError, ValueError) as error:
-            place = f"file {tile.chunk}, {tile}" if tile else self._first_bad(name)
+            tile = tile or self._first_bad(name)
+            file = f"file {tile.chunk}" if tile else "a file"
             raise RecordsError(
-                f"{self.path}: array {name} cannot be read ({place}: {_one_line(error)}): "
-                f"{self.remedy}"
+                f"cannot be read (array {name}, {file}: {_one_line(error)})",
+                where=self.where(tile) if tile else self.path,
+                fix=self.remedy,
             ) from error
 
-    def _first_bad(self, name: str) -> str:
+    def _first_bad(self, name: str) -> Tile | None:
         for tile in self.tiles():
             try:
                 _ = self._arrays[name][tile.view, tile.number]
             except (OSError, RuntimeError, ValueError):
-                return f"file {tile.chunk}, {tile}"
-        return "a file"
+                return tile
+        return None
 
 
 def _one_line(error: Exception) -> str:

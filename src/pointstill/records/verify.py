@@ -6,18 +6,18 @@ import torch
 from ..augment import Clouds, Pipeline, moments
 from ..errors import RecordsError
 from .layout import Tile
-from .probe import sketch
+from .probe import moment_sums
 from .store import Store
 
 TOLERANCE = 1e-5
-"""Largest difference of a number in the sketch, in unit-sphere radii: so much may the mean point or
+"""Largest difference of a moment sum, in unit-sphere radii: so much may the mean point or
 mean norm of any one view differ, or of all of them on average."""
 
 
 def replay(
     store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds, parameters: np.ndarray
 ) -> tuple[bytes, np.ndarray]:
-    """Make the views of a tile again and measure them: the proof, and the sketch (9, 4 + F).
+    """Make the views of a tile again and measure them: the proof, and the moment sums (9, 4 + F).
 
     Clouds of other features than the teacher saw, as a student may have, are measured on xyz alone.
     """
@@ -29,26 +29,33 @@ def replay(
     if clouds.features != store.features:
         points = points[..., :3]
     proof = pipeline.proof(indices, tile.view, shapes, drawn)
-    return proof, sketch(moments(points).cpu().numpy())
+    return proof, moment_sums(moments(points).cpu().numpy())
 
 
-def check_replay(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -> None:
+def check_replay(store: Store, tile: Tile, pipeline: Pipeline, clouds: Clouds) -> float:
     """Replay one tile and compare it with its probe.
 
+    Returns:
+        Largest difference of a moment sum, in unit-sphere radii.
+
     Raises:
-        RecordsError: integer draws, point indices or parameters differ in any bit, or the sketch of
-            the moments by more than `TOLERANCE`.
+        RecordsError: integer draws, point indices or parameters differ in any bit, or a moment sum
+            by more than `TOLERANCE`.
     """
     proof, sums = store.probe(tile)
     now, measured = replay(store, tile, pipeline, clouds, store.tile_parameters(tile))
     if now != proof:
         raise RecordsError(
-            f"{store.path}: {tile} does not replay: its points or parameters are not those that "
-            f"the teacher saw: {store.remedy}"
+            "does not replay, as its points or parameters are not those that the teacher saw",
+            where=store.where(tile),
+            fix=store.remedy,
         )
     worst = float(np.abs(measured - sums[:, : measured.shape[1]]).max())
     if not worst <= TOLERANCE:
         raise RecordsError(
-            f"{store.path}: {tile} replays {worst:.1e} away from what the teacher saw "
-            f"(tolerance {TOLERANCE}): the data or the store changed, record again"
+            f"replays {worst:.1e} away from what the teacher saw (tolerance {TOLERANCE}), as the "
+            "data or the store changed",
+            where=store.where(tile),
+            fix="record again",
         )
+    return worst

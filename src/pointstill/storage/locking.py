@@ -51,7 +51,9 @@ def _locked(file: Path, what: Path, busy: type[PointstillError]) -> int:
                 who = "another process"  # which has not written its name yet
             os.close(handle)
             raise busy(
-                f"{what} is being written by {who}: wait until it ends, or choose another --out"
+                f"is being written by {who}",
+                where=what,
+                fix="wait until it ends, or choose another --out",
             ) from None
         with suppress(FileNotFoundError):
             # Whoever had it before may have removed the file between our opening and locking it.

@@ -39,7 +39,7 @@ TIMEOUTS = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "5min"}
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 AGAIN = "run the same command again, what is there stays"
 SIGNS = (
-    # In this order: what is in the answer, what that means, what to do.
+    # In this order: what is in the answer, why nothing can be done, what to do.
     (r"NoSuchBucket|ContainerNotFound", "there is no such bucket", "make it, or mend the URL"),
     (
         r"redirect without LOCATION|PermanentRedirect|AuthorizationHeaderMalformed",
@@ -121,7 +121,8 @@ class Remote:
             import obstore
             from obstore.store import from_url
         except ImportError as error:
-            raise UsageError(f"{url} needs obstore: pip install 'pointstill[cloud]'") from error
+            fix = "pip install 'pointstill[cloud]'"
+            raise UsageError("needs obstore", where=url, fix=fix) from error
         self.url, self._obs = url.rstrip("/"), obstore
         insecure = any(os.environ.get(name, "").startswith("http://") for name in ENDPOINTS)
         options: dict[str, Any] = {**TIMEOUTS, "allow_http": insecure}
@@ -129,7 +130,9 @@ class Remote:
             patience = RETRY if retries is None else RETRY | {"max_retries": retries}
             self.store: Any = from_url(self.url, client_options=options, retry_config=patience)  # type: ignore[call-overload]
         except (obstore.exceptions.BaseError, ValueError) as error:
-            raise UsageError(f"{url} cannot be opened: {_first_line(error)}") from error
+            raise UsageError(
+                f"cannot be opened ({_first_line(error)})", where=url, fix="mend the URL"
+            ) from error
         if retries != 0 and KEYS[url.partition("://")[0]] not in os.environ:
             # Where no machine's role is to be had, that is found out without patience.
             try:
@@ -198,17 +201,18 @@ class Remote:
         Raises:
             RemoteError: it is another by now, or cannot be had.
         """
-        with file.open("wb") as to, told(f"{self.url}/{found.name}"):
+        where = f"{self.url}/{found.name}"
+        with file.open("wb") as to, told(where):
             answer = self._obs.get(self.store, found.name)
             meta = answer.meta
             if f"{meta['e_tag']} {meta['last_modified']}" != found.version:
-                raise RemoteError(f"{self.url}/{found.name} changes while it is read: run again")
+                raise RemoteError("changes while it is read", where=where, fix="run again")
             for piece in answer.stream():
                 to.write(piece)
             to.flush()
             os.fsync(to.fileno())
         if file.stat().st_size != found.size:
-            raise RemoteError(f"{self.url}/{found.name} came in half: run again")
+            raise RemoteError("came in half", where=where, fix="run again")
 
 
 def again(ask: Callable[[], T]) -> T:
@@ -246,10 +250,10 @@ def _explained(url: str, error: Exception) -> RemoteError:
     tries = re.search(r"after (\d+) retries", text)
     after = f" after {int(tries[1]) + 1} tries" if tries else ""
     for kind, signs in KINDS.items():
-        for sign, what, fix in signs:
+        for sign, why, fix in signs:
             if re.search(sign, text):
-                return kind(f"{url}: {what}{after}: {fix}")
-    return RemoteError(f"{url}: {_first_line(error)}: {AGAIN}")
+                return kind(f"cannot be used, as {why}{after}", where=url, fix=fix)
+    return RemoteError(f"cannot be used ({_first_line(error)})", where=url, fix=AGAIN)
 
 
 KINDS: dict[type[RemoteError], tuple[tuple[str, str, str], ...]] = {

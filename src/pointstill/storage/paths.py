@@ -10,7 +10,7 @@ SCHEMES = ("s3", "gs", "az")
 
 
 def local(where: str | Path) -> Path | None:
-    """The path that a place on this machine is named by (`file://` too); None for an object store.
+    """The path of something on this machine (`file://` too); None for an object store.
 
     Raises:
         UsageError: a URL of another kind, or one that became a path on its way.
@@ -20,7 +20,9 @@ def local(where: str | Path) -> Path | None:
     """
     if isinstance(where, Path):
         if where.parts and where.parts[0] in (f"{scheme}:" for scheme in (*SCHEMES, "file")):
-            raise UsageError(f"{where} was a URL before it became a path: give it as text")
+            raise UsageError(
+                "was a URL before it became a path", where=where, fix="give it as text"
+            )
         return where
     scheme, colon, _ = where.partition("://")
     if not colon:
@@ -28,12 +30,16 @@ def local(where: str | Path) -> Path | None:
     if scheme == "file":
         return Path(unquote(urlsplit(where).path))
     if scheme not in SCHEMES:
-        raise UsageError(f"{where}: choose a path, or a URL of s3://, gs://, az:// or file://")
+        raise UsageError(
+            "is a URL of an unknown kind",
+            where=where,
+            fix="choose a path, or a URL of s3://, gs://, az:// or file://",
+        )
     return None
 
 
 def here(where: str | Path, name: str) -> Path:
-    """The path that a place is named by which must be on this machine (`file://` too).
+    """The path of something that must be on this machine (`file://` too).
 
     Args:
         where: a path or a URL.
@@ -49,6 +55,7 @@ def here(where: str | Path, name: str) -> Path:
     if path is None:
         raise UsageError(
             f"{name} is {where}; it must be a path on this machine, as only data and records can "
-            "be at a URL: give a path, and copy between the two"
+            "be at a URL",
+            fix="give a path, and copy between the two",
         )
     return path

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data import Dataset, open_dataset
+from ..data.selection import check_classes
 from ..errors import PointstillError, RemoteError, TeacherError, UsageError
 from ..points.features import XYZ, Features, format_features, width
 from ..run import TrainedOn
@@ -131,3 +132,18 @@ def _same_source(seen: TrainedOn, data: Dataset, fold: int) -> bool:
 def _location(name: str) -> Path | str:
     path = local(name)
     return path.expanduser().resolve() if path else name.rstrip("/")
+
+
+# Both, before a job.
+
+
+def check_fits(teacher: Teacher, data: Dataset) -> None:
+    """Refuse a teacher that must not, or cannot, be asked about data; before any of it is read.
+
+    Raises:
+        DataError: the data has fewer than two classes.
+        UsageError: the teacher has seen shapes of the test split, or was loaded for other features.
+    """
+    check_classes(data)
+    check_folds(teacher, data)
+    check_data_features(teacher, data.features)

@@ -15,15 +15,15 @@ from .. import __version__, torchrun
 from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset, Split
 from ..data.selection import check_classes, held_out, limited
-from ..errors import RecordsError, TrainingError, UsageError
+from ..errors import TrainingError, UsageError
 from ..losses import LOSSES
 from ..models import build_model
 from ..points.features import XYZ, format_features, width
 from ..progress import console, size
 from ..recipe import DistillRecipe, FitOptions, LossOptions, TrainRecipe
 from ..records import Store
-from ..records.fingerprint import check_same
 from ..records.layout import tile_length
+from ..records.matching import check_past, check_records, recorded_pipeline
 from ..records.verify import check_replay
 from ..run import Run
 from ..storage.paths import here, local
@@ -127,8 +127,8 @@ def distill(
     recipe = replace(recipe, points=points)
     past_store = Store.open(past_records) if past_records else None
     if past_store:
-        _check_past(past_store, store)
-    pipeline = recorded_pipeline(store, split)
+        check_past(past_store, store)
+    pipeline = recorded_pipeline(store)
 
     # 2. The student and its past. What cannot be built leaves no run folder behind.
     fabric = start_fabric(recipe)
@@ -189,60 +189,6 @@ def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.nd
             "--val or a larger --limit"
         )
     return rest, validation
-
-
-def check_records(store: Store, split: Split, shapes: np.ndarray) -> np.ndarray:
-    """Where the training shapes are in the store.
-
-    Returns:
-        (R,) rows.
-
-    Raises:
-        RecordsError: another data set, other classes, shapes that were not recorded, or tiles
-            that are missing.
-    """
-    now = {
-        "classes": list(split.classes),
-        "data": {"fingerprint": split.fingerprint, "split": split.name, "shapes": len(split)},
-    }
-    fix = "train on the data that was recorded, or record this data"
-    check_same(store.path, store.attributes, now, fix)
-    absent = np.setdiff1d(shapes, store.shapes)
-    if len(absent):
-        fix = "train from the store that it was cut from"  # by `subset --classes`
-        if np.array_equal(store.shapes, limited(split, store.rows)):
-            fix = f"pass --limit {store.rows}, or record all shapes into another store"
-        raise RecordsError(
-            f"{store.path} covers {store.rows:,} of the data's {len(split):,} shapes, and "
-            f"{len(absent):,} of those to train on are not among them: {fix}"
-        )
-    missing, tiles = len(store.missing()), store.views * len(store.tiles_of(0))
-    if missing:
-        raise RecordsError(
-            f"{store.path} is unfinished: {missing} of {tiles} tiles are "
-            "missing; run the same `pointstill record` again to finish it"
-        )
-    rows: np.ndarray = np.searchsorted(store.shapes, shapes)
-    return rows
-
-
-def recorded_pipeline(store: Store, split: Split) -> Pipeline:
-    """The pipeline a store was recorded with.
-
-    Raises:
-        RecordsError: this pointstill has other versions of its operations.
-    """
-    made = store.attributes["augment"]
-    pipeline = Pipeline.restore(made)
-    fix = "record again, or install the pointstill that recorded it"
-    now = {"augment": _by_name(pipeline.describe())}
-    check_same(store.path, {"augment": _by_name(made)}, now, fix)
-    return pipeline
-
-
-def _by_name(augment: dict[str, Any]) -> dict[str, Any]:
-    """A description with its operations by name, for a message that names what differs."""
-    return augment | {"operations": {each["name"]: each for each in augment["operations"]}}
 
 
 class _FreshViews:
@@ -345,18 +291,6 @@ def _place(path: str | Path) -> str:
 def _seeded(model: str, data: Dataset, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
     return build_model(model, len(data.classes), width(data.features))
-
-
-def _check_past(past: Store, store: Store) -> None:
-    shared = ("classes", "data", "augment", "points")
-    now = {name: store.attributes[name] for name in shared} | {"views": store.views}
-    made = {name: past.attributes[name] for name in shared} | {"views": past.views}
-    check_same(past.path, made, now, f"record the student as {store.path} was recorded")
-    if not np.array_equal(past.shapes, store.shapes) or past.missing():
-        raise RecordsError(
-            f"{past.path} does not cover the shapes of {store.path}: record the student "
-            "with the same --limit, to the end"
-        )
 
 
 def _some_tiles(store: Store, seed: int, count: int = 2) -> list[Any]:

@@ -12,7 +12,8 @@ import pytest
 from test_store import files
 
 from pointstill.errors import RecordsError
-from pointstill.records import Store, disk
+from pointstill.records import Store
+from pointstill.records.folder import Folder
 from pointstill.storage import files as storage_files
 from small_stores import LABELS, about
 
@@ -25,8 +26,8 @@ def fast_disk() -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pointstill.records import disk
-with disk.lock(Path(sys.argv[1])):
+from pointstill.records.folder import Folder
+with Folder(Path(sys.argv[1])).lock():
     print("mine", flush=True)
     time.sleep(60)
 """
@@ -38,12 +39,12 @@ def test_the_lock_names_its_holder_and_ends_with_it(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == "mine\n"
-        with pytest.raises(RecordsError) as caught, disk.lock(path):
+        with pytest.raises(RecordsError) as caught, Folder(path).lock():
             pass
         holder.kill()
     who = f"process {holder.pid} on {os.uname().nodename}"
     assert f"{path} is being written by {who}: wait until it ends" in str(caught.value)
-    with disk.lock(path):
+    with Folder(path).lock():
         assert json.loads((tmp_path / ".r.zarr.lock").read_text())["process"] == os.getpid()
     assert not list(tmp_path.iterdir())
 
@@ -51,7 +52,11 @@ def test_the_lock_names_its_holder_and_ends_with_it(tmp_path):
 def test_a_lock_that_cannot_be_made(public_path, unprivileged):
     public_path.chmod(0o555)
     path = public_path / "r.zarr"
-    with unprivileged(), pytest.raises(RecordsError, match="cannot be written"), disk.lock(path):
+    with (
+        unprivileged(),
+        pytest.raises(RecordsError, match="cannot be written"),
+        Folder(path).lock(),
+    ):
         pass
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from pointstill.errors import RecordsError
-from pointstill.records import fingerprint
-from pointstill.records.fingerprint import check_same, differences
+from pointstill.records import matching
+from pointstill.records.matching import check_same, differences
 
 
 def test_the_examples_hold():
-    assert doctest.testmod(fingerprint) == (0, 1)
+    assert doctest.testmod(matching) == (0, 1)
 
 
 MADE = {
