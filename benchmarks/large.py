@@ -164,9 +164,9 @@ def read(folder: Path, count: int, watch: Watch) -> int:
 
 
 def distill(folder: Path, count: int, watch: Watch) -> int:
-    """Ten epochs of a tiny student with the default loss."""
+    """Ten epochs of a tiny student with NWSD."""
     models.MODELS["tiny"] = Tiny
-    recipe = DistillRecipe(epochs=VIEWS, batch_size=BATCH, val=0.0, device="cpu")
+    recipe = DistillRecipe(loss="nwsd", epochs=VIEWS, batch_size=BATCH, val=0.0, device="cpu")
     records, out = folder / f"{count}.zarr", folder / f"{count}-run"
     jobs.distill("tiny", opened(folder, count), records=records, out=out, recipe=recipe, quiet=True)
     return count * VIEWS

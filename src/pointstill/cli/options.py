@@ -14,6 +14,7 @@ from cyclopts.config import Dict
 
 from .. import torchrun
 from ..errors import UsageError
+from ..recipe import without_defaults
 from ..storage.paths import here
 
 if TYPE_CHECKING:
@@ -270,6 +271,8 @@ def read_recipe(path: Path, command: str) -> Dict:
         raise UsageError(f"recipe {path} is not a list of `name: value` lines")
     recipe = {name: value for name, value in recipe.items() if value is not None}
     recipe.pop("origin", None)
+    if command == "distill":
+        recipe = without_defaults(recipe)
     # Under the command's name, as Cyclopts passes over top keys that are commands too (data).
     return Dict({command: recipe}, source=str(path))
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..data import Dataset
 from ..data.selection import limited
 from ..evaluation.scoring import Evaluation, Score
-from ..losses.nwsd import schedule
+from ..losses.options import NWSDOptions
 from ..progress import clock, size
 from ..run import Run
 from . import figures
@@ -233,7 +233,7 @@ def _charts(facts: Facts) -> Iterable[str]:
             title,
             style,
             (times * facts.plan.epochs).tolist(),
-            [schedule(float(time), beta) for time in times],
+            [NWSDOptions(beta=beta).beta_at(float(time)) for time in times],
         )
         for title, style, beta in (("NWSD", "nwsd", BETA), ("β < 0", "towards-past", -BETA))
     ]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..recipe import LossOptions
+from .options import LabelOptions
 from .targets import Targets
 
 
@@ -50,7 +50,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     return -(smoothed(labels, log_q, smoothing) * log_q).sum(dim=-1)
 
 
-def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, Tensor]:
+def parts(logits: Tensor, targets: Targets, options: LabelOptions) -> dict[str, Tensor]:
     """Return the loss CE, and for the log `ce` and `max_logit` (largest absolute logit)."""
     loss = cross_entropy(logits, targets.labels, options.smoothing).mean()
     return {"loss": loss, "ce": loss.detach(), "max_logit": max_logit(logits)}
