@@ -46,8 +46,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     >>> cross_entropy(logits, torch.tensor([0, 1]))  # ln 2, ln 4
     tensor([0.6931, 1.3863])
     """
-    log_q = F.log_softmax(precise(logits), dim=-1)
-    return -(smoothed(labels, log_q, smoothing) * log_q).sum(dim=-1)
+    return F.cross_entropy(precise(logits), labels, reduction="none", label_smoothing=smoothing)
 
 
 def parts(logits: Tensor, targets: Targets, options: LabelOptions) -> dict[str, Tensor]:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import __version__, torchrun
+from .. import torchrun
+from .._version import __version__
 from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset, Split
 from ..data.selection import check_classes, held_out, limited
