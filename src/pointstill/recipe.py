@@ -109,10 +109,11 @@ class TrainRecipe(FitOptions, LabelOptions):
 
 
 def _with_loss_entries(recipe: type[T]) -> type[T]:
-    """The class with the entries of all losses."""
+    """The class with the entries of all losses; its own `loss` is the default."""
+    entries = loss_entries(vars(recipe)["loss"])
     same = {"__module__": recipe.__module__, "__qualname__": recipe.__qualname__}
     made: type[T] = make_dataclass(
-        recipe.__name__, loss_entries(), bases=(recipe,), namespace=same, frozen=True, kw_only=True
+        recipe.__name__, entries, bases=(recipe,), namespace=same, frozen=True, kw_only=True
     )
     return made
 

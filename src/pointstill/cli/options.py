@@ -258,7 +258,9 @@ def load_both(
 
 
 def read_recipe(path: Path, command: str) -> Dict:
-    """A YAML file as defaults of a command's flags; what a run noted of its origin is passed over.
+    """A YAML file as defaults of a command's flags.
+
+    What a run noted of its origin is passed over, and so are options of losses at their default.
 
     Raises:
         UsageError: it cannot be read, or is no list of `name: value` lines.

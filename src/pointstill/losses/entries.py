@@ -9,7 +9,7 @@ import sys
 from dataclasses import Field, field, fields
 from functools import cache
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from . import LOSSES
 
@@ -32,18 +32,18 @@ def defaults(loss: str) -> dict[str, Any]:
     return {each.name: each.default for each in options}
 
 
-def loss_entries() -> list[tuple[str, Any, Any]]:
+def loss_entries(default: str) -> list[tuple[str, Any, Any]]:
     """`loss` and every option of a loss, as `dataclasses.make_dataclass` takes them.
 
     An option is None where nothing is said. The help tells which losses use it, and their defaults.
     """
     about = [f"{name}: {_told(loss.options.__doc__).rstrip('.')}" for name, loss in LOSSES.items()]
     names: Any = Literal[tuple(LOSSES)]
-    entries = [("loss", names, _entry("kd", "; ".join(about)))]
+    entries = [("loss", names, _entry(default, "; ".join(about)))]
     for name, each in users().items():
-        loss, first = next(iter(each.items()))
-        kind: Any = first.type
-        told = _told(_docstrings(LOSSES[loss].options).get(name))
+        options = LOSSES[next(iter(each))].options
+        kind = get_type_hints(options)[name]
+        told = _told(_docstrings(options).get(name))
         entries.append((name, kind | None, _entry(None, f"{told} ({_uses(each)})")))
     return entries
 

@@ -295,8 +295,9 @@ def _check_past_is_used(recipe: DistillRecipe, past_records: str | Path) -> None
         unused = f"loss {recipe.loss}"
     having = [name for name, loss in LOSSES.items() if issubclass(loss.options, PastOptions)]
     raise UsageError(
-        f"the past records {past_records} would not be used by {unused}",
-        fix=f"leave them out, or choose --loss {' or '.join(having)} --past records",
+        f"would not be used by {unused}",
+        where=past_records,
+        fix=f"leave it out, or choose --loss {' or '.join(having)} --past records",
     )
 
 
