@@ -12,7 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pointstill import distill, evaluate, load_teacher, open_dataset, record, tr
 from pointstill.demo.schedule import METHODS
 from pointstill.evaluation.profiling import processor
 from pointstill.evaluation.scoring import exact
-from pointstill.recipe import DistillRecipe, RecordRecipe, TrainRecipe
+from pointstill.recipe import RecordRecipe, TrainRecipe
 
 AUGMENT = "scale,rotate,shift"
 
@@ -80,7 +80,7 @@ def main() -> None:
                         data,
                         records=store.path,
                         out=folder,
-                        recipe=DistillRecipe(**asdict(method.loss) | common),
+                        recipe=replace(method.loss, **common),
                         quiet=True,
                     )
         result = evaluate([folder for *_, folder in models], data, quiet=True)

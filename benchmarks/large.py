@@ -36,6 +36,7 @@ from pointstill.records import Store
 from pointstill.records.matching import check_records, recorded_pipeline
 from pointstill.training import jobs
 from pointstill.training.shuffling import Windows
+from pointstill.training.views import RecordedViews
 
 CPU = torch.device("cpu")
 VIEWS, CLASSES, POINTS, BATCH = 10, 40, 64, 128
@@ -152,7 +153,7 @@ def read(folder: Path, count: int, watch: Watch) -> int:
     pipeline = recorded_pipeline(store)
     clouds, shapes = Clouds.of(split), torch.from_numpy(store.shapes[rows])
     windows = Windows(rows // store.attributes["tile"], DistillRecipe().window, seed=0)
-    views = jobs._RecordedViews(store, rows, windows, CPU, True)
+    views = RecordedViews(store, rows, windows, CPU, True)
     watch.begin()
     for epoch in range(VIEWS):
         view = views.view(epoch)
@@ -164,9 +165,9 @@ def read(folder: Path, count: int, watch: Watch) -> int:
 
 
 def distill(folder: Path, count: int, watch: Watch) -> int:
-    """Ten epochs of a tiny student with the default loss."""
+    """Ten epochs of a tiny student with NWSD."""
     models.MODELS["tiny"] = Tiny
-    recipe = DistillRecipe(epochs=VIEWS, batch_size=BATCH, val=0.0, device="cpu")
+    recipe = DistillRecipe(loss="nwsd", epochs=VIEWS, batch_size=BATCH, val=0.0, device="cpu")
     records, out = folder / f"{count}.zarr", folder / f"{count}-run"
     jobs.distill("tiny", opened(folder, count), records=records, out=out, recipe=recipe, quiet=True)
     return count * VIEWS

@@ -27,9 +27,10 @@ from conditions import conditions
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.data import open_dataset
 from pointstill.data.selection import limited
-from pointstill.losses import LOSSES, Targets
+from pointstill.losses import LOSSES
+from pointstill.losses.options import KDOptions
+from pointstill.losses.targets import Targets
 from pointstill.models import build_model
-from pointstill.recipe import LossOptions
 from pointstill.training.device import keep_memory
 from ways import AUGMENT, BATCH, POINTS, STUDENT, epochs, finished_store, timed
 
@@ -106,7 +107,7 @@ def steps(student: str, clouds: Clouds, shapes: Tensor) -> dict[str, float]:
         if replay:
             points = pipeline.replay(clouds, 0, shapes, parameters, POINTS)
         model.train()
-        parts = LOSSES[loss].function(model(points), targets, LossOptions(loss="kd"))
+        parts = LOSSES[loss].parts(model(points), targets, KDOptions())
         parts["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -27,9 +27,10 @@ from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.data import Dataset, open_dataset
 from pointstill.data.selection import limited
 from pointstill.losses import kd
+from pointstill.losses.options import KDOptions
 from pointstill.losses.targets import Targets
 from pointstill.models import build_model
-from pointstill.recipe import DistillRecipe, LossOptions
+from pointstill.recipe import DistillRecipe
 from pointstill.recording.engine import fill
 from pointstill.recording.tiles import Recorder
 from pointstill.records.store import Store
@@ -175,7 +176,7 @@ def online(name: str) -> dict[str, float]:
     teacher = network_of(name, len(split.classes))
     student = build_model(STUDENT, len(split.classes)).train()
     optimizer = torch.optim.AdamW(student.parameters())
-    options = LossOptions(loss="kd")
+    options = KDOptions()
     some = torch.from_numpy(limited(split, 960))
     times, waits = [], []
     while len(times) < 4 or (sum(times) < 1e3 * SECONDS and len(times) < 60):

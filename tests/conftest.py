@@ -108,7 +108,7 @@ def student_run(solids: Path, records: Path, tmp_path_factory: pytest.TempPathFa
     from pointstill.recipe import DistillRecipe
     from pointstill.training.jobs import distill
 
-    recipe = DistillRecipe(epochs=3, batch_size=8, snapshot_age=1)
+    recipe = DistillRecipe(loss="nwsd", epochs=3, batch_size=8, snapshot_age=1)
     out = tmp_path_factory.mktemp("student") / "run"
     data = open_dataset(solids)
     return distill("stillnet-n", data, records=records, out=out, recipe=recipe, quiet=True).folder

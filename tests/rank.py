@@ -13,7 +13,7 @@ import pointstill.run
 from pointstill import torchrun
 from pointstill.__main__ import run
 from pointstill.data import open_dataset
-from pointstill.losses import LOSSES
+from pointstill.losses import cross_entropy
 from pointstill.models import build_model
 from pointstill.recipe import DistillRecipe
 from pointstill.training import ranks
@@ -45,10 +45,10 @@ def students(solids: str, records: str, out: str, cases: dict) -> None:
 
 def command(tokens: list[str], at_rank: int, at_step: int, how: str) -> None:
     """Run a command line in which one rank comes to grief at a step."""
-    original, steps = LOSSES["ce"], iter(range(1000))
+    original, steps = cross_entropy.parts, iter(range(1000))
 
     def poisoned(logits, targets, options) -> dict[str, torch.Tensor]:
-        parts = original.function(logits, targets, options)
+        parts = original(logits, targets, options)
         if next(steps) == at_step:
             if how == "kill":
                 os.kill(os.getpid(), 9)
@@ -56,7 +56,7 @@ def command(tokens: list[str], at_rank: int, at_step: int, how: str) -> None:
         return parts
 
     if at_rank == RANK:
-        LOSSES["ce"] = original._replace(function=poisoned)
+        cross_entropy.parts = poisoned
     sys.exit(run(tokens))
 
 
@@ -76,9 +76,9 @@ def functions(out: str) -> None:
     rows = torch.arange(7)
     mine = ranks.shard(rows)
     assert mine.tolist() == [[0, 1, 2, 3], [4, 5, 6]][RANK]
-    assert torch.equal(ranks.gathered(mine), rows)
+    assert torch.equal(ranks.all_gather(mine), rows)
     table = torch.arange(14.0).reshape(7, 2)
-    assert torch.equal(ranks.gathered(table[mine]), table)
+    assert torch.equal(ranks.all_gather(table[mine]), table)
     assert ranks.shard(rows[:1]).tolist() == [[0], []][RANK]
     value = torch.tensor([1.0, 10.0]) * (RANK + 1)
     assert ranks.total(value).tolist() == [3.0, 30.0]

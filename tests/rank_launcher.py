@@ -19,12 +19,12 @@ COMMON = {"epochs": 5, "batch_size": 9, "learning_rate": 1e-4, "device": "cpu"}
 """43 shapes in batches of 9 and 8, so that shards differ in size; five epochs of three views. At
 the usual rate of 2e-3 a change of the first weights by 1e-7 grows to 0.1 in three epochs."""
 CASES = {
-    "table": {"past": "table", "ema": 0.9},
+    "table": {"loss": "nwsd", "past": "table", "ema": 0.9},
     "ce": {"loss": "ce", "smoothing": 0.1},
     "kd": {"loss": "kd", "val": 0.0},
-    "snapshot": {"past": "snapshot", "snapshot_age": 1},
-    "ema": {"past": "ema", "past_decay": 0.9},
-    "records": {"past": "records", "form": "guard"},
+    "snapshot": {"loss": "nwsd", "past": "snapshot", "snapshot_age": 1},
+    "ema": {"loss": "nwsd", "past": "ema", "past_decay": 0.9},
+    "records": {"loss": "nwsd", "past": "records", "form": "guard"},
 }
 
 

@@ -47,7 +47,7 @@ def test_clock(seconds, text):
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1.25e9, "1.2 GB"), (5e15, "5000.0 TB")],
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (1.25e9, "1.2 GB"), (5e15, "5.0 PB")],
 )
 def test_size(count, text):
     assert size(count) == text

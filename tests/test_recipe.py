@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from pointstill.errors import UsageError
-from pointstill.recipe import DistillRecipe, LabelOptions, LossOptions, TrainRecipe
+from pointstill.losses import options as losses_options
+from pointstill.losses.options import KDOptions, LabelOptions, NWSDOptions
+from pointstill.recipe import DistillRecipe, TrainRecipe, decisive, without_defaults
 
 NAN, INF = math.nan, math.inf
 
 LABELS = [("smoothing", -0.1), ("smoothing", 1.0), ("smoothing", NAN)]
 LOSS = [
-    ("loss", "kl"),
     ("form", "flor"),
     ("past", "future"),
     ("temperature", 0.0),
@@ -62,13 +63,18 @@ FIT = [
 ]
 
 
+def nwsd_recipe(**entries) -> DistillRecipe:
+    return DistillRecipe(loss="nwsd", **entries)
+
+
 @pytest.mark.parametrize(
     ("recipe", "option", "value"),
     [
         *((LabelOptions, *case) for case in LABELS),
-        *((LossOptions, *case) for case in LABELS + LOSS),
+        *((NWSDOptions, *case) for case in LABELS + LOSS),
         *((TrainRecipe, *case) for case in LABELS + FIT),
-        *((DistillRecipe, *case) for case in LABELS + LOSS + FIT),
+        *((nwsd_recipe, *case) for case in LABELS + LOSS + FIT),
+        *((DistillRecipe, *case) for case in [*LABELS, *FIT, ("loss", "kl")]),
     ],
 )
 def test_refuses_what_makes_no_sense(recipe, option, value):
@@ -90,11 +96,61 @@ def test_numbers_that_float32_has_not(option):
 
 
 def test_beta_matters_to_the_loss_that_uses_it():
-    for loss in ("ce", "kd"):
-        assert LossOptions(loss=loss, alpha=0.0).loss == loss
+    assert DistillRecipe(loss="kd", alpha=0.0).loss_options == KDOptions(alpha=0.0)
     with pytest.raises(UsageError, match="beta must be below alpha"):
-        LossOptions(loss="nwsd", alpha=0.1, beta=0.1)
-    assert LossOptions(loss="nwsd", beta=-0.5).beta == -0.5
+        DistillRecipe(loss="nwsd", alpha=0.1, beta=0.1)
+    assert DistillRecipe(loss="nwsd", beta=-0.5).loss_options.beta == -0.5
+
+
+@pytest.mark.parametrize(
+    ("loss", "option", "value", "others"),
+    [
+        ("kd", "beta", 0.2, "nwsd"),
+        ("kd", "beta", 0.1, "nwsd"),  # said, though it is the default
+        ("kd", "past", "records", "nwsd"),
+        ("ce", "alpha", 0.9, "kd or nwsd"),
+        ("ce", "snapshot_age", 5, "nwsd"),
+    ],
+)
+def test_an_option_that_the_loss_does_not_use_is_refused(loss, option, value, others):
+    with pytest.raises(UsageError) as caught:
+        DistillRecipe(loss=loss, **{option: value})
+    wrong = f"{option} is {value}, and loss {loss} does not use it"
+    assert str(caught.value) == f"{wrong}: leave it out, or choose loss {others}"
+    assert caught.value.exit_code == 2
+
+
+def test_a_recipe_lists_what_its_loss_uses():
+    entries = DistillRecipe(temperature=2.0).entries()
+    used = {"loss": "kd", "smoothing": 0.0, "alpha": 1.0, "temperature": 2.0}
+    assert entries.items() >= used.items()
+    assert not entries.keys() & {"beta", "form", "past", "snapshot_age", "past_decay"}
+    assert DistillRecipe(**entries).entries() == entries
+    nwsd = DistillRecipe(loss="nwsd", form="js").entries()
+    assert nwsd.items() >= {"beta": 0.1, "form": "js", "past": "snapshot"}.items()
+
+
+def test_a_recipe_file_of_old_says_nothing_by_defaults():
+    """0.1.0 wrote every option down, whichever the loss used."""
+    old = {"loss": "kd", "beta": 0.1, "form": "floor", "past": "snapshot", "temperature": 2.0}
+    assert without_defaults(old) == {"loss": "kd", "temperature": 2.0}
+    assert without_defaults(old | {"beta": 0.2})["beta"] == 0.2
+    assert without_defaults({"out": "run", "epochs": 50}) == {"out": "run", "epochs": 50}
+
+
+def test_what_tells_two_runs_apart():
+    new = {"student": "toy", **DistillRecipe().entries()}
+    old = new | {"beta": 0.3, "form": "js", "past": "snapshot"}  # which kd did not use
+    assert decisive(old) == decisive(new)
+    lacking = {name: value for name, value in new.items() if name not in ("ema", "alpha", "keep")}
+    assert decisive(lacking) == decisive(new)
+    assert decisive(new | {"alpha": 0.9}) != decisive(new)
+    nwsd = {"student": "toy", **DistillRecipe(loss="nwsd").entries()}
+    assert decisive(nwsd) != decisive(nwsd | {"beta": 0.3})
+    without = {name: value for name, value in nwsd.items() if name != "loss"}
+    assert decisive(without) == decisive(nwsd)  # the default of 0.1.0
+    labels = {"model": "toy", **TrainRecipe().entries()}
+    assert decisive({"model": "toy"}) == labels == decisive(labels)
 
 
 @pytest.mark.parametrize("recipe", [TrainRecipe, DistillRecipe])
@@ -115,13 +171,11 @@ def test_edges_that_are_allowed(recipe):
 
 def test_the_defaults_are_those_of_the_method():
     recipe = DistillRecipe()
-    assert (recipe.loss, recipe.form, recipe.past, recipe.snapshot_age) == (
-        "nwsd",
-        "floor",
-        "snapshot",
-        5,
-    )
-    assert (recipe.alpha, recipe.beta, recipe.temperature) == (1.0, 0.1, 4.0)
+    assert recipe.loss == "kd"
+    assert (recipe.loss_options.alpha, recipe.loss_options.temperature) == (1.0, 4.0)
+    nwsd = DistillRecipe(loss="nwsd").loss_options
+    assert (nwsd.form, nwsd.past, nwsd.snapshot_age) == ("floor", "snapshot", 5)
+    assert (nwsd.alpha, nwsd.beta, nwsd.temperature) == (1.0, 0.1, 4.0)
 
 
 def test_recipes_do_not_change():
@@ -137,7 +191,8 @@ def test_the_docstrings_of_fields_reach_the_help():
     import pointstill.recipe as module
 
     documented = set()
-    for node in ast.parse(inspect.getsource(module)).body:
+    sources = [inspect.getsource(each) for each in (module, losses_options)]
+    for node in (node for source in sources for node in ast.parse(source).body):
         if isinstance(node, ast.ClassDef):
             for field, text in zip(node.body, node.body[1:], strict=False):
                 if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):

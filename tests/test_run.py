@@ -71,7 +71,7 @@ def test_places_and_speed_may_change(run):
     [
         ({"epochs": 4}, "epochs: 3 then, 4 now"),
         ({"limit": 8}, "limit: None then, 8 now"),
-        ({"ema": 0.9}, "ema: None then, 0.9 now"),
+        ({"ema": 0.9}, "ema: 0.0 then, 0.9 now"),
         (
             {"origin": {**RECIPE_ENTRIES["origin"], "data": "beef"}},
             "origin.data: f00d then, beef now",

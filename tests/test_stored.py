@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import yaml
 
 STORED = Path(__file__).parent / "stored"
 EXPECTED = json.loads((STORED / "expected.json").read_text())
@@ -70,3 +71,34 @@ def test_commands_take_what_is_stored(stored, cli, monkeypatch, command):
     monkeypatch.chdir(stored.HERE)
     code, _, err = cli(*command.split())
     assert code == 0, err
+
+
+def test_old_recipes_repeat_their_runs(stored, cli, monkeypatch):
+    """0.1.0 wrote down what a loss did not use, and an older one lacks what came later."""
+    monkeypatch.chdir(stored.HERE)
+    shutil.copytree("nwsd", "kd")
+    file = Path("kd/recipe.yaml")
+    recipe = yaml.safe_load(file.read_text())
+    recipe |= {"loss": "kd", "beta": 0.2, "form": "js"}
+    del recipe["window"], recipe["keep"], recipe["alpha"]
+    file.write_text(yaml.safe_dump(recipe))
+    same = stored.COMMANDS[3].replace("--loss nwsd", "--loss kd").replace("--out nwsd", "--out kd")
+    assert cli(*same.split())[0] == 0
+    assert cli(*same.replace("--loss kd ", "").split())[0] == 0  # which is the default
+    code, _, err = cli(*same.split(), "--temperature", "2")
+    assert code == 1
+    assert "(temperature: 4.0 then, 2.0 now)" in err  # that, and nothing else
+    again = "distill --recipe kd/recipe.yaml --data clouds --records stored.zarr --out kd"
+    code, _, err = cli(*again.split())
+    assert code == 2
+    assert "beta is 0.2, and loss kd does not use it" in err
+    file.write_text(yaml.safe_dump(recipe | {"beta": 0.1, "form": "floor"}))
+    assert cli(*again.split())[0] == 0
+
+
+def test_the_default_loss_is_another_than_it_was(stored, cli, monkeypatch):
+    monkeypatch.chdir(stored.HERE)
+    code, _, err = cli(*stored.COMMANDS[3].replace("--loss nwsd ", "").split())
+    assert code == 1
+    assert "loss: nwsd then, kd now" in err
+    assert "give the same options to go on with it, or choose another --out" in err

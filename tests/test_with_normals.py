@@ -280,7 +280,7 @@ def test_other_data_is_refused(
     assert "features.fingerprint" in said
 
 
-RECIPE = DistillRecipe(epochs=2, batch_size=8, snapshot_age=1)
+RECIPE = DistillRecipe(loss="nwsd", epochs=2, batch_size=8, snapshot_age=1)
 
 
 def test_a_student_of_xyz_alone_goes_on_after_a_fall(

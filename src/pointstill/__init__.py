@@ -7,6 +7,8 @@ an exported student needs neither PyTorch nor anything that imports it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from .data import open_dataset
     from .deployment.exporting import export
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from .recording.job import record
     from .teachers import load_teacher
     from .training.jobs import distill, train
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Classifier": "deployment.runtime",

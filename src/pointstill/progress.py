@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -141,10 +142,6 @@ def size(count: float) -> str:
     """Bytes as people say them.
 
     >>> size(900), size(164_000), size(2_500_000)
-    ('900 B', '164.0 kB', '2.5 MB')
+    ('900 bytes', '164.0 kB', '2.5 MB')
     """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    return decimal(round(count))

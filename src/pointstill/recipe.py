@@ -4,29 +4,19 @@ A recipe is resolved once (YAML, then flags), checked in `__post_init__`, and wr
 folder, so that a run can be read and repeated. Nothing here imports torch.
 """
 
-import math
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, fields, make_dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .errors import UsageError
+from .losses import LOSSES
+from .losses.entries import defaults, loss_entries, users
+from .losses.options import LabelOptions, LossOptions, check_numbers, one_of, require
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
-LossName = Literal["ce", "kd", "nwsd"]
-Form = Literal["raw", "guard", "floor", "js", "reverse", "hinge"]
-Past = Literal["snapshot", "ema", "table", "records"]
 Keep = Literal["last", "best"]
-LARGEST = 3.4e38
-"""Float32, in which all is computed, ends here."""
-
-
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise UsageError(message)
-
-
-def _one_of(choices: Any, name: str, value: str) -> None:
-    names = get_args(choices)
-    _require(value in names, f"{name} is {value!r}; choose from {', '.join(names)}")
+ABSENT = {"loss": "nwsd"}
+"""What an entry counts as that a recipe of old lacks, where that is not its default of today."""
+T = TypeVar("T")
 
 
 def check_seed(seed: int, name: str = "seed") -> None:
@@ -35,68 +25,7 @@ def check_seed(seed: int, name: str = "seed") -> None:
     Raises:
         UsageError: it is negative, or 2**63 or more.
     """
-    _require(0 <= seed < 2**63, f"{name} is {seed}; choose 0 to {2**63 - 1}")
-
-
-def _check_numbers(options: Any) -> None:
-    """Refuse infinity and NaN, which pass for a number, and 2.5 where a whole one is meant."""
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if isinstance(value, float):
-            ok = math.isfinite(value) and abs(value) <= LARGEST
-            _require(ok, f"{field.name} is {value}; it must be finite, also in float32")
-        if field.type in (int, int | None) and value is not None:
-            whole = isinstance(value, int)
-            _require(whole, f"{field.name} is {value!r}; it must be a whole number")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelOptions:
-    """How the labels are used."""
-
-    smoothing: float = 0.0
-    """Label smoothing of the cross-entropy, as a fraction of probability."""
-
-    def __post_init__(self) -> None:
-        _check_numbers(self)
-        _require(0 <= self.smoothing < 1, f"smoothing is {self.smoothing}; choose 0 to below 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossOptions(LabelOptions):
-    """What the student is pulled towards, and how hard; ours, after arXiv 2409.02020."""
-
-    loss: LossName = "nwsd"
-    """ce: labels; kd: and the teacher's logits; nwsd: and away from the student's own past."""
-    alpha: float = 1.0
-    """Weight of the pull towards the teacher."""
-    beta: float = 0.1
-    """Weight of the push away from the student's past; below alpha. Negative: a pull towards it."""
-    temperature: float = 4.0
-    """Softmax temperature of teacher, student and past."""
-    form: Form = "floor"
-    """How the push is kept bounded; raw is the literal formula, for diagnosis."""
-    past: Past = "snapshot"
-    """Where the student's past comes from."""
-    snapshot_age: int = 5
-    """Age of the snapshot, in epochs (past=snapshot)."""
-    past_decay: float = 0.999
-    """Decay of the averaged weights per step (past=ema)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for choices, name in ((LossName, "loss"), (Form, "form"), (Past, "past")):
-            _one_of(choices, name, getattr(self, name))
-        _require(self.temperature > 0, f"temperature is {self.temperature}; it must be above 0")
-        _require(self.alpha >= 0, f"alpha is {self.alpha}; it must not be negative")
-        _require(self.snapshot_age >= 1, f"snapshot_age is {self.snapshot_age}; choose 1 or more")
-        _require(0 < self.past_decay < 1, f"past_decay is {self.past_decay}; choose 0 to 1")
-        if self.loss == "nwsd":
-            _require(
-                self.beta < self.alpha,
-                f"beta is {self.beta} and alpha {self.alpha}: beta must be below alpha, or nothing "
-                "holds the student to the teacher",
-            )
+    require(0 <= seed < 2**63, f"{name} is {seed}", f"choose 0 to {2**63 - 1}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,25 +68,32 @@ class FitOptions:
     """Resume state is saved after every epoch and this often inside one, in minutes."""
 
     def __post_init__(self) -> None:
-        _check_numbers(self)
+        check_numbers(self)
         check_seed(self.seed)
         least = {"epochs": 1, "points": 32, "batch_size": 2, "window": 1, "limit": 1}
         least |= dict.fromkeys(("weight_decay", "clip", "threads", "save_minutes"), 0)
-        for field, bound in least.items():
-            value = getattr(self, field)
-            _require(value is None or value >= bound, f"{field} is {value}; choose {bound} or more")
-        _one_of(Precision, "precision", self.precision)
-        _one_of(Keep, "keep", self.keep)
-        _require(
-            self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0"
+        for name, bound in least.items():
+            value = getattr(self, name)
+            require(
+                value is None or value >= bound, f"{name} is {value}", f"choose {bound} or more"
+            )
+        for name in ("warmup", "val", "ema"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name} is {value}", "choose 0 to below 1")
+        one_of(Precision, "precision", self.precision)
+        one_of(Keep, "keep", self.keep)
+        require(
+            self.learning_rate > 0, f"learning_rate is {self.learning_rate}", "choose one above 0"
         )
-        _require(0 <= self.warmup < 1, f"warmup is {self.warmup}; choose 0 to below 1")
-        _require(0 <= self.val < 1, f"val is {self.val}; choose 0 to below 1")
-        _require(
+        require(
             self.keep == "last" or self.val > 0,
-            "keep is best, which validation tells, and val is 0; choose a val above 0",
+            "keep is best, which validation tells, and val is 0",
+            "choose a val above 0",
         )
-        _require(0 <= self.ema < 1, f"ema is {self.ema}; choose 0 to below 1")
+
+    def entries(self) -> dict[str, Any]:
+        """What `recipe.yaml` keeps, by name."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,13 +108,88 @@ class TrainRecipe(FitOptions, LabelOptions):
         LabelOptions.__post_init__(self)
 
 
+def _with_loss_entries(recipe: type[T]) -> type[T]:
+    """The class with the entries of all losses; its own `loss` is the default."""
+    entries = loss_entries(vars(recipe)["loss"])
+    same = {"__module__": recipe.__module__, "__qualname__": recipe.__qualname__}
+    made: type[T] = make_dataclass(
+        recipe.__name__, entries, bases=(recipe,), namespace=same, frozen=True, kw_only=True
+    )
+    return made
+
+
+@_with_loss_entries
 @dataclass(frozen=True, kw_only=True)
-class DistillRecipe(FitOptions, LossOptions):
-    """Training a student from records; the views are the recorded ones."""
+class DistillRecipe(FitOptions):
+    """Training a student from records; the views are the recorded ones.
+
+    Beside these entries it has every option of `losses.options` by name (`alpha`, `temperature`
+    and so on). One that is None is not said: the loss has a default, or does not use it.
+    """
+
+    loss: str = "kd"
+    """What the student learns from: a name in `LOSSES`."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **entries: Any) -> None: ...
 
     def __post_init__(self) -> None:
-        FitOptions.__post_init__(self)
-        LossOptions.__post_init__(self)
+        super().__post_init__()
+        _ = self.loss_options  # checks them
+
+    @property
+    def loss_options(self) -> LossOptions:
+        """The options of the loss, as said or by default.
+
+        Raises:
+            UsageError: one makes no sense, or is said and not used by the loss.
+        """
+        require(self.loss in LOSSES, f"loss is {self.loss!r}", f"choose from {', '.join(LOSSES)}")
+        said = {}
+        for name, by in users().items():
+            if (value := getattr(self, name, None)) is None:
+                continue
+            if self.loss not in by:
+                raise UsageError(
+                    f"{name} is {value}, and loss {self.loss} does not use it",
+                    fix=f"leave it out, or choose loss {' or '.join(by)}",
+                )
+            said[name] = value
+        return LOSSES[self.loss].options(**said)
+
+    def entries(self) -> dict[str, Any]:
+        """What `recipe.yaml` keeps, by name: of the losses' options, those that this loss uses."""
+        options = users()
+        own = {name: value for name, value in asdict(self).items() if name not in options}
+        return own | asdict(self.loss_options)
+
+
+def without_defaults(entries: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a recipe file, without options at the default that every loss has for them.
+
+    Those say nothing, but older versions wrote them down, also for losses that do not use them.
+    """
+    options = users()
+    return {
+        name: value
+        for name, value in entries.items()
+        if name not in options or any(each.default != value for each in options[name].values())
+    }
+
+
+def decisive(entries: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a `recipe.yaml`, old or new, that tell two runs apart.
+
+    One that is lacking counts as the value that reproduces what the version without it did; an
+    option that the loss does not use does not count.
+    """
+    if "student" not in entries:
+        return {each.name: each.default for each in fields(TrainRecipe)} | entries
+    known: dict[str, Any] = {each.name: each.default for each in fields(FitOptions)}
+    known |= ABSENT | entries
+    used, options = defaults(known["loss"]), users()
+    return {n: value for n, value in (used | known).items() if n in used or n not in options}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,9 +214,8 @@ class RecordRecipe:
     """Draw the augmentation's parameters again in training instead of storing them."""
 
     def __post_init__(self) -> None:
-        _check_numbers(self)
+        check_numbers(self)
         check_seed(self.seed)
         for name in ("views", "points", "limit", "batch_size"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}", fix="choose 1 or more")
+            require(value is None or value >= 1, f"{name} is {value}", "choose 1 or more")

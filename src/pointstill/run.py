@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save
 from .errors import NoRunError, TrainingError
 from .models import build_model
 from .points.features import Features, parse_features, width
+from .recipe import decisive
 from .storage.files import write_whole
 from .storage.locking import lock
 from .storage.paths import here
@@ -56,8 +57,12 @@ class TrainedOn:
 class Run:
     """A run folder, open."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, recipe: dict[str, Any] | None = None):
         """Open a folder that `begin` made.
+
+        Args:
+            folder: where it is.
+            recipe: what its recipe file says; None reads it.
 
         Raises:
             TrainingError: it is no run, or may not be read; a NoRunError if there is nothing.
@@ -65,20 +70,25 @@ class Run:
         """
         self.folder = here(folder, "run")
         try:
-            self.recipe: dict[str, Any] = yaml.safe_load((self.folder / RECIPE).read_text("utf-8"))
+            self.recipe: dict[str, Any] = recipe or yaml.safe_load(
+                (self.folder / RECIPE).read_text("utf-8")
+            )
             self.model_name: str = self.recipe["origin"]["model"]
             self.classes: list[str] = self.recipe["origin"]["classes"]
         except (FileNotFoundError, NotADirectoryError) as error:
             kind = TrainingError if self.folder.exists() else NoRunError
             raise kind(
-                f"{folder} is no run folder (no {RECIPE} in it): give one that "
-                "`pointstill train` or `distill` wrote"
+                f"is no run folder (no {RECIPE} in it)",
+                where=folder,
+                fix="give one that `pointstill train` or `distill` wrote",
             ) from error
         except PermissionError as error:
             raise _forbidden(self.folder / RECIPE, error) from error
         except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
             raise TrainingError(
-                f"{self.folder / RECIPE} is damaged: restore it, or train again in another folder"
+                "is damaged",
+                where=self.folder / RECIPE,
+                fix="restore it, or train again in another folder",
             ) from error
 
     def __repr__(self) -> str:
@@ -96,23 +106,7 @@ class Run:
         recipe = json.loads(json.dumps(recipe))  # plain data, as YAML gives it back
         if (path / RECIPE).exists():
             run = cls(path)
-            then, now = _flat(run.recipe), _flat(recipe)
-            if not run.finished and then.get(VERSION) != now.get(VERSION):
-                raise TrainingError(
-                    f"{path} was begun by pointstill {then.get(VERSION)}, and this is "
-                    f"{now.get(VERSION)}: install pointstill {then.get(VERSION)} to go on with it, "
-                    "or start again in another --out"
-                )
-            changed = [
-                f"{name}: {then.get(name)} then, {now.get(name)} now"
-                for name in sorted(then.keys() | now.keys())
-                if name not in (*MAY_CHANGE, VERSION) and then.get(name) != now.get(name)
-            ]
-            if changed:
-                raise TrainingError(
-                    f"{path} holds a run of another recipe ({'; '.join(changed)}): "
-                    "give the same options to go on with it, or choose another --out"
-                )
+            run._check_same(recipe)
             run._sweep()
             return run
         try:
@@ -122,11 +116,38 @@ class Run:
             raise _unwritable(path, error) from error
         if there:
             raise TrainingError(
-                f"{path} is not empty and holds no run (no {RECIPE}, but {min(there)}): "
-                "choose another --out"
+                f"is not empty and holds no run (no {RECIPE}, but {min(there)})",
+                where=path,
+                fix="choose another --out",
             )
         _write(path / RECIPE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).encode())
         return cls(path)
+
+    def _check_same(self, recipe: dict[str, Any]) -> None:
+        """Refuse to go on with another recipe, or where another version began.
+
+        Raises:
+            TrainingError: see `begin`.
+        """
+        then, now = _flat(decisive(self.recipe)), _flat(decisive(recipe))
+        made, installed = then.pop(VERSION, None), now.pop(VERSION, None)
+        if not self.finished and made != installed:
+            raise TrainingError(
+                f"was begun by pointstill {made}, and this is {installed}",
+                where=self.folder,
+                fix=f"install pointstill {made} to go on with it, or start again in another --out",
+            )
+        changed = [
+            f"{name}: {then.get(name)} then, {now.get(name)} now"
+            for name in sorted(then.keys() | now.keys())
+            if name not in MAY_CHANGE and then.get(name) != now.get(name)
+        ]
+        if changed:
+            raise TrainingError(
+                f"holds a run of another recipe ({'; '.join(changed)})",
+                where=self.folder,
+                fix="give the same options to go on with it, or choose another --out",
+            )
 
     def _sweep(self) -> None:
         """Remove what killed processes left: drafts, and the state of a run that is finished."""
@@ -179,7 +200,9 @@ class Run:
             raise _forbidden(path, error) from error
         except Exception as error:
             raise TrainingError(
-                f"{path} is damaged: remove it to train from the start, or choose another --out"
+                "is damaged",
+                where=path,
+                fix="remove it to train from the start, or choose another --out",
             ) from error
         return state
 
@@ -199,7 +222,9 @@ class Run:
         except PermissionError as error:
             raise _forbidden(path, error) from error
         except ValueError as error:
-            raise TrainingError(f"{path} is damaged: remove it to go on without it") from error
+            raise TrainingError(
+                "is damaged", where=path, fix="remove it to go on without it"
+            ) from error
 
     def finish(self, weights: dict[str, torch.Tensor]) -> None:
         """Write the weights and drop the resume state.
@@ -209,8 +234,9 @@ class Run:
         """
         if name := spoilt(weights):
             raise TrainingError(
-                f"{name} is not finite, so {self.folder} is not finished: start again in another "
-                "--out with a lower --learning-rate"
+                f"cannot be finished, as {name} is not finite",
+                where=self.folder,
+                fix="start again in another --out with a lower --learning-rate",
             )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         _write(self.folder / WEIGHTS, save(tensors))
@@ -224,8 +250,9 @@ class Run:
         """
         if not self.finished:
             raise TrainingError(
-                f"{self.folder} is not finished (no {WEIGHTS} in it): "
-                "run the same command again to go on with it"
+                f"is not finished (no {WEIGHTS} in it)",
+                where=self.folder,
+                fix="run the same command again to go on with it",
             )
         model = build_model(self.model_name, len(self.classes), width(self.features))
         try:
@@ -237,7 +264,9 @@ class Run:
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(
-                f"{self.folder / WEIGHTS} does not fit {self.model_name} ({reason}): train again"
+                f"does not fit {self.model_name} ({reason})",
+                where=self.folder / WEIGHTS,
+                fix="train again",
             ) from error
         return model.eval()
 
@@ -281,11 +310,15 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _forbidden(path: Path, error: PermissionError) -> TrainingError:
-    return TrainingError(f"{path} cannot be read ({error.strerror}): mend its permissions")
+    return TrainingError(
+        f"cannot be read ({error.strerror})", where=path, fix="mend its permissions"
+    )
 
 
 def _unwritable(folder: Path, error: OSError) -> TrainingError:
     return TrainingError(
-        f"run folder {folder} cannot be written ({error.strerror}): free or allow space and run "
-        "the same command again, or choose another --out; what was saved stays"
+        f"cannot be written ({error.strerror})",
+        where=f"run folder {folder}",
+        fix="free or allow space and run the same command again, or choose another --out; what was "
+        "saved stays",
     )

@@ -103,10 +103,10 @@ def test_misuse_ends_with_two(cli, tokens, said):
 def test_options_that_make_no_sense_end_with_two(cli, solids, tmp_path, teacher_run):
     start = ["train", "--data", solids, "--out", tmp_path / "run"]
     for options, said in (
-        (["--model", "stillnet-n", "--epochs", "0"], "epochs is 0; choose 1 or more"),
+        (["--model", "stillnet-n", "--epochs", "0"], "epochs is 0: choose 1 or more"),
         (["--model", "stillnet-n", "--epochs", "2.5"], "--epochs is 2.5; it must be a whole"),
-        (["--model", "stillnet-n", "--seed", "-1"], "seed is -1; choose 0 to 9223372036854775807"),
-        (["--model", "stillnet-n", "--val", "1"], "val is 1.0; choose 0 to below 1"),
+        (["--model", "stillnet-n", "--seed", "-1"], "seed is -1: choose 0 to 9223372036854775807"),
+        (["--model", "stillnet-n", "--val", "1"], "val is 1.0: choose 0 to below 1"),
         (["--model", "stilnet-n", *SHORT], "did you mean stillnet-n"),
         (["--model", "stillnet-n", "--augment", "scael"], "unknown augmentation 'scael'"),
         (["--model", "stillnet-n", "--points", "64", "--device", "gpu"], "choose auto or cpu"),

@@ -89,7 +89,7 @@ def test_a_run_that_left_out_bad_clouds_is_repeated(cli, solids, tmp_path):
         ("- epochs\n", "is not a list of `name: value` lines"),
         ("epochs: [\n", "cannot be read"),
         ("\xff", "is not a list"),
-        ("epochs: 0\n", "epochs is 0; choose 1 or more"),
+        ("epochs: 0\n", "epochs is 0: choose 1 or more"),
         ("epochs: 2.5\n", "2.5; it must be a whole number"),
         ("points: .inf\n", "inf; it must be a whole number"),
         ("learning_rate: .inf\n", "learning_rate is inf; it must be finite"),

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pointstill.losses import LOSSES, Targets
+from pointstill.losses import LOSSES
 from pointstill.losses import cross_entropy as module
 from pointstill.losses.cross_entropy import cross_entropy, smoothed
-from pointstill.recipe import LossOptions
+from pointstill.losses.options import LabelOptions
+from pointstill.losses.targets import Targets
 
 
 def oracle(logits: list[float], label: int, smoothing: float) -> float:
@@ -36,7 +37,7 @@ def test_equals_the_loop(smoothing: float) -> None:
         oracle(row, int(y), smoothing) for row, y in zip(logits.tolist(), labels, strict=True)
     ]
     assert cross_entropy(logits, labels, smoothing).tolist() == pytest.approx(expected, abs=1e-9)
-    parts = LOSSES["ce"].function(logits, Targets(labels), LossOptions(smoothing=smoothing))
+    parts = LOSSES["ce"].parts(logits, Targets(labels), LabelOptions(smoothing=smoothing))
     assert parts["loss"].item() == pytest.approx(sum(expected) / len(expected), abs=1e-9)
 
 
@@ -59,7 +60,7 @@ def test_gradient() -> None:
     logits, labels = batch()
     logits.requires_grad_()
     assert torch.autograd.gradcheck(lambda z: cross_entropy(z, labels, 0.1), logits)
-    parts = LOSSES["ce"].function(logits, Targets(labels), LossOptions())
+    parts = LOSSES["ce"].parts(logits, Targets(labels), LabelOptions())
     (gradient,) = torch.autograd.grad(parts["loss"], logits)
     expected = (logits.softmax(1) - torch.eye(7, dtype=torch.float64)[labels]) / len(labels)
     torch.testing.assert_close(gradient, expected.detach(), atol=1e-9, rtol=0)
@@ -69,7 +70,7 @@ def test_parts() -> None:
     logits, labels = batch()
     logits[2, 3] = -50.0
     logits.requires_grad_()
-    parts = LOSSES["ce"].function(logits, Targets(labels), LossOptions())
+    parts = LOSSES["ce"].parts(logits, Targets(labels), LabelOptions())
     assert set(parts) == {"loss", "ce", "max_logit"}
     assert all(part.shape == () for part in parts.values())
     assert [name for name, part in parts.items() if part.requires_grad] == ["loss"]

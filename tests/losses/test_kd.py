@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pointstill.errors import TrainingError
-from pointstill.losses import LOSSES, Targets, kd
-from pointstill.recipe import LossOptions
+from pointstill.losses import LOSSES, kd
+from pointstill.losses.options import KDOptions
+from pointstill.losses.targets import Targets
 
 CLASSES = 6
 
@@ -42,8 +43,8 @@ def test_equals_the_loop(temperature: float, alpha: float) -> None:
     actual = kd.divergence(student, targets.teacher, temperature)
     assert actual.tolist() == pytest.approx(expected, abs=1e-9)
 
-    options = LossOptions(loss="kd", alpha=alpha, temperature=temperature, smoothing=0.2)
-    parts = LOSSES["kd"].function(student, targets, options)
+    options = KDOptions(alpha=alpha, temperature=temperature, smoothing=0.2)
+    parts = LOSSES["kd"].parts(student, targets, options)
     mean = temperature**2 * sum(expected) / len(expected)
     assert parts["kd"].item() == pytest.approx(mean, abs=1e-9)
     ce = torch.nn.functional.cross_entropy(student, targets.labels, label_smoothing=0.2).item()
@@ -90,10 +91,10 @@ def test_gradient() -> None:
     assert targets.teacher is not None
     student.requires_grad_()
     targets.teacher.requires_grad_()
-    options = LossOptions(loss="kd", alpha=0.7, temperature=3.0)
+    options = KDOptions(alpha=0.7, temperature=3.0)
 
     def loss(logits: Tensor) -> Tensor:
-        return LOSSES["kd"].function(logits, targets, options)["loss"]
+        return LOSSES["kd"].parts(logits, targets, options)["loss"]
 
     assert torch.autograd.gradcheck(loss, student)
     loss(student).backward()
@@ -109,7 +110,7 @@ def test_parts() -> None:
     teacher = student.clone()
     teacher[0] = -teacher[0]  # one of four names another class
     student.requires_grad_()
-    parts = LOSSES["kd"].function(student, Targets(student.argmax(1), teacher), LossOptions())
+    parts = LOSSES["kd"].parts(student, Targets(student.argmax(1), teacher), KDOptions())
     assert set(parts) == {"loss", "ce", "kd", "agreement", "max_logit"}
     assert all(part.shape == () for part in parts.values())
     assert [name for name, part in parts.items() if part.requires_grad] == ["loss"]
@@ -120,7 +121,7 @@ def test_parts() -> None:
 def test_refuses_targets_without_a_teacher() -> None:
     student, targets = batch()
     with pytest.raises(TrainingError, match="logits of the teacher"):
-        LOSSES["kd"].function(student, Targets(targets.labels), LossOptions())
+        LOSSES["kd"].parts(student, Targets(targets.labels), KDOptions())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -137,7 +138,7 @@ def test_extreme_logits_and_ruled_out_classes_stay_finite() -> None:
     student = torch.tensor([[1e4, -1e4, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
     teacher = torch.tensor([[-1e4, 1e4, 0.0], [0.0, -torch.inf, 0.0]]).half()
     targets = Targets(torch.tensor([0, 1]), teacher)
-    loss = LOSSES["kd"].function(student, targets, LossOptions(temperature=1.0))["loss"]
+    loss = LOSSES["kd"].parts(student, targets, KDOptions(temperature=1.0))["loss"]
     loss.backward()
     assert loss.isfinite()
     assert student.grad is not None

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from pointstill.errors import TrainingError
-from pointstill.losses import LOSSES, Targets, nwsd
-from pointstill.recipe import Form, LossOptions
+from pointstill.losses import LOSSES, nwsd
+from pointstill.losses import options as module
+from pointstill.losses.options import Form, NWSDOptions, PastOptions
+from pointstill.losses.targets import Targets
 
 FORMS = list(get_args(Form))
 SETTINGS = [  # alpha, beta, T, smoothing
@@ -41,7 +43,7 @@ def smoothed(label: int, smoothing: float) -> list[float]:
 
 
 def oracle(
-    z: list[float], label: int, teacher: list[float], past: list[float], options: LossOptions
+    z: list[float], label: int, teacher: list[float], past: list[float], options: NWSDOptions
 ) -> tuple[float, float, bool]:
     """Loss, repulsion and whether it was limited, of one sample, the long way."""
     alpha, beta, temperature = options.alpha, options.beta, options.temperature
@@ -100,7 +102,7 @@ def batch(seed: int = 0, samples: int = 8, spread: float = 3.0) -> tuple[Tensor,
     return student, Targets(torch.randint(CLASSES, (samples,), generator=draw), teacher, past)
 
 
-def gradient(logits: Tensor, targets: Targets, options: LossOptions) -> Tensor:
+def gradient(logits: Tensor, targets: Targets, options: NWSDOptions) -> Tensor:
     logits = logits.detach().clone().requires_grad_()
     (result,) = torch.autograd.grad(nwsd.parts(logits, targets, options)["loss"], logits)
     return result
@@ -118,7 +120,7 @@ def soft(targets: Targets, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
 def test_equals_the_loop(
     form: Form, alpha: float, beta: float, temperature: float, smoothing: float
 ) -> None:
-    options = LossOptions(
+    options = NWSDOptions(
         form=form, alpha=alpha, beta=beta, temperature=temperature, smoothing=smoothing
     )
     student, targets = batch()
@@ -136,14 +138,14 @@ def test_equals_the_loop(
 def test_the_batch_above_meets_every_branch() -> None:
     student, targets = batch()
     for form in ("guard", "floor", "hinge"):
-        fraction = nwsd.parts(student, targets, LossOptions(form=form, temperature=2.0))["floored"]
+        fraction = nwsd.parts(student, targets, NWSDOptions(form=form, temperature=2.0))["floored"]
         assert 0 < fraction < 1
 
 
 @pytest.mark.parametrize(("alpha", "beta", "temperature", "smoothing"), SETTINGS)
 def test_gradient_of_raw(alpha: float, beta: float, temperature: float, smoothing: float) -> None:
     """(q1 - y) + T [(alpha - beta) q - (alpha p - beta s)], a mean over the batch."""
-    options = LossOptions(
+    options = NWSDOptions(
         form="raw", alpha=alpha, beta=beta, temperature=temperature, smoothing=smoothing
     )
     student, targets = batch()
@@ -161,7 +163,7 @@ def test_gradient_of_raw(alpha: float, beta: float, temperature: float, smoothin
 def test_floor_and_guard_have_the_gradient_of_raw_where_they_change_nothing(
     alpha: float, beta: float, temperature: float
 ) -> None:
-    options = LossOptions(alpha=alpha, beta=beta, temperature=temperature)
+    options = NWSDOptions(alpha=alpha, beta=beta, temperature=temperature)
     student, targets = batch(spread=1.0)
     expected = gradient(student, targets, replace(options, form="raw"))
     for form in ("floor", "guard"):
@@ -172,7 +174,7 @@ def test_floor_and_guard_have_the_gradient_of_raw_where_they_change_nothing(
 
 
 def test_gradient_of_floor_where_it_floors() -> None:
-    options = LossOptions(alpha=1, beta=0.6, temperature=2)
+    options = NWSDOptions(alpha=1, beta=0.6, temperature=2)
     student, targets = batch()
     p, s, y = soft(targets, 2)
     t = torch.maximum(p - 0.6 * s, 0.1 * p)
@@ -187,7 +189,7 @@ def test_gradient_of_floor_where_it_floors() -> None:
 def test_gradcheck(form: Form) -> None:
     student, targets = batch(samples=3)
     student.requires_grad_()
-    options = LossOptions(form=form, beta=0.3, temperature=3.0, smoothing=0.1)
+    options = NWSDOptions(form=form, beta=0.3, temperature=3.0, smoothing=0.1)
     assert torch.autograd.gradcheck(lambda z: nwsd.parts(z, targets, options)["loss"], student)
 
 
@@ -197,7 +199,7 @@ def test_targets_take_no_gradient(form: Form) -> None:
     for tensor in (student, targets.teacher, targets.past):
         assert tensor is not None
         tensor.requires_grad_()
-    nwsd.parts(student, targets, LossOptions(form=form))["loss"].backward()
+    nwsd.parts(student, targets, NWSDOptions(form=form))["loss"].backward()
     assert targets.teacher is not None
     assert targets.past is not None
     assert targets.teacher.grad is None
@@ -207,8 +209,8 @@ def test_targets_take_no_gradient(form: Form) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_is_kd_without_beta(form: Form) -> None:
     student, targets = batch()
-    options = LossOptions(form=form, beta=0.0, smoothing=0.1)
-    expected = LOSSES["kd"].function(student, targets, options)
+    options = NWSDOptions(form=form, beta=0.0, smoothing=0.1)
+    expected = LOSSES["kd"].parts(student, targets, options)
     actual = nwsd.parts(student, targets, options)
     for name, part in expected.items():
         torch.testing.assert_close(actual[name], part, atol=1e-12, rtol=0)
@@ -223,7 +225,7 @@ def test_a_sample_without_a_past_is_not_pushed(form: Form) -> None:
     """Its gradient is that of KD, to the last bit of a double; the others' is what it was."""
     student, targets = batch(spread=8.0)
     assert targets.past is not None
-    options = LossOptions(form=form, beta=0.3, temperature=1.0)
+    options = NWSDOptions(form=form, beta=0.3, temperature=1.0)
     absent = torch.arange(len(student)) % 2 == 0
     past = torch.where(absent[:, None], torch.nan, targets.past)
     pushed, kd = (gradient(student, targets, replace(options, beta=b)) for b in (0.3, 0.0))
@@ -236,7 +238,7 @@ def test_a_sample_without_a_past_is_not_pushed(form: Form) -> None:
 @pytest.mark.parametrize("form", ["guard", "floor", "hinge"])
 def test_a_pull_towards_the_past_is_never_limited(form: Form) -> None:
     student, targets = batch()
-    options = LossOptions(form=form, beta=-0.7, temperature=1.0)
+    options = NWSDOptions(form=form, beta=-0.7, temperature=1.0)
     assert nwsd.parts(student, targets, options)["floored"] == 0
     expected = gradient(student, targets, replace(options, form="raw"))
     actual = gradient(student, targets, options)
@@ -246,20 +248,23 @@ def test_a_pull_towards_the_past_is_never_limited(form: Form) -> None:
 def test_the_present_student_as_its_own_past_gives_the_gradient_of_kd() -> None:
     student, targets = batch()
     own = replace(targets, past=student)
-    expected = gradient(student, targets, LossOptions(form="raw", beta=0.0))
-    torch.testing.assert_close(gradient(student, own, LossOptions(form="raw", beta=0.9)), expected)
+    expected = gradient(student, targets, NWSDOptions(form="raw", beta=0.0))
+    torch.testing.assert_close(gradient(student, own, NWSDOptions(form="raw", beta=0.9)), expected)
 
 
 def test_without_anything_to_distil_floor_is_cross_entropy() -> None:
     student, targets = batch()
-    actual = nwsd.parts(student, targets, LossOptions(loss="ce", alpha=0.0, beta=0.0))
+    options = NWSDOptions()
+    for name in ("alpha", "beta"):  # which would be refused
+        object.__setattr__(options, name, 0.0)
+    actual = nwsd.parts(student, targets, options)
     torch.testing.assert_close(actual["loss"].detach(), actual["ce"])
 
 
 @pytest.mark.parametrize(("form", "limit"), [("js", math.log(2)), ("reverse", math.log(60))])
 def test_bounded_distances(form: Form, limit: float) -> None:
     _, targets = batch(spread=10.0)
-    options = LossOptions(form=form, temperature=1.0)
+    options = NWSDOptions(form=form, temperature=1.0)
     for scale in (1.0, 1e2, 1e4):
         student = scale * batch(seed=3)[0]
         terms = nwsd.FORMS[form](student, targets, torch.full((8,), options.beta), options)
@@ -269,7 +274,7 @@ def test_bounded_distances(form: Form, limit: float) -> None:
 
 def test_hinge_stops_pushing_beyond_its_margin() -> None:
     student, targets = batch()
-    options = LossOptions(form="hinge", beta=0.4, temperature=2.0)
+    options = NWSDOptions(form="hinge", beta=0.4, temperature=2.0)
     far = nwsd.hinge(student, targets, torch.full((8,), 0.4), options).limited
     assert 0 < far.sum() < len(far)
     held = gradient(student, targets, options)
@@ -283,17 +288,20 @@ def test_schedule() -> None:
     rises = [0, 0, 0, 0.25, 0.5, 1, 1, 1, 0.75, 0.5, 0]
     for beta in (0.1, 0.5, -0.3):
         expected = [beta * rise for rise in rises]
-        assert [nwsd.schedule(t, beta) for t in times] == pytest.approx(expected)
-    assert nwsd.schedule(0.5, 0.1) == 0.1
+        options = NWSDOptions(beta=beta)
+        assert [options.beta_at(t) for t in times] == pytest.approx(expected)
+        assert [options.wants_past(t) for t in times] == [rise > 0 for rise in rises]
+    assert NWSDOptions(beta=0.1).beta_at(0.5) == 0.1
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("beta", [0.0, 0.05, -0.2])
-def test_the_beta_of_the_targets_comes_before_that_of_the_options(form: Form, beta: float) -> None:
+@pytest.mark.parametrize(("progress", "beta"), [(0.1, 0.0), (0.25, 0.1), (0.5, 0.4), (0.9, 0.2)])
+def test_beta_is_that_of_the_time_of_the_run(form: Form, progress: float, beta: float) -> None:
     student, targets = batch()
-    options = LossOptions(form=form, beta=0.4, temperature=2.0, smoothing=0.1)
-    told = nwsd.parts(student, replace(targets, beta=beta), options)
-    expected = nwsd.parts(student, targets, replace(options, beta=beta))
+    options = NWSDOptions(form=form, beta=0.4, temperature=2.0, smoothing=0.1)
+    assert options.beta_at(progress) == pytest.approx(beta)
+    told = nwsd.parts(student, replace(targets, progress=progress), options)
+    expected = nwsd.parts(student, targets, replace(options, beta=options.beta_at(progress)))
     for name, value in expected.items():
         torch.testing.assert_close(told[name], value, rtol=0, atol=0)
 
@@ -302,14 +310,14 @@ def test_the_beta_of_the_targets_comes_before_that_of_the_options(form: Form, be
 def test_parts(form: Form) -> None:
     student, targets = batch()
     student.requires_grad_()
-    options = LossOptions(form=form)
+    options = NWSDOptions(form=form)
     parts = nwsd.parts(student, targets, options)
     assert set(parts) == {
         "loss", "ce", "kd", "repulsion", "floored", "kl_past", "agreement", "max_logit"
     }  # fmt: skip
     assert all(part.shape == () for part in parts.values())
     assert [name for name, part in parts.items() if part.requires_grad] == ["loss"]
-    kd = LOSSES["kd"].function(student, targets, options)
+    kd = LOSSES["kd"].parts(student, targets, options)
     assert all(parts[name] == kd[name] for name in ("ce", "kd", "agreement", "max_logit"))
     _, s, _ = soft(targets, 4.0)
     q = (student.detach() / 4.0).softmax(1)
@@ -320,13 +328,17 @@ def test_parts(form: Form) -> None:
 def test_refuses_targets_that_lack_something() -> None:
     student, targets = batch()
     with pytest.raises(TrainingError, match="logits of the past"):
-        nwsd.parts(student, replace(targets, past=None), LossOptions())
+        nwsd.parts(student, replace(targets, past=None), NWSDOptions())
     with pytest.raises(TrainingError, match="logits of the teacher"):
-        nwsd.parts(student, replace(targets, teacher=None), LossOptions())
+        nwsd.parts(student, replace(targets, teacher=None), NWSDOptions())
 
 
 def test_the_table_of_losses() -> None:
-    assert {name: loss[1:] for name, loss in LOSSES.items()} == {
+    needs = {
+        name: (loss.options.needs_teacher, issubclass(loss.options, PastOptions))
+        for name, loss in LOSSES.items()
+    }
+    assert needs == {
         "ce": (False, False),
         "kd": (True, False),
         "nwsd": (True, True),
@@ -341,7 +353,7 @@ def test_half_precision_is_raised(form: Form, dtype: torch.dtype) -> None:
     assert targets.teacher is not None
     assert targets.past is not None
     student, teacher, past = student.to(dtype), targets.teacher.half(), targets.past.half()
-    options = LossOptions(form=form, smoothing=0.1)
+    options = NWSDOptions(form=form, smoothing=0.1)
     actual = nwsd.parts(student, Targets(targets.labels, teacher, past), options)
     precise = Targets(targets.labels, teacher.double(), past.double())
     expected = nwsd.parts(student.double(), precise, options)
@@ -355,7 +367,7 @@ def test_autocast(form: Form) -> None:
     features = torch.randn(8, 16, generator=draw)
     weights = torch.randn(16, CLASSES, generator=draw, requires_grad=True)
     _, targets = batch()
-    options = LossOptions(form=form)
+    options = NWSDOptions(form=form)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = features @ weights
         loss = nwsd.parts(logits, targets, options)["loss"]
@@ -381,7 +393,7 @@ def test_extreme_logits_and_ruled_out_classes_stay_finite(
     teacher = torch.tensor([t for t in others for _ in others] * 3).half()
     past = torch.tensor([s for _ in others for s in others] * 3).half()
     targets = Targets(torch.arange(48) % 4, teacher, past)
-    options = LossOptions(form=form, beta=beta, temperature=1.0, smoothing=smoothing)
+    options = NWSDOptions(form=form, beta=beta, temperature=1.0, smoothing=smoothing)
     parts = nwsd.parts(student, targets, options)
     parts["loss"].backward()
     assert all(part.isfinite() for part in parts.values())
@@ -390,6 +402,7 @@ def test_extreme_logits_and_ruled_out_classes_stay_finite(
 
 
 def test_examples_of_the_docstrings() -> None:
-    results = doctest.testmod(nwsd)
-    assert results.attempted
-    assert not results.failed
+    for each in (nwsd, module):
+        results = doctest.testmod(each)
+        assert results.attempted
+        assert not results.failed

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pointstill.losses import Targets, nwsd
-from pointstill.recipe import LossOptions
+from pointstill.losses import nwsd
+from pointstill.losses.options import NWSDOptions
+from pointstill.losses.targets import Targets
 
 CLASSES = 6
 
@@ -21,7 +22,7 @@ def soft(targets: Targets, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
     return (targets.teacher / temperature).softmax(1), (targets.past / temperature).softmax(1), y
 
 
-def gradient(logits: Tensor, targets: Targets, options: LossOptions) -> Tensor:
+def gradient(logits: Tensor, targets: Targets, options: NWSDOptions) -> Tensor:
     logits = logits.detach().clone().requires_grad_()
     (result,) = torch.autograd.grad(nwsd.parts(logits, targets, options)["loss"], logits)
     return result
@@ -31,7 +32,7 @@ logit = st.floats(-6, 6)
 
 
 @st.composite
-def samples(draw: st.DrawFn, tempting: bool = False) -> tuple[Targets, LossOptions]:
+def samples(draw: st.DrawFn, tempting: bool = False) -> tuple[Targets, NWSDOptions]:
     """One sample and options; a tempting one makes `raw` run away at T = 1.
 
     Class 0 is wrong and tempting: the past believes in it, and the teacher does not.
@@ -41,7 +42,7 @@ def samples(draw: st.DrawFn, tempting: bool = False) -> tuple[Targets, LossOptio
     label = draw(st.integers(1, CLASSES - 1))
     if tempting:
         teacher[0], teacher[label], past[0] = -6.0, 6.0, 6.0
-    options = LossOptions(
+    options = NWSDOptions(
         alpha=1.0,
         beta=draw(st.floats(0.2, 0.9)),
         temperature=1.0 if tempting else draw(st.sampled_from([1.0, 2.0, 4.0])),
@@ -51,7 +52,7 @@ def samples(draw: st.DrawFn, tempting: bool = False) -> tuple[Targets, LossOptio
     return Targets(torch.tensor([label]), logits[:1], logits[1:]), options
 
 
-def descend(targets: Targets, options: LossOptions, steps: int) -> Tensor:
+def descend(targets: Targets, options: NWSDOptions, steps: int) -> Tensor:
     """Gradient descent at rate 1 on free logits, from zero.
 
     The curvature of the loss at T = 1 is at most (1 + alpha - beta) / 2 < 1, so a rate of 1 is
@@ -65,7 +66,7 @@ def descend(targets: Targets, options: LossOptions, steps: int) -> Tensor:
 
 @settings(max_examples=15, deadline=None)
 @given(samples(tempting=True))
-def test_floor_stays_bounded_where_raw_runs_away(sample: tuple[Targets, LossOptions]) -> None:
+def test_floor_stays_bounded_where_raw_runs_away(sample: tuple[Targets, NWSDOptions]) -> None:
     targets, options = sample
     p, s, y = soft(targets, 1.0)
     weight = 1 - options.beta
@@ -96,7 +97,7 @@ def test_the_logits_of_raw_grow_without_end_and_those_of_floor_settle() -> None:
     teacher = torch.tensor([[4.0, 0, -2, 0, 0, 0]], dtype=torch.float64)
     past = torch.tensor([[2.0, 0, 3, 0, 0, 0]], dtype=torch.float64)
     targets = Targets(torch.tensor([0]), teacher, past)
-    options = LossOptions(beta=0.3, temperature=1.0)
+    options = NWSDOptions(beta=0.3, temperature=1.0)
     largest = {
         form: [
             descend(targets, replace(options, form=form), steps).abs().max().item()
@@ -112,7 +113,7 @@ def test_the_logits_of_raw_grow_without_end_and_those_of_floor_settle() -> None:
 @settings(max_examples=100, deadline=None)
 @given(samples(), st.lists(st.floats(-20, 20), min_size=2 * CLASSES, max_size=2 * CLASSES))
 def test_floor_is_convex_and_at_least_0(
-    sample: tuple[Targets, LossOptions], ends: list[float]
+    sample: tuple[Targets, NWSDOptions], ends: list[float]
 ) -> None:
     targets, options = sample
     a, b = torch.tensor(ends, dtype=torch.float64).view(2, 1, CLASSES)
@@ -125,7 +126,7 @@ def test_floor_is_convex_and_at_least_0(
 
 @settings(max_examples=200, deadline=None)
 @given(samples())
-def test_guarded_beta_is_bounded_and_the_largest(sample: tuple[Targets, LossOptions]) -> None:
+def test_guarded_beta_is_bounded_and_the_largest(sample: tuple[Targets, NWSDOptions]) -> None:
     targets, options = sample
     p, s, y = soft(targets, options.temperature)
     y = (1 - options.smoothing) * y + options.smoothing / CLASSES

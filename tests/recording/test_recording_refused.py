@@ -25,7 +25,7 @@ def test_numbers_below_one_are_refused(tmp_path, data, option, value):
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_seeds_that_are_none(tmp_path, data, seed):
-    with pytest.raises(UsageError, match=f"seed is {seed}; choose 0 to"):
+    with pytest.raises(UsageError, match=f"seed is {seed}: choose 0 to"):
         run(tmp_path / "r.zarr", data, seed=seed)
     assert not (tmp_path / "r.zarr").exists()
 

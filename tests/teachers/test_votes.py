@@ -92,5 +92,5 @@ def test_votes_that_make_no_sense(votes: int, augment: str, message: str) -> Non
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_seeds_that_are_none(seed: int) -> None:
-    with pytest.raises(UsageError, match=f"vote seed is {seed}; choose 0 to"):
+    with pytest.raises(UsageError, match=f"vote seed is {seed}: choose 0 to"):
         load_teacher("toys:moments", classes=CLASSES, votes=2, vote_seed=seed)

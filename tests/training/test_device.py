@@ -46,12 +46,12 @@ def test_threads():
         assert torch.get_num_threads() == 3
         set_threads(0)
         assert torch.get_num_threads() == 3
-        with pytest.raises(UsageError, match="threads is -1; choose 0 or more"):
+        with pytest.raises(UsageError, match="threads is -1: choose 0 or more"):
             set_threads(-1)
         most = 4 * os.cpu_count()
         set_threads(most)
         for count in (most + 1, 99_999, 10**30):
-            with pytest.raises(UsageError, match=f"threads is {count} on .*; choose {most} or few"):
+            with pytest.raises(UsageError, match=f"threads is {count} on .*: choose {most} or few"):
                 set_threads(count)
         assert torch.get_num_threads() == most
     finally:

@@ -14,6 +14,7 @@ from distilling import QUICK, refused
 from pointstill.augment import Clouds, Pipeline
 from pointstill.data import open_dataset
 from pointstill.errors import RecordsError
+from pointstill.losses import kd
 from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.records import Store
 from pointstill.run import RECIPE
@@ -39,17 +40,15 @@ def test_epochs_replay_the_recorded_views(go, data, records, monkeypatch):
         seen.append((view, shapes, parameters))
         return replay(self, clouds, view, shapes, parameters, count)
 
-    from pointstill.losses import LOSSES
-
-    kd = LOSSES["kd"]
+    parts = kd.parts
 
     def spy_loss(logits, targets, options):
         taught.append(targets.teacher)
-        return kd.function(logits, targets, options)
+        return parts(logits, targets, options)
 
     monkeypatch.setattr("pointstill.training.jobs.check_replay", lambda *_: None)
     monkeypatch.setattr(Pipeline, "replay", spy)
-    monkeypatch.setitem(LOSSES, "kd", kd._replace(function=spy_loss))
+    monkeypatch.setattr(kd, "parts", spy_loss)
     run = go(loss="kd", epochs=5, val=0.1)
     assert [line["view"] for line in run.metrics()] == [0, 1, 2, 0, 1]
     assert [view for view, *_ in seen] == [view for view in (0, 1, 2, 0, 1) for _ in range(3)]
@@ -150,7 +149,7 @@ def test_paths_in_a_recipe_are_valid_from_every_folder(
 ):
     monkeypatch.chdir(solids.parent)
     near = open_dataset(solids.name)
-    out, recipe = tmp_path / "run", DistillRecipe(past="records", **QUICK)
+    out, recipe = tmp_path / "run", DistillRecipe(loss="nwsd", past="records", **QUICK)
     places = {"records": os.path.relpath(records), "past_records": os.path.relpath(records)}
     run = distill("toy", near, out=out, recipe=recipe, quiet=True, **places)
     monkeypatch.chdir(tmp_path)

@@ -146,23 +146,25 @@ def test_views_that_do_not_replay(go, copied):
 )
 def test_past_records_of_other_views(go, again, options, named):
     past = again(**options)
-    job = lambda: go(past="records", past_records=past)  # noqa: E731
+    job = lambda: go(loss="nwsd", past="records", past_records=past)  # noqa: E731
     refused(RecordsError, job, str(past), named, "record the student")
 
 
 def test_an_unfinished_past(go, copied):
     (copied / "probe" / "c.1.0.0").unlink()
-    refused(RecordsError, lambda: go(past="records", past_records=copied), "to the end")
+    job = lambda: go(loss="nwsd", past="records", past_records=copied)  # noqa: E731
+    refused(RecordsError, job, "to the end")
 
 
 def test_past_records_are_asked_for(go, records):
-    refused(RecordsError, lambda: go(past="records"), "--past-records STORE")
-    run = go(past="records", past_records=records)  # the same run folder: none was begun
+    refused(RecordsError, lambda: go(loss="nwsd", past="records"), "--past-records STORE")
+    # In the same run folder, as none was begun.
+    run = go(loss="nwsd", past="records", past_records=records)
     assert run.recipe["past_records"] == str(records)
     assert run.recipe["origin"]["past"] == Store.open(records).attributes["teacher"]
 
 
-@pytest.mark.parametrize("options", [{"loss": "kd"}, {"loss": "ce", "past": "records"}, {}])
+@pytest.mark.parametrize("options", [{"loss": "ce"}, {"loss": "nwsd"}, {}])
 def test_past_records_that_would_not_be_used(go, records, tmp_path, options):
     named = (str(records), "--loss nwsd --past records")
     refused(UsageError, lambda: go(past_records=records, **options), *named)

@@ -10,7 +10,7 @@ from pointstill.data import open_dataset
 from pointstill.errors import TrainingError, UsageError
 from pointstill.recipe import TrainRecipe
 from pointstill.run import WEIGHTS
-from pointstill.training import loop
+from pointstill.training import loop, state
 from pointstill.training.jobs import train
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -52,22 +52,22 @@ def test_the_weights_of_the_epoch_that_was_asked_for(solids, tmp_path, seen, kee
 def test_a_resumed_run_remembers_the_best(solids, tmp_path, seen, monkeypatch):
     data, out = open_dataset(solids), tmp_path / "run"
     recipe = TrainRecipe(**RECIPE, keep="best")
-    count = loop._State.count
+    count = state.State.count
 
     def killed(self, *args) -> None:
         if self.epoch_now == 3:
             raise KeyboardInterrupt
         count(self, *args)
 
-    begin = loop._State.begin_epoch
+    begin = state.State.begin_epoch
 
     def begin_epoch(self, epoch: int, seed: int) -> None:
         self.epoch_now = epoch
         begin(self, epoch, seed)
 
-    monkeypatch.setattr(loop._State, "begin_epoch", begin_epoch)
+    monkeypatch.setattr(state.State, "begin_epoch", begin_epoch)
     with monkeypatch.context() as patch:
-        patch.setattr(loop._State, "count", killed)
+        patch.setattr(state.State, "count", killed)
         with pytest.raises(KeyboardInterrupt):
             train("toy", data, out=out, recipe=recipe, quiet=True)
     run = train("toy", data, out=out, recipe=recipe, quiet=True)

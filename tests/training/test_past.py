@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from pointstill.errors import RecordsError
-from pointstill.recipe import LossOptions
+from pointstill.losses.options import KDOptions, NWSDOptions
 from pointstill.records import Store
 from pointstill.training.past import (
     Average,
-    Present,
+    Past,
     RecordedPast,
     Snapshot,
     Table,
     averaged,
-    self_teacher,
+    past_of,
 )
 from pointstill.training.shuffling import Windows
 
@@ -155,8 +155,8 @@ def test_a_table_resumes():
     assert resumed.logits(POINTS, 2, rows).isnan().all()
 
 
-def test_present_keeps_nothing():
-    past = Present()
+def test_no_past_keeps_nothing():
+    past = Past()
     past.begin_epoch(0, nn.Identity())
     past.resume_epoch(0)
     past.after_step(nn.Identity(), POINTS, 0, ROWS)
@@ -185,8 +185,8 @@ def test_the_source_is_chosen_by_name(records):
     rows = np.arange(4)
 
     def source(name: str, past_store: Store | None = None):
-        options = LossOptions(past=name, snapshot_age=2)
-        return self_teacher(options, Weight(), store, rows, Windows(rows, 100, 0), past_store, CPU)
+        options = NWSDOptions(past=name, snapshot_age=2)
+        return past_of(options, Weight(), store, rows, Windows(rows, 100, 0), past_store, CPU)
 
     assert isinstance(source("snapshot"), Snapshot)
     assert source("snapshot").kept.maxlen == 3
@@ -195,3 +195,5 @@ def test_the_source_is_chosen_by_name(records):
     assert isinstance(source("records", store), RecordedPast)
     with pytest.raises(RecordsError, match="needs --past-records STORE"):
         source("records")
+    none = past_of(KDOptions(), Weight(), store, rows, Windows(rows, 100, 0), None, CPU)
+    assert type(none) is Past

@@ -16,8 +16,8 @@ from pointstill.models import MODELS
 from pointstill.recipe import DistillRecipe
 from pointstill.run import STATE, WEIGHTS, Run
 from pointstill.training.jobs import distill
-from pointstill.training.loop import _State
 from pointstill.training.shuffling import seed_of
+from pointstill.training.state import State
 from rank_launcher import CASES, COMMON, DISTILL, WORKER, errors, flags, launched, machines
 
 # The reference: one process
@@ -58,16 +58,16 @@ def two_shards(model: nn.Module) -> nn.Module:
 @pytest.fixture
 def alone(solids: Path, records: Path, tmp_path: Path, monkeypatch) -> Callable[..., Run]:
     """Distil in this process; by default in two shards."""
-    begin_epoch, original = _State.begin_epoch, MODELS["stillnet-n"]
+    begin_epoch, original = State.begin_epoch, MODELS["stillnet-n"]
 
-    def begun(self: _State, epoch: int, seed: int) -> None:
+    def begun(self: State, epoch: int, seed: int) -> None:
         begin_epoch(self, epoch, seed)
         Stream.state = torch.Generator().manual_seed(seed_of("epoch@1", seed, epoch)).get_state()
 
     def alone(name: str, options: dict, shards: bool = True) -> Run:
         build = (lambda classes: two_shards(original(classes))) if shards else original
         with monkeypatch.context() as patch:
-            patch.setattr(_State, "begin_epoch", begun)
+            patch.setattr(State, "begin_epoch", begun)
             patch.setitem(MODELS, "stillnet-n", build)
             return distill(
                 "stillnet-n",

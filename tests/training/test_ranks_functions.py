@@ -23,7 +23,7 @@ def test_what_ranks_meet_in(tmp_path):
 def test_a_process_by_itself(tmp_path, capsys):
     rows = torch.arange(3)
     assert (ranks.rank(), ranks.world()) == (0, 1)
-    for function in (ranks.shard, ranks.gathered, ranks.total, ranks.from_first):
+    for function in (ranks.shard, ranks.all_gather, ranks.total, ranks.from_first):
         assert function(rows) is rows
     assert ranks.of_each(rows)[0] is rows
     assert ranks.decided(True, rows.device)

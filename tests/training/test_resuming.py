@@ -19,7 +19,8 @@ from pointstill.progress import Track
 from pointstill.recipe import DistillRecipe
 from pointstill.run import STATE, WEIGHTS, Run
 from pointstill.training.jobs import distill
-from pointstill.training.loop import _batches, _State
+from pointstill.training.loop import _batches
+from pointstill.training.state import State
 from stand_ins import Killed
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -27,10 +28,10 @@ pytestmark = pytest.mark.usefixtures("toy")
 CASES = {
     "ce": {"loss": "ce", "smoothing": 0.1},
     "kd": {"loss": "kd", "ema": 0.9},
-    "snapshot": {"past": "snapshot", "snapshot_age": 2},
-    "ema": {"past": "ema", "past_decay": 0.9, "ema": 0.9},
-    "table": {"past": "table", "form": "guard"},
-    "records": {"past": "records"},
+    "snapshot": {"loss": "nwsd", "past": "snapshot", "snapshot_age": 2},
+    "ema": {"loss": "nwsd", "past": "ema", "past_decay": 0.9, "ema": 0.9},
+    "table": {"loss": "nwsd", "past": "table", "form": "guard"},
+    "records": {"loss": "nwsd", "past": "records"},
 }
 """Five epochs of three views: views recur, so that the table has a past to tell."""
 
@@ -69,7 +70,7 @@ def lives(monkeypatch: pytest.MonkeyPatch, go_on: Callable[[], Run], moments: li
 
     At odd moments after the optimiser's step, with the new weights not saved; at even ones before.
     """
-    count = _State.count
+    count = State.count
     for moment in moments:
         steps: Iterator[int] = iter(range(1, 1000))
 
@@ -84,7 +85,7 @@ def lives(monkeypatch: pytest.MonkeyPatch, go_on: Callable[[], Run], moments: li
                     die()
                     count(self, *arguments)
 
-                patch.setattr(_State, "count", counted)
+                patch.setattr(State, "count", counted)
             else:
 
                 def batches(*arguments, die=die) -> Iterator[Tensor]:
@@ -177,7 +178,8 @@ def test_sigkill(solids, records, tmp_path):
 
     def command(out: Path) -> list[str]:
         line = f"-m pointstill distill --student stillnet-n --data {solids} --records {records} "
-        line += "--epochs 12 --batch-size 4 --save-minutes 0 --snapshot-age 2 --ema 0.9 "
+        line += "--loss nwsd --snapshot-age 2 --ema 0.9 "
+        line += "--epochs 12 --batch-size 4 --save-minutes 0 "
         return [sys.executable, *line.split(), "--device", "cpu", "--out", str(out)]
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -13,9 +13,10 @@ from pointstill.errors import RecordsError, TrainingError
 from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.records import Store
 from pointstill.run import WEIGHTS
-from pointstill.training.jobs import _RecordedViews, distill, train
+from pointstill.training.jobs import distill, train
 from pointstill.training.past import RecordedPast
 from pointstill.training.shuffling import Order, Windowed, Windows, seed_of
+from pointstill.training.views import RecordedViews
 
 CPU = torch.device("cpu")
 TILES = np.repeat([0, 1, 2, 4, 5, 6, 9], [4, 4, 3, 4, 1, 4, 2])
@@ -150,7 +151,7 @@ def test_streamed_views_are_the_views(tiled):
     rows = np.delete(np.arange(48), [0, 9, 47])
     windows = Windows(rows // 8, 20, seed=0)
     assert windows.count == 3
-    view = _RecordedViews(tiled, rows, windows, CPU, True).view(3)
+    view = RecordedViews(tiled, rows, windows, CPU, True).view(3)
     assert view.number == 1
     for some in torch.from_numpy(view.order.rows).tensor_split(7):
         expected = rows[some.numpy()]
@@ -169,7 +170,7 @@ def test_only_what_is_needed_is_read(tiled, tmp_path, data):
         if tile.number not in keep:
             (tmp_path / "part.zarr" / "logits" / tile.chunk).unlink()
     part = Store.open(tmp_path / "part.zarr")
-    view = _RecordedViews(part, rows, Windows(rows // 8, 16, seed=0), CPU, True).view(0)
+    view = RecordedViews(part, rows, Windows(rows // 8, 16, seed=0), CPU, True).view(0)
     wanted = torch.from_numpy(windows_of(order)[1])
     np.testing.assert_array_equal(view.teacher[wanted], tiled.logits(0)[wanted])
     with pytest.raises(RecordsError, match=r"view 0, shapes .*repair"):

@@ -14,21 +14,15 @@ from pointstill.augment import Pipeline
 from pointstill.data import Dataset, open_dataset
 from pointstill.data.selection import held_out
 from pointstill.errors import TrainingError, UsageError
-from pointstill.losses import LOSSES
+from pointstill.losses import cross_entropy
 from pointstill.models import build_model
 from pointstill.recipe import DistillRecipe, FitOptions, TrainRecipe
 from pointstill.run import STATE, WEIGHTS, Run
 from pointstill.training.jobs import distill, train
-from pointstill.training.loop import (
-    Material,
-    _batches,
-    _groups,
-    _shapes_before,
-    _State,
-    accuracy,
-    learning_rate,
-)
-from pointstill.training.past import Present
+from pointstill.training.loop import _batches, _groups, _shapes_before, accuracy, learning_rate
+from pointstill.training.past import Past
+from pointstill.training.state import State
+from pointstill.training.views import Material
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -191,14 +185,14 @@ def test_the_loss_goes_down(data, tmp_path):
 def test_the_log_has_the_means_over_shapes(data, tmp_path, monkeypatch):
     """Against sums kept by hand: a small last batch weighs less."""
     told: list[tuple[int, float, float]] = []
-    count = _State.count
+    count = State.count
 
     def spy(self, parts, logits, labels) -> None:
         hits = int((logits.argmax(1) == labels).sum())
         told.append((len(labels), float(parts["loss"].detach()), hits))
         count(self, parts, logits, labels)
 
-    monkeypatch.setattr(_State, "count", spy)
+    monkeypatch.setattr(State, "count", spy)
     recipe = replace(SMALL, limit=23, epochs=1)
     run = train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
     (line,) = run.metrics()
@@ -210,11 +204,11 @@ def test_the_log_has_the_means_over_shapes(data, tmp_path, monkeypatch):
 def test_the_averaged_weights_are_saved(data, tmp_path, monkeypatch):
     steps: list[dict[str, Tensor]] = []
 
-    class Watcher(Present):
-        def after_step(self, student, present, epoch, rows) -> None:
+    class Watcher(Past):
+        def after_step(self, student, logits, epoch, rows) -> None:
             steps.append({name: value.clone() for name, value in student.state_dict().items()})
 
-    monkeypatch.setattr("pointstill.training.jobs.Present", Watcher)
+    monkeypatch.setattr("pointstill.training.jobs.Past", Watcher)
     recipe = replace(SMALL, ema=0.3)  # which the third step comes to
     run = train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
     assert len(steps) == 6
@@ -285,12 +279,12 @@ def test_bfloat16_leaves_the_points_alone(data, tmp_path, monkeypatch):
 # Weights and losses that are not finite
 
 
-class _Bursting(Present):
+class _Bursting(Past):
     """Spoils a weight after the last step, which no loss comes to see any more."""
 
     steps = 0
 
-    def after_step(self, student, present, epoch, rows) -> None:
+    def after_step(self, student, logits, epoch, rows) -> None:
         self.steps += 1
         if self.steps == 6:
             with torch.no_grad():
@@ -302,7 +296,7 @@ def test_weights_that_are_not_finite_finish_no_run(data, tmp_path, monkeypatch, 
     recipe = replace(SMALL, ema=ema, save_minutes=100)
     whole = train("toy", data, out=tmp_path / "whole", recipe=recipe, quiet=True)
     with monkeypatch.context() as patch:
-        patch.setattr("pointstill.training.jobs.Present", _Bursting)
+        patch.setattr("pointstill.training.jobs.Past", _Bursting)
         with pytest.raises(TrainingError, match=r"head\.2\.weight is not finite") as caught:
             train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
     assert "--learning-rate" in str(caught.value)
@@ -322,7 +316,7 @@ def test_several_ranks_are_started_by_torchrun(data, tmp_path, monkeypatch):
 
 
 def test_a_push_towards_the_past_needs_no_pull_to_the_teacher(data, records, tmp_path):
-    recipe = DistillRecipe(alpha=0.0, beta=-0.1, epochs=2, batch_size=8)
+    recipe = DistillRecipe(loss="nwsd", alpha=0.0, beta=-0.1, epochs=2, batch_size=8)
     run = distill("toy", data, records=records, out=tmp_path / "run", recipe=recipe, quiet=True)
     assert run.finished
 
@@ -344,17 +338,17 @@ class _Burst(torch.autograd.Function):
 def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path, monkeypatch, poison, clip):
     recipe = replace(SMALL, clip=clip, save_minutes=0)
     whole = train("toy", data, out=tmp_path / "whole", recipe=recipe, quiet=True)
-    original, steps = LOSSES["ce"], iter(range(1000))
+    original, steps = cross_entropy.parts, iter(range(1000))
 
     def poisoned(logits, targets, options) -> dict[str, Tensor]:
-        parts = original.function(logits, targets, options)
+        parts = original(logits, targets, options)
         if next(steps) == 5:  # the very last step
             loss = parts["loss"]
             parts["loss"] = _Burst.apply(loss) if poison == "gradient" else loss * float(poison)
         return parts
 
     with monkeypatch.context() as patch:
-        patch.setitem(LOSSES, "ce", original._replace(function=poisoned))
+        patch.setattr(cross_entropy, "parts", poisoned)
         with pytest.raises(TrainingError, match="in epoch 1, step 2") as caught:
             train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
     message = str(caught.value)
@@ -401,5 +395,5 @@ def test_points_from_records_are_checked_too(data, teacher_run, tmp_path):
     few = RecordRecipe(views=1, points=16, limit=6)
     store = record(teacher, data, out=tmp_path / "r", recipe=few, quiet=True)
     recipe = DistillRecipe(epochs=1, limit=6)
-    with pytest.raises(UsageError, match="points is 16; choose 32 or more"):
+    with pytest.raises(UsageError, match="points is 16: choose 32 or more"):
         distill("toy", data, records=store.path, out=tmp_path / "run", recipe=recipe)

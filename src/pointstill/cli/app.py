@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from .. import __version__, torchrun
+from .. import torchrun
+from .._version import __version__
 from ..recipe import DistillRecipe, RecordRecipe, TrainRecipe
 from .data import data_app
 from .models import models, profile, teacher_app

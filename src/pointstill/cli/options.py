@@ -14,6 +14,7 @@ from cyclopts.config import Dict
 
 from .. import torchrun
 from ..errors import UsageError
+from ..recipe import without_defaults
 from ..storage.paths import here
 
 if TYPE_CHECKING:
@@ -252,7 +253,9 @@ def load_both(
 
 
 def read_recipe(path: Path, command: str) -> Dict:
-    """A YAML file as defaults of a command's flags; what a run noted of its origin is passed over.
+    """A YAML file as defaults of a command's flags.
+
+    What a run noted of its origin is passed over, and so are options of losses at their default.
 
     Raises:
         UsageError: it cannot be read, or is no list of `name: value` lines.
@@ -265,6 +268,8 @@ def read_recipe(path: Path, command: str) -> Dict:
         raise UsageError(f"recipe {path} is not a list of `name: value` lines")
     recipe = {name: value for name, value in recipe.items() if value is not None}
     recipe.pop("origin", None)
+    if command == "distill":
+        recipe = without_defaults(recipe)
     # Under the command's name, as Cyclopts passes over top keys that are commands too (data).
     return Dict({command: recipe}, source=str(path))
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ..data import Dataset
 from ..data.selection import limited
 from ..evaluation.scoring import Evaluation
-from ..losses.nwsd import schedule
+from ..losses.options import NWSDOptions
 from ..progress import clock, size
 from ..reporting.figures import (
     Series,
@@ -176,7 +176,7 @@ def _charts(outcome: Outcome) -> Iterator[Markup]:
     times = np.linspace(0, 1, 101).tolist()
     epochs = [time * outcome.plan.epochs for time in times]
     weights = [
-        _series(key, epochs, [schedule(time, beta) for time in times])
+        _series(key, epochs, [NWSDOptions(beta=beta).beta_at(time) for time in times])
         for key, beta in (("nwsd", BETA), ("towards-past", -BETA))
     ]
     title = "β, the weight of the push away from the past"

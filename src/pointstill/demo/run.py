@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from .. import __version__
+from .._version import __version__
 from ..errors import PointstillError, UsageError
 from ..progress import Reading, clock
 from .schedule import DATA, FULL, METHODS, QUICK, STORE, TEACHER, Job, Plan, students

@@ -1,14 +1,15 @@
 """What the demo compares, and how large it is. Light: no torch here."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..recipe import DistillRecipe, LossOptions, TrainRecipe
+from ..losses.options import NWSDOptions
+from ..recipe import DistillRecipe, TrainRecipe
 
 DATA = "primitives"
 TEACHER, STORE, STUDENTS = "teacher", "records.zarr", "students"
-BETA = LossOptions().beta
+BETA = NWSDOptions().beta
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Method:
     role: Literal["baseline", "distilled", "control"]
     what: str
     """What it learns from, in a line."""
-    loss: LossOptions | None
+    loss: DistillRecipe | None
     """None: labels alone, on fresh views."""
 
 
@@ -32,29 +33,29 @@ METHODS = (
         "CE, recorded views",
         "baseline",
         "labels; the views that were recorded",
-        LossOptions(loss="ce"),
+        DistillRecipe(loss="ce"),
     ),
-    Method("kd", "KD", "distilled", "labels and recorded teacher", LossOptions(loss="kd")),
+    Method("kd", "KD", "distilled", "labels and recorded teacher", DistillRecipe(loss="kd")),
     Method(
         "kd-weaker",
         "KD, α − β",
         "control",
         "as KD, with the weight that NWSD's two terms add up to",
-        LossOptions(loss="kd", alpha=1 - BETA),
+        DistillRecipe(loss="kd", alpha=1 - BETA),
     ),
     Method(
         "nwsd",
         "NWSD",
         "distilled",
         "as KD, and away from the student's own past",
-        LossOptions(loss="nwsd"),
+        DistillRecipe(loss="nwsd"),
     ),
     Method(
         "towards-past",
         "NWSD, β < 0",
         "control",
         "as NWSD, but towards the student's past",
-        LossOptions(loss="nwsd", beta=-BETA),
+        DistillRecipe(loss="nwsd", beta=-BETA),
     ),
 )
 
@@ -93,9 +94,9 @@ class Plan:
         """How a student is trained on fresh views."""
         return TrainRecipe(augment=self.augment, seed=seed, **self._student(), **self._common())
 
-    def recorded_recipe(self, loss: LossOptions, seed: int) -> DistillRecipe:
+    def recorded_recipe(self, loss: DistillRecipe, seed: int) -> DistillRecipe:
         """How a student is trained on recorded views."""
-        return DistillRecipe(seed=seed, **self._student(), **self._common(), **asdict(loss))
+        return replace(loss, seed=seed, **self._student(), **self._common())
 
     def _student(self) -> dict[str, Any]:
         return {"epochs": self.epochs, "points": self.points, "limit": self.limit}

@@ -14,7 +14,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from .. import __version__
+from .._version import __version__
 from ..augment import normalize, resample
 from ..errors import TrainingError
 from ..models.layers.neighbours import gather

@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
-from .. import __version__
+from .._version import __version__
 from ..augment import Clouds
 from ..data import Dataset
 from ..data.selection import check_classes, limited

@@ -1,32 +1,43 @@
 """Losses, one file a paper. To add one: a file with `parts`, and its line in `LOSSES`.
 
-A loss takes the student's logits (B, C), the `Targets` and the `LossOptions`, and returns its
-parts: `loss`, a scalar with a gradient, and scalars without one for the log. Every figure is a mean
-over the batch of sums over the classes. Half-precision logits are raised to float32.
+`parts` takes the student's logits (B, C), the `Targets` and the options of the loss, and returns
+its parts: `loss`, a scalar with a gradient, and scalars without one for the log. Every figure is a
+mean over the batch of sums over the classes. Half-precision logits are raised to float32.
+
+The options are a class like those of `options`, a file without torch, as the command line makes its
+flags of them. Light: what needs torch is imported when a loss is first used.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor
+from .options import KDOptions, LabelOptions, LossOptions, NWSDOptions
 
-from ..recipe import LossOptions
-from . import cross_entropy, kd, nwsd
-from .targets import Targets
+if TYPE_CHECKING:
+    from torch import Tensor
 
-__all__ = ["LOSSES", "Loss", "Targets"]
+    from .targets import Targets
+
+    Parts = Callable[[Tensor, Targets, Any], dict[str, Tensor]]
 
 
 class Loss(NamedTuple):
-    """A loss, and the logits beside the student's that it cannot do without."""
+    """A loss."""
 
-    function: Callable[[Tensor, Targets, LossOptions], dict[str, Tensor]]
-    needs_teacher: bool
-    needs_past: bool
+    options: type[LossOptions]
+    module: str
+    """Where its `parts` is."""
+
+    @property
+    def parts(self) -> "Parts":
+        """The function itself."""
+        parts: Parts = import_module(self.module).parts
+        return parts
 
 
-LOSSES: dict[str, Loss] = {
-    "ce": Loss(cross_entropy.parts, needs_teacher=False, needs_past=False),
-    "kd": Loss(kd.parts, needs_teacher=True, needs_past=False),
-    "nwsd": Loss(nwsd.parts, needs_teacher=True, needs_past=True),
+LOSSES = {
+    "ce": Loss(LabelOptions, "pointstill.losses.cross_entropy"),
+    "kd": Loss(KDOptions, "pointstill.losses.kd"),
+    "nwsd": Loss(NWSDOptions, "pointstill.losses.nwsd"),
 }

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..recipe import LossOptions
+from .options import LabelOptions
 from .targets import Targets
 
 
@@ -46,11 +46,10 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     >>> cross_entropy(logits, torch.tensor([0, 1]))  # ln 2, ln 4
     tensor([0.6931, 1.3863])
     """
-    log_q = F.log_softmax(precise(logits), dim=-1)
-    return -(smoothed(labels, log_q, smoothing) * log_q).sum(dim=-1)
+    return F.cross_entropy(precise(logits), labels, reduction="none", label_smoothing=smoothing)
 
 
-def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, Tensor]:
+def parts(logits: Tensor, targets: Targets, options: LabelOptions) -> dict[str, Tensor]:
     """Return the loss CE, and for the log `ce` and `max_logit` (largest absolute logit)."""
     loss = cross_entropy(logits, targets.labels, options.smoothing).mean()
     return {"loss": loss, "ce": loss.detach(), "max_logit": max_logit(logits)}

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..recipe import LossOptions
 from .cross_entropy import cross_entropy, max_logit, precise
+from .options import KDOptions
 from .targets import Targets, required
 
 
@@ -55,7 +55,7 @@ def agreement(logits: Tensor, teacher: Tensor) -> Tensor:
     return (logits.argmax(dim=-1) == teacher.argmax(dim=-1)).float().mean()
 
 
-def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, Tensor]:
+def parts(logits: Tensor, targets: Targets, options: KDOptions) -> dict[str, Tensor]:
     """Return the loss `CE + alpha T^2 KL(p || q)`, a mean over the batch, and parts for the log.
 
     The parts, without gradient: `ce`; `kd` = T^2 KL(p || q), before its weight alpha;

@@ -29,9 +29,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..recipe import Form, LossOptions
 from . import kd
 from .cross_entropy import cross_entropy, precise, smoothed
+from .options import Form, NWSDOptions
 from .targets import Targets, required
 
 GUARD = 0.9  # part of the largest bounded beta that `guard` allows itself
@@ -63,7 +63,7 @@ def _soften(logits: Tensor, targets: Targets, temperature: float) -> _Soft:
     return _Soft(log_p.exp(), log_s.exp(), log_s, kd.log_soft(logits, temperature))
 
 
-def _push(soft: _Soft, distance: Tensor, beta: Tensor, options: LossOptions) -> Terms:
+def _push(soft: _Soft, distance: Tensor, beta: Tensor, options: NWSDOptions) -> Terms:
     """Return `alpha T^2 KL(p || q) - beta T^2 distance`, with distance and beta per sample (B,)."""
     pull = options.temperature**2 * kd.kl(soft.p, soft.log_q)
     repulsion = options.temperature**2 * distance
@@ -76,13 +76,13 @@ def _kl_from(log_q: Tensor, log_m: Tensor) -> Tensor:
     return (log_q.exp() * (log_q - log_m)).sum(dim=-1)
 
 
-def raw(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
+def raw(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push by the literal formula, `- beta T^2 KL(s || q)`: unbounded below, for diagnosis."""
     soft = _soften(logits, targets, options.temperature)
     return _push(soft, kd.kl(soft.s, soft.log_q), beta, options)
 
 
-def guard(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
+def guard(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push as `raw` does, with the `guarded_beta` of every sample in place of beta."""
     soft = _soften(logits, targets, options.temperature)
     y = smoothed(targets.labels, soft.p, options.smoothing)
@@ -91,7 +91,7 @@ def guard(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) 
     return terms._replace(limited=bounded < beta)
 
 
-def guarded_beta(p: Tensor, s: Tensor, y: Tensor, beta: Tensor, options: LossOptions) -> Tensor:
+def guarded_beta(p: Tensor, s: Tensor, y: Tensor, beta: Tensor, options: NWSDOptions) -> Tensor:
     """Return the largest weights up to beta that keep the loss bounded with a margin of 10 %.
 
     That is `min(beta, 0.9 min_c (y_c / T + alpha p_c) / s_c)`; a beta below 0 is kept.
@@ -107,7 +107,7 @@ def guarded_beta(p: Tensor, s: Tensor, y: Tensor, beta: Tensor, options: LossOpt
         (B,)
 
     >>> p, s, y = torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]], [[1.0, 0.0]]])
-    >>> guarded_beta(p, s, y, torch.tensor([0.5]), LossOptions(temperature=1.0))  # 0.9 / 3
+    >>> guarded_beta(p, s, y, torch.tensor([0.5]), NWSDOptions(temperature=1.0))  # 0.9 / 3
     tensor([0.3000])
     """
     # A class that the past rules out cannot be pushed away from: it sets no limit.
@@ -115,7 +115,7 @@ def guarded_beta(p: Tensor, s: Tensor, y: Tensor, beta: Tensor, options: LossOpt
     return torch.minimum(GUARD * limit.amin(dim=-1), beta)
 
 
-def floor(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
+def floor(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Pull by `(alpha - beta) T^2 KL(t || q)` to the `floored_target` t: convex, at least 0.
 
     Where nothing is floored this differs from `raw` by a constant, so its gradient is the same;
@@ -129,7 +129,7 @@ def floor(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) 
 
 
 def floored_target(
-    p: Tensor, s: Tensor, beta: Tensor, options: LossOptions
+    p: Tensor, s: Tensor, beta: Tensor, options: NWSDOptions
 ) -> tuple[Tensor, Tensor]:
     """Return t, proportional to `max(alpha p - beta s, 0.1 alpha p)`, and which classes it floors.
 
@@ -144,9 +144,9 @@ def floored_target(
         and a mask (B, C).
 
     >>> p, s = torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]]])
-    >>> floored_target(p, s, torch.tensor([0.1]), LossOptions())[0]  # (0.725, 0.175) / 0.9
+    >>> floored_target(p, s, torch.tensor([0.1]), NWSDOptions())[0]  # (0.725, 0.175) / 0.9
     tensor([[0.8056, 0.1944]])
-    >>> floored_target(p, s, torch.tensor([0.5]), LossOptions())  # 0.625, -0.125 -> 0.025
+    >>> floored_target(p, s, torch.tensor([0.5]), NWSDOptions())  # 0.625, -0.125 -> 0.025
     (tensor([[0.9615, 0.0385]]), tensor([[False,  True]]))
     """
     aim = options.alpha * p - beta[:, None] * s
@@ -156,7 +156,7 @@ def floored_target(
     return t / total.clamp(min=torch.finfo(t.dtype).tiny), aim < least
 
 
-def js(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
+def js(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push by `- beta T^2 JS(s, q)`, the Jensen-Shannon divergence, which is at most ln 2."""
     soft = _soften(logits, targets, options.temperature)
     log_m = torch.logaddexp(soft.log_s, soft.log_q) - math.log(2)  # finite where s or q is 0
@@ -164,14 +164,14 @@ def js(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> 
     return _push(soft, distance, beta, options)
 
 
-def reverse(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
+def reverse(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push by `- beta T^2 KL(q || s_eps)`, `s_eps = 0.9 s + 0.1 / C`: at most ln 10 C."""
     soft = _soften(logits, targets, options.temperature)
     log_s_eps = ((1 - SPREAD) * soft.s + SPREAD / soft.s.shape[-1]).log()
     return _push(soft, _kl_from(soft.log_q, log_s_eps), beta, options)
 
 
-def hinge(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) -> Terms:
+def hinge(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push by `- beta T^2 min(KL(s || q), 0.5)`: not at all from a past that is already far.
 
     A beta below 0 pulls from any distance, as in `raw`.
@@ -183,7 +183,7 @@ def hinge(logits: Tensor, targets: Targets, beta: Tensor, options: LossOptions) 
     return _push(soft, distance, beta, options)._replace(limited=far)
 
 
-FORMS: dict[Form, Callable[[Tensor, Targets, Tensor, LossOptions], Terms]] = {
+FORMS: dict[Form, Callable[[Tensor, Targets, Tensor, NWSDOptions], Terms]] = {
     "raw": raw,
     "guard": guard,
     "floor": floor,
@@ -193,24 +193,7 @@ FORMS: dict[Form, Callable[[Tensor, Targets, Tensor, LossOptions], Terms]] = {
 }
 
 
-def schedule(progress: float, beta: float) -> float:
-    """Return beta at a time of the run: 0, a linear rise, beta, and a linear decay to 0.
-
-    There is no past worth leaving in the first fifth of the run; the second fifth rises, and in
-    the last one the student settles on labels and teacher alone.
-
-    Args:
-        progress: part of the run that is over, in [0, 1].
-        beta: the full weight.
-
-    >>> [round(schedule(i / 10, 0.1), 3) for i in range(11)]
-    [0.0, 0.0, 0.0, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.0]
-    """
-    rise, decay = (progress - 0.2) / 0.2, (1 - progress) / 0.2
-    return beta * max(0.0, min(rise, 1.0, decay))
-
-
-def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, Tensor]:
+def parts(logits: Tensor, targets: Targets, options: NWSDOptions) -> dict[str, Tensor]:
     """Return the loss in the form `options.form`, a mean over the batch, and parts for the log.
 
     The parts, without gradient: `ce`; `kd` = T^2 KL(p || q) before its weight alpha; `repulsion`,
@@ -222,13 +205,14 @@ def parts(logits: Tensor, targets: Targets, options: LossOptions) -> dict[str, T
 
     Args:
         logits: (B, C) of the student.
-        targets: labels, teacher and past, and the beta that is scheduled for this moment.
-        options: alpha, beta (where the targets say none), temperature, form and smoothing.
+        targets: labels, teacher and past, and the time of the run, for which beta is scheduled.
+        options: alpha, beta, temperature, form and smoothing.
 
     Raises:
         TrainingError: the targets hold no teacher, or no past though beta is not 0.
     """
-    scheduled = options.beta if targets.beta is None else targets.beta
+    at = targets.progress
+    scheduled = options.beta if at is None else options.beta_at(at)
     if targets.past is None and scheduled == 0:
         distilled = kd.parts(logits, targets, options)
         nothing = torch.zeros_like(distilled["ce"])

@@ -19,8 +19,8 @@ class Targets:
     teacher: Tensor | None = None  # (B, C) logits
     past: Tensor | None = None
     """(B, C) logits of the student's past, on the same views; a sample of NaN has no past."""
-    beta: float | None = None
-    """Weight of the push from the past at this moment; None: all of the options' beta."""
+    progress: float | None = None
+    """Part of the run that is over, in [0, 1], for a loss with a schedule; None: without it."""
 
 
 def required(logits: Tensor | None, whose: str) -> Tensor:
@@ -31,7 +31,7 @@ def required(logits: Tensor | None, whose: str) -> Tensor:
     """
     if logits is None:
         raise TrainingError(
-            f"this loss needs the logits of the {whose} and was given none: "
-            f"pass Targets(..., {whose}=logits), or choose a loss without {whose}"
+            f"this loss needs the logits of the {whose} and was given none",
+            fix=f"pass Targets(..., {whose}=logits), or choose a loss without {whose}",
         )
     return logits.detach()

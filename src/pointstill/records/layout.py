@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from .. import __version__
+from .._version import __version__
 from ..errors import RecordsError
 from ..points.features import XYZ, Features, width
 from . import codec, probe

@@ -27,7 +27,9 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {name!r} is not to be had here: choose auto or cpu") from error
+        raise UsageError(
+            f"device {name!r} is not to be had here", fix="choose auto or cpu"
+        ) from error
     return device
 
 
@@ -46,10 +48,10 @@ def set_threads(count: int) -> None:
         UsageError: a negative count, or more than `MOST` for each CPU.
     """
     if count < 0:
-        raise UsageError(f"threads is {count}; choose 0 or more")
+        raise UsageError(f"threads is {count}", fix="choose 0 or more")
     cpus = os.cpu_count() or 1
     if count > MOST * cpus:
-        raise UsageError(f"threads is {count} on {cpus} CPUs; choose {MOST * cpus} or fewer")
+        raise UsageError(f"threads is {count} on {cpus} CPUs", fix=f"choose {MOST * cpus} or fewer")
     if count:
         torch.set_num_threads(count)
 

@@ -1,36 +1,38 @@
 """Job 2: train a student from records and clouds; and, from labels alone, teachers and baselines.
 
-Nothing here can load a teacher: what it had to say is in the records.
+Nothing here can load a teacher: its answers are in the records.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from .. import __version__, torchrun
+from .. import torchrun
+from .._version import __version__
 from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset, Split
 from ..data.selection import check_classes, held_out, limited
 from ..errors import TrainingError, UsageError
 from ..losses import LOSSES
+from ..losses.options import LabelOptions, PastOptions
 from ..models import build_model
 from ..points.features import XYZ, format_features, width
 from ..progress import console, size
-from ..recipe import DistillRecipe, FitOptions, LossOptions, TrainRecipe
+from ..recipe import DistillRecipe, FitOptions, TrainRecipe
 from ..records import Store
 from ..records.layout import tile_length
 from ..records.matching import check_past, check_records, recorded_pipeline
 from ..records.verify import check_replay
 from ..run import Run
 from ..storage.paths import here, local
-from .loop import Material, View, fit, start_fabric
-from .past import Present, self_teacher
+from .loop import Objective, fit, start_fabric
+from .past import Past, past_of
 from .ranks import one_run
 from .shuffling import Windows
+from .views import FreshViews, Material, RecordedViews
 
 
 def train(
@@ -60,19 +62,20 @@ def train(
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
     points = recipe.points or 1024
     recipe = replace(recipe, points=points)
-    shapes, validation = training_shapes(split, recipe)
+    shapes = training_shapes(split, recipe)
     fabric = start_fabric(recipe)
     network = _seeded(model, data, recipe.seed).to(fabric.device)
+    objective = Objective("ce", LabelOptions(smoothing=recipe.smoothing), Past())
     with one_run(out, {"model": model} | _resolved(model, data, split, recipe)) as run:
         if run.finished:
             return run
         clouds = Clouds.of(split, fabric.device)
-        windows = _windows(np.union1d(shapes, validation), shapes, recipe)
-        views = _FreshViews(pipeline, torch.from_numpy(shapes), windows, fabric.device)
-        material = _material(clouds, pipeline, views, split, shapes, validation, points)
-        loss = LossOptions(loss="ce", smoothing=recipe.smoothing)
+        views = FreshViews(
+            pipeline, torch.from_numpy(shapes[0]), _windows(*shapes, recipe), fabric.device
+        )
+        material = Material.of(clouds, pipeline, views, shapes, split.labels, points)
         _announce(run, material, recipe, network, quiet)
-        fit(fabric, run, network, material, Present(), loss, recipe, quiet)
+        fit(fabric, run, network, material, objective, recipe, quiet)
     return run
 
 
@@ -111,18 +114,16 @@ def distill(
             this machine.
     """
     # 1. Records and data must belong together; the message names the fix.
-    if past_records and not (recipe.loss == "nwsd" and recipe.past == "records"):
-        raise UsageError(
-            f"the past records {past_records} would not be used by loss {recipe.loss} with past "
-            f"{recipe.past}: leave them out, or choose --loss nwsd --past records"
-        )
+    options = recipe.loss_options
+    if past_records:
+        _check_past_is_used(recipe, past_records)
     out, quiet = here(out, "out"), quiet or not torchrun.first()
     check_classes(data)
     with torchrun.in_turn():
         split = data.train
     store = Store.open(records)
-    shapes, validation = training_shapes(split, recipe)
-    rows = check_records(store, split, shapes)
+    shapes = training_shapes(split, recipe)
+    rows = check_records(store, split, shapes[0])
     points = recipe.points or int(store.attributes["points"])
     recipe = replace(recipe, points=points)
     past_store = Store.open(past_records) if past_records else None
@@ -130,26 +131,18 @@ def distill(
         check_past(past_store, store)
     pipeline = recorded_pipeline(store)
 
-    # 2. The student and its past. What cannot be built leaves no run folder behind.
+    # 2. The student, and what it learns from. What cannot be built leaves no run folder behind.
     fabric = start_fabric(recipe)
     network = _seeded(student, data, recipe.seed).to(fabric.device)
     windows = Windows(rows // store.attributes["tile"], recipe.window, recipe.seed)
-    needed = LOSSES[recipe.loss].needs_past
-    past = (
-        self_teacher(recipe, network, store, rows, windows, past_store, fabric.device)
-        if needed
-        else Present()
-    )
+    past = past_of(options, network, store, rows, windows, past_store, fabric.device)
+    objective = Objective(recipe.loss, options, past)
 
     # 3. The run folder keeps what decides the result.
     resolved = {"student": student} | _resolved(student, data, split, recipe)
-    resolved |= {"records": _place(records)}
-    resolved |= {"past_records": _place(past_records) if past_records else None}
-    for name, each in (("teacher", store), ("past", past_store)):
-        if each:
-            resolved["origin"][name] = each.attributes["teacher"]
-    resolved["origin"]["records"] = store.fingerprint
-    resolved["origin"]["augment"] = store.attributes["augment"]
+    resolved["records"] = _absolute(records)
+    resolved["past_records"] = _absolute(past_records) if past_records else None
+    resolved["origin"] |= _recorded(store, past_store)
     with one_run(out, resolved) as run:
         if run.finished:
             return run
@@ -160,11 +153,10 @@ def distill(
             check_replay(store, tile, pipeline, clouds)
 
         # 5. Train.
-        teacher = LOSSES[recipe.loss].needs_teacher
-        views = _RecordedViews(store, rows, windows, fabric.device, teacher)
-        material = _material(clouds, pipeline, views, split, shapes, validation, points)
+        views = RecordedViews(store, rows, windows, fabric.device, options.needs_teacher)
+        material = Material.of(clouds, pipeline, views, shapes, split.labels, points)
         _announce(run, material, recipe, network, quiet)
-        fit(fabric, run, network, material, past, recipe, recipe, quiet)
+        fit(fabric, run, network, material, objective, recipe, quiet)
     return run
 
 
@@ -179,96 +171,35 @@ def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.nd
     rest = np.setdiff1d(shapes, validation)
     if recipe.keep == "best" and not len(validation):
         raise TrainingError(
-            f"no shape of {len(shapes)} is left over for validation, which tells the best weights: "
-            "choose --keep last, or a larger --limit or --val"
+            f"no shape of {len(shapes)} is left over for validation, which tells the best weights",
+            fix="choose --keep last, or a larger --limit or --val",
         )
     least = 2 * torchrun.world()
     if len(rest) < least:
         raise TrainingError(
-            f"there are {len(rest)} shapes to train on, and {least} are needed: choose a smaller "
-            "--val or a larger --limit"
+            f"there are {len(rest)} shapes to train on, and {least} are needed",
+            fix="choose a smaller --val or a larger --limit",
         )
     return rest, validation
 
 
-class _FreshViews:
-    """Views drawn afresh: epoch e is view e."""
-
-    def __init__(self, pipeline: Pipeline, shapes: Tensor, windows: Windows, device: torch.device):
-        self.pipeline, self.shapes, self.windows, self.device = pipeline, shapes, windows, device
-
-    def view(self, epoch: int) -> View:
-        def parameters(rows: np.ndarray) -> Tensor:
-            return self.pipeline.sample(epoch, self.shapes[rows]).to(self.device)
-
-        order = self.windows.epoch(epoch)
-        return View(epoch, order, order.table(parameters), None)
-
-
-class _RecordedViews:
-    """Views as they were recorded: epoch e is view e mod V."""
-
-    def __init__(
-        self,
-        store: Store,
-        rows: np.ndarray,
-        windows: Windows,
-        device: torch.device,
-        teacher: bool,
-    ):
-        self.store, self.rows, self.windows = store, rows, windows
-        self.device, self.teacher = device, teacher
-
-    def view(self, epoch: int) -> View:
-        number = epoch % self.store.views
-
-        def parameters(rows: np.ndarray) -> Tensor:
-            return torch.from_numpy(self.store.parameters(number, self.rows[rows])).to(self.device)
-
-        def logits(rows: np.ndarray) -> Tensor:
-            return torch.from_numpy(self.store.logits(number, self.rows[rows])).to(self.device)
-
-        order = self.windows.epoch(epoch)
-        teacher = order.table(logits) if self.teacher else None
-        return View(number, order, order.table(parameters), teacher)
-
-
-def _windows(recorded: np.ndarray, shapes: np.ndarray, recipe: FitOptions) -> Windows:
+def _windows(shapes: np.ndarray, validation: np.ndarray, recipe: FitOptions) -> Windows:
     """Windows of the tiles that a recording of these shapes has: `train` and `distill` agree."""
+    recorded = np.union1d(shapes, validation)
     tiles = np.searchsorted(recorded, shapes) // tile_length(len(recorded))
     return Windows(tiles, recipe.window, recipe.seed)
 
 
-def _material(
-    clouds: Clouds,
-    pipeline: Pipeline,
-    views: Any,
-    split: Split,
-    shapes: np.ndarray,
-    validation: np.ndarray,
-    points: int,
-) -> Material:
-    device = clouds.device
-    return Material(
-        clouds=clouds,
-        pipeline=pipeline,
-        views=views,
-        shapes=torch.from_numpy(shapes).to(device),
-        labels=torch.from_numpy(np.asarray(split.labels, np.int64).copy()).to(device),
-        validation=torch.from_numpy(validation).to(device),
-        points=points,
-    )
-
-
 def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> dict[str, Any]:
+    """What decides the result, for the run folder."""
     return {
-        "data": data.name if data.kind == "primitives" else _place(data.name),
+        "data": data.name if data.kind == "primitives" else _absolute(data.name),
         "fold": data.fold,
         "up": data.asked_up,
         "features": format_features(data.features) if data.features != XYZ else None,
         "skip_bad": data.skip_bad,
         "drop_missing": data.drop_missing,
-        **asdict(recipe),
+        **recipe.entries(),
         "origin": {
             "pointstill": __version__,
             "model": model,
@@ -282,7 +213,14 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
     }
 
 
-def _place(path: str | Path) -> str:
+def _recorded(store: Store, past: Store | None) -> dict[str, Any]:
+    """What the records are, for `origin`."""
+    teachers = {"teacher": store, "past": past}
+    origin = {name: each.attributes["teacher"] for name, each in teachers.items() if each}
+    return origin | {"records": store.fingerprint, "augment": store.attributes["augment"]}
+
+
+def _absolute(path: str | Path) -> str:
     """A path as it is valid from every folder, for a recipe that is read from another one."""
     here = local(path)
     return str(here.expanduser().absolute() if here else path)
@@ -291,6 +229,22 @@ def _place(path: str | Path) -> str:
 def _seeded(model: str, data: Dataset, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
     return build_model(model, len(data.classes), width(data.features))
+
+
+def _check_past_is_used(recipe: DistillRecipe, past_records: str | Path) -> None:
+    options = recipe.loss_options
+    if isinstance(options, PastOptions):
+        if options.past == "records":
+            return
+        unused = f"loss {recipe.loss} with past {options.past}"
+    else:
+        unused = f"loss {recipe.loss}"
+    having = [name for name, loss in LOSSES.items() if issubclass(loss.options, PastOptions)]
+    raise UsageError(
+        f"would not be used by {unused}",
+        where=past_records,
+        fix=f"leave it out, or choose --loss {' or '.join(having)} --past records",
+    )
 
 
 def _some_tiles(store: Store, seed: int, count: int = 2) -> list[Any]:

@@ -2,10 +2,9 @@
 
 import math
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,50 +12,28 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from .. import torchrun
-from ..augment import Clouds, Pipeline
-from ..errors import TrainingError, UsageError
-from ..losses import LOSSES, Targets
-from ..losses.nwsd import schedule
+from ..errors import UsageError
+from ..losses import LOSSES
+from ..losses.options import LossOptions
+from ..losses.targets import Targets
 from ..progress import Track
-from ..recipe import FitOptions, LossOptions
-from ..run import Run, spoilt
+from ..recipe import FitOptions
+from ..run import Run
 from . import ranks
 from .device import keep_memory, pick_device, pick_precision, set_threads
-from .past import SelfTeacher, averaged
-from .shuffling import Order, Windowed, Windows, seed_of
+from .past import Past, averaged
+from .state import State, diverged
+from .views import Material
 
 
 @dataclass(frozen=True)
-class View:
-    """What is known of one view of all training shapes, on the device that trains."""
+class Objective:
+    """What a model is pulled towards, and away from."""
 
-    number: int
-    order: Order  # of the R training shapes in this epoch
-    parameters: Tensor | Windowed  # (R, columns) float32
-    teacher: Tensor | Windowed | None  # (R, C) logits
-
-
-class Views(Protocol):
-    """Where views come from: drawn afresh, or recorded."""
-
-    windows: Windows
-    """What of a view is in memory at once."""
-
-    def view(self, epoch: int) -> View:
-        """The view of an epoch."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a model is trained on; all tensors on the device that trains."""
-
-    clouds: Clouds
-    pipeline: Pipeline
-    views: Views
-    shapes: Tensor  # (R,) int64, training shapes as indices in the split
-    labels: Tensor  # (S,) int64, of the whole split
-    validation: Tensor  # (V,) int64, held-out shapes as indices in the split
-    points: int
+    loss: str
+    """Its name in `LOSSES`."""
+    options: LossOptions
+    past: Past
 
 
 def start_fabric(options: FitOptions) -> Fabric:
@@ -71,8 +48,8 @@ def start_fabric(options: FitOptions) -> Fabric:
         return ranks.start(options.device)
     if int(os.environ.get("WORLD_SIZE") or 1) > 1:
         raise UsageError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but torchrun did not start this process: "
-            "start several ranks with `torchrun -m pointstill`, or unset WORLD_SIZE to train in one"
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but torchrun did not start this process",
+            fix="start several ranks with `torchrun -m pointstill`, or unset WORLD_SIZE for one",
         )
     device = pick_device(options.device)
     fabric = Fabric(
@@ -88,9 +65,8 @@ def fit(
     run: Run,
     model: nn.Module,
     material: Material,
-    past: SelfTeacher,
-    loss_options: LossOptions,
-    options: FitOptions,
+    objective: Objective,
+    recipe: FitOptions,
     quiet: bool = False,
 ) -> None:
     """Train a model to the end of its recipe, from wherever the run folder has it.
@@ -103,98 +79,72 @@ def fit(
         run: the run folder; gets metrics, resume state and the finished weights.
         model: the model, freshly seeded.
         material: clouds, views, shapes.
-        past: the student's past; `Present` when the loss needs none.
-        loss_options: which loss.
-        options: how to optimise.
+        objective: the loss, and the student's past where it looks at that.
+        recipe: how to optimise.
         quiet: report nothing.
 
     Raises:
         TrainingError: the loss, a step or a weight is not finite; the last good state is kept.
     """
-    device, loss = fabric.device, LOSSES[loss_options.loss]
+    device, past, options = fabric.device, objective.past, objective.options
+    loss = LOSSES[objective.loss].parts
     # Not Fabric's own precision, which would round the points themselves to bfloat16.
-    half = pick_precision(options.precision, device) == "bf16-mixed"
+    half = pick_precision(recipe.precision, device) == "bf16-mixed"
     mixed = torch.autocast(device.type, torch.bfloat16, enabled=half)
-    optimizer = torch.optim.AdamW(_groups(model, options.weight_decay), lr=options.learning_rate)
-    average = averaged(model, options.ema) if options.ema else None
+    optimizer = torch.optim.AdamW(_groups(model, recipe.weight_decay), lr=recipe.learning_rate)
+    average = averaged(model, recipe.ema) if recipe.ema else None
     wrapped, optimizer = fabric.setup(model, optimizer)
     count = len(material.shapes)
     # Batches of nearly equal size: none is tiny, and none (nor a rank's share of it) of one shape,
     # which BatchNorm refuses.
-    steps = max(1, min(round(count / options.batch_size), count // (2 * ranks.world())))
-    state = _State(run, model, optimizer, average, past, device)
+    steps = max(1, min(round(count / recipe.batch_size), count // (2 * ranks.world())))
+    state = State(run, model, optimizer, average, past, device)
     state.resume()
+    done = state.epoch * count + _shapes_before(state.step, count, steps)
 
-    with Track(
-        loss_options.loss,
-        options.epochs * count,
-        "shapes",
-        done=state.epoch * count + _shapes_before(state.step, count, steps),
-        quiet=quiet,
-    ) as track:
-        for epoch in range(state.epoch, options.epochs):
+    with Track(objective.loss, recipe.epochs * count, "shapes", done=done, quiet=quiet) as track:
+        for epoch in range(state.epoch, recipe.epochs):
             view = material.views.view(epoch)
-            state.begin_epoch(epoch, options.seed)
+            state.begin_epoch(epoch, recipe.seed)
             for step, batch in enumerate(_batches(view.order.rows, steps, device)):
-                progress = (epoch * steps + step) / (options.epochs * steps)
-                rate = learning_rate(progress, options)
+                progress = (epoch * steps + step) / (recipe.epochs * steps)
+                rate = learning_rate(progress, recipe)
                 if step < state.step:  # done before the run was killed
                     continue
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
 
                 # 1. Replay: the recorded view of each shape, from its parameters and its key.
                 rows = ranks.shard(batch)
-                shapes = material.shapes[rows]
-                points = material.pipeline.replay(
-                    material.clouds, view.number, shapes, view.parameters[rows], material.points
-                )
-                # 2. Forward: the student now and, once the schedule asks for it, its past.
+                points, labels = material.replay(view, rows), material.labels[material.shapes[rows]]
+                # 2. Forward: the student now and, once the loss asks for it, its past.
                 wrapped.train()
-                scheduled = schedule(progress, loss_options.beta)
                 with mixed:
                     logits = wrapped(points).float()
-                    s = past.logits(points, epoch, rows) if scheduled else None
+                    wanted = options.wants_past(progress)
+                    before = past.logits(points, epoch, rows) if wanted else None
                 # 3. Loss, and its parts for the log.
                 teacher = None if view.teacher is None else view.teacher[rows]
-                targets = Targets(material.labels[shapes], teacher, s, scheduled)
-                parts = loss.function(logits, targets, loss_options)
+                parts = loss(logits, Targets(labels, teacher, before, progress), options)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
-                fabric.backward(parts["loss"] * (len(rows) * ranks.world() / len(batch)))
-                norm = fabric.clip_gradients(
-                    wrapped,
-                    optimizer,
-                    max_norm=options.clip or math.inf,
-                    error_if_nonfinite=False,
-                )
-                assert norm is not None
-                if not torch.isfinite(parts["loss"] + norm):
-                    wrong = f"the loss is {parts['loss'].item()}, the norm of its gradient {norm}"
-                    raise TrainingError(f"{_lost(run, wrong, epoch, step)}, or a bounded --form")
+                share = len(rows) * ranks.world() / len(batch)
                 try:
-                    optimizer.step()
-                except RuntimeError as error:
-                    if "overflow" not in str(error):
-                        raise
-                    # AdamW's first steps are up to ten times the rate, which float32 must hold.
-                    wrong = f"a learning rate of {rate:.1e} is more than AdamW can step by"
-                    raise TrainingError(_lost(run, wrong, epoch, step)) from error
-                optimizer.zero_grad()
+                    _step(fabric, wrapped, optimizer, parts["loss"], share, rate, recipe.clip)
+                except FloatingPointError as error:
+                    raise diverged(run, str(error), epoch, step, options.steadier) from error
                 ranks.same_buffers(model)
                 if average:
                     average.update_parameters(model)
                 past.after_step(model, logits, epoch, rows)
-                state.count(parts, logits, targets.labels)
-                track.advance(len(batch), f"epoch {epoch + 1}/{options.epochs} {state.note}")
-                if ranks.decided(state.age > options.save_minutes * 60, device):
+                state.count(parts, logits, labels)
+                track.advance(len(batch), f"epoch {epoch + 1}/{recipe.epochs} {state.note}")
+                if ranks.decided(state.age > recipe.save_minutes * 60, device):
                     state.save(epoch, step + 1)
 
             final = average.module if average else model
             line = {"epoch": epoch, "view": view.number, "learning_rate": rate, **state.means()}
             if len(material.validation):
                 line["val_accuracy"] = accuracy(final, material)
-                if options.keep == "best":
+                if recipe.keep == "best":
                     state.compare(line["val_accuracy"], final)
             run.log(line)
             state.note = f"val {line['val_accuracy']:.1%}" if "val_accuracy" in line else ""
@@ -203,11 +153,39 @@ def fit(
     run.finish(state.best or (average.module if average else model).state_dict())
 
 
-def _lost(run: Run, wrong: str, epoch: int, step: int) -> str:
-    return (
-        f"{wrong}, in epoch {epoch}, step {step}; {run.folder} keeps the last good state: start "
-        "again in another --out with a lower --learning-rate"
+def _step(
+    fabric: Fabric,
+    model: Any,
+    optimizer: Any,
+    loss: Tensor,
+    share: float,
+    rate: float,
+    clip: float,
+) -> None:
+    """One step of the optimiser, down the gradient of `share` times the loss.
+
+    Raises:
+        FloatingPointError: the loss, its gradient or the step is not finite; the weights stay.
+    """
+    fabric.backward(loss * share)
+    norm = fabric.clip_gradients(
+        model, optimizer, max_norm=clip or math.inf, error_if_nonfinite=False
     )
+    assert norm is not None
+    if not torch.isfinite(loss + norm):
+        raise FloatingPointError(f"the loss is {loss.item()}, the norm of its gradient {norm}")
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    try:
+        optimizer.step()
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        # AdamW's first steps are up to ten times the rate, which float32 must hold.
+        raise FloatingPointError(
+            f"a learning rate of {rate:.1e} is more than AdamW can step by"
+        ) from error
+    optimizer.zero_grad()
 
 
 def learning_rate(progress: float, options: FitOptions) -> float:
@@ -229,118 +207,6 @@ def accuracy(model: nn.Module, material: Material, batch_size: int = 64) -> floa
         logits = model(material.clouds.plain(shapes, material.points))
         right += (logits.argmax(1) == material.labels[shapes]).sum()
     return int(ranks.total(right)) / len(material.validation)
-
-
-class _State:
-    """Everything of a run that changes: saved as a whole, so that a killed run goes on exactly."""
-
-    def __init__(
-        self,
-        run: Run,
-        model: nn.Module,
-        optimizer: Any,
-        average: nn.Module | None,
-        past: SelfTeacher,
-        device: torch.device,
-    ):
-        self.run, self.model, self.optimizer = run, model, optimizer
-        self.average, self.past, self.device = average, past, device
-        self.epoch = self.step = 0
-        self.sums: dict[str, Tensor] = {}
-        self.best: dict[str, Tensor] | None = None
-        self.best_accuracy = 0.0
-        self.note = ""
-        self.resumed = False
-        self.saved = time.monotonic()
-
-    @property
-    def age(self) -> float:
-        """Seconds since the last save."""
-        return time.monotonic() - self.saved
-
-    def save(self, epoch: int, step: int) -> None:
-        for model in (self.model, self.average):
-            if model and (name := spoilt(model.state_dict())):
-                raise TrainingError(
-                    f"{name} is not finite any more by epoch {epoch}, step {step}; "
-                    f"{self.run.folder} keeps the last good state: start again in another --out "
-                    "with a lower --learning-rate"
-                )
-        cuda = self.device.type == "cuda"
-        own = {
-            "sums": {name: value.cpu() for name, value in self.sums.items()},
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state(self.device) if cuda else None,
-        }
-        self.run.save_state(
-            {
-                "epoch": epoch,
-                "step": step,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "average": self.average.state_dict() if self.average else None,
-                "past": self.past.state_dict(),
-                "best": self.best,
-                "best_accuracy": self.best_accuracy,
-                "ranks": ranks.of_each(own),
-            }
-        )
-        self.saved = time.monotonic()
-
-    def resume(self) -> None:
-        state = ranks.from_first(self.run.load_state())
-        if state is None:
-            return
-        self.epoch, self.step = state["epoch"], state["step"]
-        own = state["ranks"][ranks.rank()]
-        self.sums = {name: value.to(self.device) for name, value in own["sums"].items()}
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
-        self.past.load_state_dict(state["past"])
-        self.best, self.best_accuracy = state["best"], state["best_accuracy"]
-        torch.set_rng_state(own["random"])
-        if own["random_cuda"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(own["random_cuda"], self.device)
-        self.resumed = self.step > 0
-
-    def begin_epoch(self, epoch: int, seed: int) -> None:
-        """Seed the epoch and tell the past, unless a resumed epoch is already under way."""
-        if self.resumed:
-            self.past.resume_epoch(epoch)
-        else:
-            # Dropout is drawn apart on every rank.
-            purpose = f"epoch@{ranks.rank()}" if ranks.rank() else "epoch"
-            torch.manual_seed(seed_of(purpose, seed, epoch))
-            self.past.begin_epoch(epoch, self.model)
-        self.resumed = False
-
-    def compare(self, accuracy: float, model: nn.Module) -> None:
-        """Keep the weights if none before were as good."""
-        if self.best is None or accuracy > self.best_accuracy:
-            self.best_accuracy = accuracy
-            self.best = {name: each.cpu().clone() for name, each in model.state_dict().items()}
-
-    def end_epoch(self) -> None:
-        self.step, self.sums = 0, {}
-
-    def count(self, parts: dict[str, Tensor], logits: Tensor, labels: Tensor) -> None:
-        """Add a batch to the sums of the epoch, without waiting for the device."""
-        hits = (logits.detach().argmax(1) == labels).double().mean()
-        for name, value in {
-            **parts,
-            "train_accuracy": hits,
-            "shapes": torch.ones_like(hits),
-        }.items():
-            more = value.detach().double() * len(labels)
-            self.sums[name] = self.sums[name] + more if name in self.sums else more
-
-    def means(self) -> dict[str, float]:
-        """Means over the epoch, of all ranks."""
-        sums = dict(zip(self.sums, ranks.total(torch.stack([*self.sums.values()])), strict=True))
-        shapes = float(sums.pop("shapes"))
-        return {name: float(total) / shapes for name, total in sums.items()}
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

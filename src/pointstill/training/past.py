@@ -1,13 +1,13 @@
 """The student's own past, as a teacher to move away from (`method`: the negative-weight term).
 
-Every source answers the same questions, so that the training loop asks without an `if`: what did
-the past say about these views, and what is to be kept for later. Where a source has no past yet it
-answers with NaN, and the loss pushes that view from nothing.
+Every source answers the same questions, so that the training loop asks without an `if`: what are
+the past's logits of these views, and what is to be kept for later. Where a source has no past yet
+it answers with NaN, and the loss pushes that view from nothing.
 """
 
 from collections import deque
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..errors import RecordsError
-from ..recipe import LossOptions
+from ..losses.options import LossOptions, PastOptions
 from ..records import Store
 from . import ranks
 from .shuffling import Windows
@@ -23,8 +23,8 @@ from .shuffling import Windows
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
-class SelfTeacher(Protocol):
-    """A source of the student's past."""
+class Past:
+    """The student's past, as the loop knows it; this one is none, for the losses that need none."""
 
     def begin_epoch(self, epoch: int, student: nn.Module) -> None:
         """An epoch starts."""
@@ -33,7 +33,7 @@ class SelfTeacher(Protocol):
         """A killed run goes on inside an epoch; `load_state_dict` was called before."""
 
     def logits(self, points: Tensor, epoch: int, rows: Tensor) -> Tensor | None:
-        """What the past says of a batch.
+        """The past's answer to a batch.
 
         Args:
             points: (B, N, 3) the views.
@@ -43,42 +43,20 @@ class SelfTeacher(Protocol):
         Returns:
             (B, C) logits, detached, NaN where there is no past; None if there is none of any.
         """
+        return None
 
-    def after_step(self, student: nn.Module, present: Tensor, epoch: int, rows: Tensor) -> None:
-        """The optimiser has made a step."""
+    def after_step(self, student: nn.Module, logits: Tensor, epoch: int, rows: Tensor) -> None:
+        """The optimiser has made a step, from these logits (B, C) of the student."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything to resume from."""
+        return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume."""
 
 
-class Present:
-    """No past: the losses that need none."""
-
-    def begin_epoch(self, epoch: int, student: nn.Module) -> None:
-        """Nothing to do."""
-
-    def resume_epoch(self, epoch: int) -> None:
-        """Nothing to do."""
-
-    def logits(self, points: Tensor, epoch: int, rows: Tensor) -> Tensor | None:
-        """None."""
-        return None
-
-    def after_step(self, student: nn.Module, present: Tensor, epoch: int, rows: Tensor) -> None:
-        """Nothing to do."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing to keep."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to do."""
-
-
-class Snapshot(Present):
+class Snapshot(Past):
     """The weights of `age` epochs ago, in eval mode on the same view; one more forward."""
 
     def __init__(self, student: nn.Module, age: int):
@@ -107,7 +85,7 @@ class Snapshot(Present):
             self.model.load_state_dict(self.kept[0])
 
 
-class Average(Present):
+class Average(Past):
     """An exponential moving average of the weights, in eval mode; one more forward."""
 
     def __init__(self, student: nn.Module, decay: float):
@@ -119,7 +97,7 @@ class Average(Present):
         result: Tensor = self.model.eval()(points)
         return result
 
-    def after_step(self, student: nn.Module, present: Tensor, epoch: int, rows: Tensor) -> None:
+    def after_step(self, student: nn.Module, logits: Tensor, epoch: int, rows: Tensor) -> None:
         """Move the average."""
         self.model.update_parameters(student)
 
@@ -132,8 +110,8 @@ class Average(Present):
         self.model.load_state_dict(state)
 
 
-class Table(Present):
-    """What the student said when it last met this very (view, shape); no more forward."""
+class Table(Past):
+    """The student's logits when it last met this very (view, shape); no more forward."""
 
     def __init__(self, views: int, rows: int, classes: int, device: torch.device):
         self.table = torch.full((views, rows, classes), float("nan"), device=device)
@@ -142,10 +120,10 @@ class Table(Present):
         """The kept logits."""
         return self.table[epoch % len(self.table), rows]
 
-    def after_step(self, student: nn.Module, present: Tensor, epoch: int, rows: Tensor) -> None:
-        """Keep what the student said, on every rank: another one may meet the shape next."""
-        said = ranks.gathered(present.detach().to(self.table.dtype))
-        self.table[epoch % len(self.table), ranks.gathered(rows)] = said
+    def after_step(self, student: nn.Module, logits: Tensor, epoch: int, rows: Tensor) -> None:
+        """Keep the student's logits, on every rank: another one may meet the shape next."""
+        kept = ranks.all_gather(logits.detach().to(self.table.dtype))
+        self.table[epoch % len(self.table), ranks.all_gather(rows)] = kept
 
     def state_dict(self) -> dict[str, Any]:
         """The table."""
@@ -156,7 +134,7 @@ class Table(Present):
         self.table.copy_(state["table"])
 
 
-class RecordedPast(Present):
+class RecordedPast(Past):
     """A finished student of an earlier generation, itself recorded; no more forward."""
 
     def __init__(self, store: Store, rows: np.ndarray, windows: Windows, device: torch.device):
@@ -171,8 +149,7 @@ class RecordedPast(Present):
         number = epoch % self.store.views
 
         def logits(rows: np.ndarray) -> Tensor:
-            said = self.store.logits(number, self.rows[rows])
-            return torch.from_numpy(said).to(self.device)
+            return torch.from_numpy(self.store.logits(number, self.rows[rows])).to(self.device)
 
         self.view = self.windows.epoch(epoch).table(logits)
 
@@ -195,7 +172,7 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
 
 
-def self_teacher(
+def past_of(
     options: LossOptions,
     student: nn.Module,
     records: Store,
@@ -203,11 +180,11 @@ def self_teacher(
     windows: Windows,
     past_records: Store | None,
     device: torch.device,
-) -> SelfTeacher:
-    """The source that `options.past` names.
+) -> Past:
+    """The past that a loss looks at: the source that `options.past` names, if it needs one.
 
     Args:
-        options: the loss.
+        options: of the loss.
         student: the model that is trained.
         records: the teacher's records.
         rows: (R,) rows of the store that are trained on.
@@ -218,6 +195,8 @@ def self_teacher(
     Raises:
         RecordsError: past=records without records.
     """
+    if not isinstance(options, PastOptions):
+        return Past()
     if options.past == "snapshot":
         return Snapshot(student, options.snapshot_age)
     if options.past == "ema":
@@ -226,7 +205,8 @@ def self_teacher(
         return Table(records.views, len(rows), len(records.attributes["classes"]), device)
     if past_records is None:
         raise RecordsError(
-            "past=records needs --past-records STORE: record a finished student with "
-            "`pointstill record --teacher RUN` and the same data, views, augmentation and seed"
+            "past=records needs --past-records STORE",
+            fix="record a finished student with `pointstill record --teacher RUN` and the same "
+            "data, views, augmentation and seed",
         )
     return RecordedPast(past_records, rows, windows, device)

@@ -39,21 +39,21 @@ def start(device: str) -> Fabric:
     here, world = int(os.environ["LOCAL_WORLD_SIZE"]), torchrun.world()
     if world % here:
         raise UsageError(
-            f"{here} of {world} ranks are on this machine: give every machine the same "
-            "--nproc-per-node"
+            f"{here} of {world} ranks are on this machine",
+            fix="give every machine the same --nproc-per-node",
         )
     if device in ("auto", "cuda") and torch.cuda.is_available():
         if here > torch.cuda.device_count():
             raise UsageError(
-                f"{here} ranks are on this machine, and {torch.cuda.device_count()} GPUs: choose a "
-                "smaller --nproc-per-node, or --device cpu"
+                f"{here} ranks are on this machine, and {torch.cuda.device_count()} GPUs",
+                fix="choose a smaller --nproc-per-node, or --device cpu",
             )
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     picked = pick_device(device)
     if picked.type not in ("cpu", "cuda") or picked.index is not None:
         raise UsageError(
-            f"device {device!r} is a single one, and there are {world} ranks: choose auto, cuda or "
-            "cpu, and every rank takes its own"
+            f"device {device!r} is a single one, and there are {world} ranks",
+            fix="choose auto, cuda or cpu, and every rank takes its own",
         )
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # no banner
     warnings.filterwarnings("ignore", "`broadcast_buffers`")  # torch 2.13 begins to rename it
@@ -103,8 +103,8 @@ class Follower(Run):
     finished = False
 
     def __init__(self, out: str | Path, recipe: dict[str, Any], finished: bool):
-        self.folder, self.recipe, self.finished = Path(out), recipe, finished
-        self.model_name, self.classes = recipe["origin"]["model"], recipe["origin"]["classes"]
+        super().__init__(out, recipe)
+        self.finished = finished
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Leave it to the first rank."""
@@ -160,7 +160,7 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
-def gathered(rows: Tensor) -> Tensor:
+def all_gather(rows: Tensor) -> Tensor:
     """The rows (r, ...) of all ranks, in their order: (R, ...); their numbers may differ."""
     if not several():
         return rows

@@ -49,10 +49,10 @@ class Order:
         self.rows, self.count = np.concatenate(windows), len(windows)
         self.ends = np.cumsum([len(each) for each in windows])
         self.number = np.empty(len(self.rows), np.int32)
-        self.place = np.empty(len(self.rows), np.int32)
+        self.position = np.empty(len(self.rows), np.int32)
         for number in range(self.count):
             sorted_ = self.window(number)
-            self.number[sorted_], self.place[sorted_] = number, np.arange(len(sorted_))
+            self.number[sorted_], self.position[sorted_] = number, np.arange(len(sorted_))
 
     def window(self, number: int) -> np.ndarray:
         """The rows of a window, sorted, as they are read: (r,) int64."""
@@ -87,8 +87,8 @@ class Windowed:
             self.number, self.held = -1, torch.empty(0)  # makes room first
             self.held = self.read(self.order.window(number))
             self.number = number
-        place = torch.from_numpy(self.order.place[rows].astype(np.int64))
-        return self.held[place.to(self.held.device)]
+        position = torch.from_numpy(self.order.position[rows].astype(np.int64))
+        return self.held[position.to(self.held.device)]
 
 
 def seed_of(purpose: str, seed: int, epoch: int) -> int:
