@@ -11,7 +11,7 @@ from cyclopts import CycloptsError
 
 from .cli.app import app
 from .cli.options import lacking, read_recipe
-from .errors import PointstillError, UsageError
+from .errors import PointstillError, UsageError, one_line
 from .torchrun import first, left_alone, tell, world
 
 
@@ -31,14 +31,14 @@ def run(tokens: list[str]) -> int:
     try:
         if world() > 1 and tokens[:1] not in (["train"], ["distill"]):
             raise UsageError(
-                "of several ranks, start train or distill: other jobs are one process's"
+                "other jobs are one process's", fix="start train or distill of several ranks"
             )
         recipe = _value_of("--recipe", tokens)
         app.config = (read_recipe(Path(recipe), tokens[0]),) if recipe else ()
         app(tokens, exit_on_error=False, print_error=world() == 1, result_action="return_none")
     except CycloptsError as error:
         if world() > 1:
-            tell(f"error: {' '.join(str(error).split())}")
+            tell(f"error: {one_line(error)}")
         return 2  # Cyclopts has said what is wrong, and what was perhaps meant
     except PointstillError as error:
         tell(f"error: {error}")
@@ -64,7 +64,7 @@ def run(tokens: list[str]) -> int:
             )
         else:
             tell(
-                f"error: {type(error).__name__}: {' '.join(str(error).split())} (a fault of "
+                f"error: {type(error).__name__}: {one_line(error)} (a fault of "
                 "pointstill: set POINTSTILL_DEBUG=1 for the traceback, and report it)"
             )
         return 1

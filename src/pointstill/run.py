@@ -23,7 +23,7 @@ from .errors import NoRunError, TrainingError
 from .models import build_model
 from .points.features import Features, parse_features, width
 from .recipe import decisive
-from .storage.files import write_whole
+from .storage.files import forbidden, write_whole
 from .storage.locking import lock
 from .storage.paths import here
 
@@ -83,7 +83,7 @@ class Run:
                 fix="give one that `pointstill train` or `distill` wrote",
             ) from error
         except PermissionError as error:
-            raise _forbidden(self.folder / RECIPE, error) from error
+            raise forbidden(self.folder / RECIPE, error, TrainingError) from error
         except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
             raise TrainingError(
                 "is damaged",
@@ -197,7 +197,7 @@ class Run:
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except PermissionError as error:
-            raise _forbidden(path, error) from error
+            raise forbidden(path, error, TrainingError) from error
         except Exception as error:
             raise TrainingError(
                 "is damaged",
@@ -220,7 +220,7 @@ class Run:
         try:
             return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         except PermissionError as error:
-            raise _forbidden(path, error) from error
+            raise forbidden(path, error, TrainingError) from error
         except ValueError as error:
             raise TrainingError(
                 "is damaged", where=path, fix="remove it to go on without it"
@@ -260,7 +260,7 @@ class Run:
             (self.folder / WEIGHTS).open("rb").close()
             model.load_state_dict(load_file(self.folder / WEIGHTS))
         except PermissionError as error:
-            raise _forbidden(self.folder / WEIGHTS, error) from error
+            raise forbidden(self.folder / WEIGHTS, error, TrainingError) from error
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(
@@ -307,12 +307,6 @@ def _write(path: Path, content: bytes) -> None:
         write_whole(path, content)
     except OSError as error:
         raise _unwritable(path.parent, error) from error
-
-
-def _forbidden(path: Path, error: PermissionError) -> TrainingError:
-    return TrainingError(
-        f"cannot be read ({error.strerror})", where=path, fix="mend its permissions"
-    )
 
 
 def _unwritable(folder: Path, error: OSError) -> TrainingError:

@@ -61,7 +61,7 @@ def test_teacher_options_reach_the_teacher(solids, weights, tmp_path):
     named = TeacherOptions(weights=weights, class_names=names).load("stillnet-n", data, "cpu", 0)
     # ball, box, rod are the second, third and first of its own order.
     assert torch.equal(named.logits(POINTS), plain.logits(POINTS)[:, [1, 2, 0]])
-    turned = TeacherOptions(weights=weights, frame="x,z,-y").load("stillnet-n", data, "cpu", 0)
+    turned = TeacherOptions(weights=weights, axes="x,z,-y").load("stillnet-n", data, "cpu", 0)
     swapped = POINTS[..., [0, 2, 1]] * torch.tensor([1, 1, -1])
     assert torch.equal(turned.logits(POINTS), plain.logits(swapped))
 
@@ -102,7 +102,7 @@ def test_how_one_speaks_to_a_model_is_not_said_of_runs_beside_it(
 ):
     data, names = open_dataset(solids), tmp_path / "names.txt"
     names.write_text("rod\nball\nbox\n", "utf-8")
-    options = TeacherOptions(weights=[weights], class_names=names, frame="x,z,-y")
+    options = TeacherOptions(weights=[weights], class_names=names, axes="x,z,-y")
     run, model = options.load_each([str(teacher_run), "stillnet-n"], data, "cpu", 0)
     alone = TeacherOptions().load(str(teacher_run), data, "cpu", 0)
     assert torch.equal(run.logits(POINTS), alone.logits(POINTS))
@@ -111,7 +111,7 @@ def test_how_one_speaks_to_a_model_is_not_said_of_runs_beside_it(
     both = options.load([str(teacher_run), "stillnet-n"], data, "cpu", 0)
     mean = (alone.logits(POINTS) + named.logits(POINTS)) / 2
     torch.testing.assert_close(both.logits(POINTS), mean)
-    turned = TeacherOptions(frame="x,z,-y").load_each([str(teacher_run)] * 2, data, "cpu", 0)
+    turned = TeacherOptions(axes="x,z,-y").load_each([str(teacher_run)] * 2, data, "cpu", 0)
     swapped = POINTS[..., [0, 2, 1]] * torch.tensor([1, 1, -1])
     for each in turned:  # of runs alone, it is said of all
         assert torch.equal(each.logits(POINTS), alone.logits(swapped))

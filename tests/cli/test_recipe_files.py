@@ -105,3 +105,14 @@ def test_recipes_that_make_no_sense(cli, tmp_path, content, said):
     assert (code, out) == (2, "")
     assert said in squeezed(err)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["axes", "frame"])
+def test_axes_by_both_names(cli, solids, teacher_run, tmp_path, name):
+    """`--frame` is what `--axes` was called; recipe files of then are read."""
+    recipe, tokens = tmp_path / "recipe.yaml", ["--teacher", teacher_run, "--data", solids]
+    recipe.write_text(f"{name}: x,y,q\nviews: 1\n")
+    for flags in (["--recipe", recipe], [f"--{name}", "x,y,q"]):
+        code, _, err = cli("record", *tokens, *flags, "--out", tmp_path / "r.zarr")
+        assert code == 2
+        assert "x,y,q" in err

@@ -249,14 +249,14 @@ def test_a_wrong_frame_that_is_said_is_warned_of(
     module: Tails, data: Dataset, tmp_path: Path
 ) -> None:
     out, teacher = tmp_path / "own.yaml", teacher_of(data, "x,z,-y")
-    with pytest.warns(UserWarning, match=r"and on \d+% with --frame x,z,-y: give that"):
+    with pytest.warns(UserWarning, match=r"and on \d+% with --axes x,z,-y: give that"):
         _, found = describe_teacher(
             teacher, data, spec="own_nets:tails", axes="z,x,y", shapes=72, out=out, quiet=True
         )
     assert found.frame == "z,x,y"  # as it was said
     assert {"z,x,y", "x,z,-y"} <= set(found.checked["frames"])  # type: ignore[index]
     again = load_teacher(out, classes=data.classes)
-    with pytest.warns(UserWarning, match="with --frame x,z,-y"):
+    with pytest.warns(UserWarning, match="with --axes x,z,-y"):
         checked(data, again)
 
 
@@ -268,7 +268,7 @@ def test_a_frame_changed_by_hand_is_checked_again(
         teacher_of(data, "x,z,y"), data, spec="own_nets:tails", shapes=72, out=out, quiet=True
     )
     out.write_text(out.read_text().replace("frame: x,z,y", "frame: z,x,y"))
-    with pytest.warns(UserWarning, match="with --frame x,z,y"):
+    with pytest.warns(UserWarning, match="with --axes x,z,y"):
         checked(data, load_teacher(out, classes=data.classes))
 
 
@@ -351,7 +351,7 @@ def test_a_wrong_frame_is_named(module: Tails, data: Dataset) -> None:
         with pytest.warns(UserWarning, match="teacher own_nets:tails is right on") as caught:
             checked(data, teacher)
         (warning,) = caught
-        assert "with --frame x,z,y: give that" in str(warning.message)
+        assert "with --axes x,z,y: give that" in str(warning.message)
         assert "\n" not in str(warning.message)
     module.seen = 0
     with pytest.warns(UserWarning, match="x,z,y"):
@@ -369,7 +369,7 @@ def test_recording_checks_a_new_store_only(
     module: Tails, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = {"recipe": RecordRecipe(views=1, limit=6, points=100)}
-    with pytest.warns(UserWarning, match="--frame x,z,y"):
+    with pytest.warns(UserWarning, match="--axes x,z,y"):
         record(teacher_of(data, "x,z,y"), data, out=tmp_path / "r.zarr", **options)  # type: ignore[arg-type]
     assert "trying other axes" in capsys.readouterr().err
     module.seen = 0
@@ -401,7 +401,7 @@ def test_the_command(
     )  # fmt: skip
     assert code == 0
     assert out.splitlines()[0].startswith("x,z,-y    right on")
-    assert f"wrote {file}.yaml: frame x,z,-y, bn3, logits" in out
+    assert f"wrote {file}.yaml: axes x,z,-y, bn3, logits" in out
     out_folder = tmp_path / "r.zarr"
     code, _, err = cli(
         "record", "--teacher", file, "--data", data.name, "--views", 1, "--limit", 6,

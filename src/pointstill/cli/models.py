@@ -26,7 +26,8 @@ def teacher_describe(
 ) -> None:
     """Find a teacher's axes on labelled training shapes; write what it needs beside its file.
 
-    Tries 18 frames on 64 shapes, and the best 3 on all. `record` and `evaluate` read the file.
+    Tries 18 of their orders and directions on 64 shapes, and the best 3 on all. `record` and
+    `evaluate` read the file.
 
     **Examples**
 
@@ -58,15 +59,15 @@ def teacher_describe(
         opened,
         spec=teacher,
         weights=speaking.weights[0] if speaking.weights else None,
-        axes=speaking.frame,
+        axes=speaking.axes,
         shapes=shapes,
         batch_size=batch_size,
         out=out,
     )
     checked = found.checked or {}
-    for frame, accuracy in checked["frames"].items():
-        print(f"{frame:9} right on {accuracy:6.1%} of {checked['shapes']} training shapes")
-    print(f"wrote {path}: frame {found.frame}, {found.layout}, {found.output}")
+    for axes, accuracy in checked["frames"].items():
+        print(f"{axes:9} right on {accuracy:6.1%} of {checked['shapes']} training shapes")
+    print(f"wrote {path}: axes {found.frame}, {found.layout}, {found.output}")
 
 
 def models() -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from cyclopts import Token, convert
+from cyclopts import Parameter, Token, convert
 from cyclopts.config import Dict
 
 from .. import torchrun
-from ..errors import UsageError
+from ..errors import UsageError, one_line
 from ..recipe import without_defaults
 from ..storage.paths import here
 
@@ -105,7 +105,7 @@ class NetworkOptions:
     """File with the teacher's class names, one a line, in the order of its logits."""
     class_map: Path | None = None
     """YAML file of `teacher class: data class` (null drops it), where the classes differ."""
-    frame: str | None = None
+    axes: Annotated[str | None, Parameter(name=("--axes", "--frame"))] = None
     """Axes the teacher expects, in terms of the data's, such as x,z,y or x,z,-y."""
     layout: Literal["auto", "bn3", "b3n"] = "auto"
     """Layout of its input: (B, N, 3) or (B, 3, N); auto tries."""
@@ -133,13 +133,17 @@ class NetworkOptions:
             try:
                 lines = self.class_names.read_text("utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(f"{self.class_names} cannot be read: {error}") from error
+                raise UsageError(
+                    f"cannot be read ({one_line(error)})",
+                    where=self.class_names,
+                    fix="give a text file with a class name a line",
+                ) from error
             names = [line.strip() for line in lines if line.strip()]
         return {
             "classes": data.classes,
             "class_names": names,
             "class_map": self.class_map,
-            "axes": self.frame,
+            "axes": self.axes,
             "layout": self.layout,
             "output": self.output,
             "up": data.up,
@@ -166,7 +170,9 @@ class TeacherOptions(NetworkOptions):
     def options(self, data: "Dataset", device: str) -> dict[str, Any]:
         """Arguments of `load_teacher`, all but the teacher and its weights."""
         if self.votes == 1 and (self.vote_augment, self.vote_seed) != ("scale", 0):
-            raise UsageError("--vote-augment and --vote-seed are for votes: give --votes as well")
+            raise UsageError(
+                "--vote-augment and --vote-seed are for votes", fix="give --votes as well"
+            )
         return super().options(data, device) | {
             "ensemble": self.ensemble,
             "ensemble_weights": self._numbers(),
@@ -185,9 +191,9 @@ class TeacherOptions(NetworkOptions):
         set_threads(threads)
         options = self.options(data, str(pick_device(device)))
         if self.ensemble is None and self.ensemble_weights is not None:
-            raise UsageError("--ensemble-weights are of an ensemble: give --ensemble as well")
+            raise UsageError("--ensemble-weights are of an ensemble", fix="give --ensemble as well")
         if self.ensemble and len(specs) == 1:
-            raise UsageError("an ensemble needs several models: name more than one")
+            raise UsageError("an ensemble needs several models", fix="name more than one")
         alone = options | {"ensemble": None, "ensemble_weights": None}
         each = load_each(specs, weights=self.weights, **alone)
         if self.ensemble is None:
@@ -203,7 +209,8 @@ class TeacherOptions(NetworkOptions):
             return [float(number) for number in self.ensemble_weights.split(",")]
         except ValueError as error:
             raise UsageError(
-                f"ensemble weights {self.ensemble_weights!r} are no numbers: write them as 2,1"
+                f"ensemble weights {self.ensemble_weights!r} are no numbers",
+                fix="write them as 2,1",
             ) from error
 
 
@@ -220,7 +227,9 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         if self.engine != "ray" and (self.ray_address or self.workers is not None):
-            raise UsageError("--ray-address and --workers are for --engine ray: give that as well")
+            raise UsageError(
+                "--ray-address and --workers are for --engine ray", fix="give that as well"
+            )
 
     def ready(
         self, specs: str | Sequence[str], data: DataOptions, speaking: TeacherOptions
@@ -263,9 +272,17 @@ def read_recipe(path: Path, command: str) -> Dict:
     try:
         recipe = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {path} cannot be read: {' '.join(str(error).split())}") from error
+        raise UsageError(
+            f"cannot be read ({one_line(error)})",
+            where=f"recipe {path}",
+            fix="give a YAML file of `name: value` lines",
+        ) from error
     if not isinstance(recipe, dict):
-        raise UsageError(f"recipe {path} is not a list of `name: value` lines")
+        raise UsageError(
+            "is not a list of `name: value` lines",
+            where=f"recipe {path}",
+            fix="write the flags there without their dashes, one a line",
+        )
     recipe = {name: value for name, value in recipe.items() if value is not None}
     recipe.pop("origin", None)
     if command == "distill":
@@ -290,7 +307,7 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
             continue  # Cyclopts says what is wrong
         if not whole:
             name = token.keyword or "a number"
-            raise UsageError(f"{name} is {token.value}; it must be a whole number")
+            raise UsageError(f"{name} is {token.value}", fix="give a whole number")
     return convert(kind, tokens)
 
 
@@ -331,8 +348,9 @@ def needs_torch() -> None:
 
     if not find_spec("torch"):
         raise UsageError(
-            "this command needs PyTorch: install it as pytorch.org says for your machine, then "
-            "pip install 'pointstill[train]'"
+            "this command needs PyTorch",
+            fix="install it as pytorch.org says for your machine, then "
+            "pip install 'pointstill[train]'",
         )
 
 

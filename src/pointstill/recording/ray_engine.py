@@ -19,7 +19,7 @@ import torch
 from .._version import __version__
 from ..augment import Clouds
 from ..data import Dataset
-from ..errors import PointstillError, RecordsError, UsageError
+from ..errors import PointstillError, RecordsError, UsageError, one_line
 from ..progress import Track, console
 from ..records import Store, Tile
 from ..records.matching import check_made
@@ -100,7 +100,7 @@ class RayEngine:
                 at = f"at {self.address}"
                 fix = "see `ray status`, or leave out --ray-address for one of this machine alone"
             raise RecordsError(
-                f"no Ray cluster {at} ({_line(error)})", fix=f"{fix}; what is recorded stays"
+                f"no Ray cluster {at} ({one_line(error)})", fix=f"{fix}; what is recorded stays"
             ) from error
         try:
             yield
@@ -261,7 +261,7 @@ def _of(cause: BaseException, tile: Tile | None) -> PointstillError:
         return cause
     what = f"recording {tile}" if tile else "loading teacher and data"
     return RecordsError(
-        f"a worker failed in {what} ({type(cause).__name__}: {_line(cause)})",
+        f"a worker failed in {what} ({type(cause).__name__}: {one_line(cause)})",
         fix="mend that, and run the same command again; what is recorded stays",
     )
 
@@ -272,11 +272,7 @@ def _given_up(tile: Tile | None, error: BaseException) -> RecordsError:
         f"{TRIES} workers died of {tile}" if tile else "workers die as they load teacher and data"
     )
     return RecordsError(
-        f"{what} ({_line(error)})",
+        f"{what} ({one_line(error)})",
         fix="look for too little memory, or a node without pointstill, and run the same command "
         "again; what is recorded stays",
     )
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -18,7 +18,7 @@ import torch
 import zarr
 
 from ..augment import Pipeline
-from ..errors import RecordsError
+from ..errors import RecordsError, one_line
 from ..points.features import Features
 from ..storage import files
 from . import codec, headers, probe
@@ -107,7 +107,7 @@ class Store:
             raise files.forbidden(error.filename or path, error, RecordsError) from error
         except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             fix = f"run `pointstill records repair {path}`"
-            raise RecordsError(f"is damaged ({_one_line(error)})", where=path, fix=fix) from error
+            raise RecordsError(f"is damaged ({one_line(error)})", where=path, fix=fix) from error
 
     @property
     def features(self) -> Features:
@@ -374,7 +374,7 @@ class Store:
             tile = tile or self._first_bad(name)
             file = f"file {tile.chunk}" if tile else "a file"
             raise RecordsError(
-                f"cannot be read (array {name}, {file}: {_one_line(error)})",
+                f"cannot be read (array {name}, {file}: {one_line(error)})",
                 where=self.where(tile) if tile else self.path,
                 fix=self.remedy,
             ) from error
@@ -386,7 +386,3 @@ class Store:
             except (OSError, RuntimeError, ValueError):
                 return tile
         return None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

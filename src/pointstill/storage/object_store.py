@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import RemoteError, UnreachableError, UsageError
+from ..errors import RemoteError, UnreachableError, UsageError, one_line
 
 PARALLEL = 16
 """Requests at once, where many objects are read or written."""
@@ -265,4 +265,4 @@ KINDS: dict[type[RemoteError], tuple[tuple[str, str, str], ...]] = {
 
 
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).partition("Debug source")[0].split())[:300]
+    return one_line(error).partition("Debug source")[0].strip()

@@ -301,9 +301,9 @@ def _warn(spec: str, own: Trial, best: Trial, classes: int) -> None:
     shapes = f"of {len(own.right)} training shapes"
     if _better(best, own):
         wrong = (
-            f"is right on {own.accuracy:.0%} {shapes}, and on {best.accuracy:.0%} with --frame "
+            f"is right on {own.accuracy:.0%} {shapes}, and on {best.accuracy:.0%} with --axes "
             f"{format_axes(best.axes)}: give that, or run `pointstill teacher describe` without "
-            "--frame"
+            "--axes"
         )
     else:
         best = max(own, best, key=lambda each: each.accuracy)

@@ -8,7 +8,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from ..errors import TeacherError, UsageError
+from ..errors import TeacherError, UsageError, one_line
 
 Columns = tuple[int, ...] | tuple[tuple[int, ...], ...] | None
 """For each class of the data its column in the teacher's answer, or its columns; None: the same."""
@@ -27,7 +27,7 @@ def read_class_map(path: Path) -> dict[str, str | None]:
         found, entries = yaml.safe_load(text), getattr(yaml.compose(text), "value", None)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"cannot be read ({' '.join(str(error).split())})",
+            f"cannot be read ({one_line(error)})",
             where=f"class map {path}",
             fix="give a text file in YAML",
         ) from error

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
-from ..errors import TeacherError, UsageError
+from ..errors import TeacherError, UsageError, one_line
 from ..points.features import parse_features
 from ..storage.files import write_whole
 from .axes import format_axes, parse_axes
@@ -84,7 +84,7 @@ class Description:
             found = yaml.safe_load(path.read_text("utf-8"))
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise TeacherError(
-                f"cannot be read ({' '.join(str(error).split())})",
+                f"cannot be read ({one_line(error)})",
                 where=path,
                 fix="mend or remove it",
             ) from error

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import TeacherError
-from .network import Layout, Network, Output, ask, one_line
+from .network import Layout, Network, Output, ask, error_summary
 from .teacher import NetworkTeacher, Teacher
 
 WITH_FEATURES = range(4, 12)
@@ -107,7 +107,7 @@ def find_layout(
         except TeacherError as error:
             misfit = error
         except Exception as error:  # any code may be in there
-            failures.append(f"{candidate}: {one_line(error)}")
+            failures.append(f"{candidate}: {error_summary(error)}")
     if not works:
         raise misfit or _failed(points, failures)
     if len(works) == 2 and not torch.allclose(works["bn3"], works["b3n"], rtol=1e-3, atol=1e-5):

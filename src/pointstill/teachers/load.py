@@ -216,7 +216,7 @@ def load_network(
     if other_up:
         warnings.warn(
             f"{where} was trained with {made_for} up, and {task.up} is up in this data: "
-            "say where its axes are, such as --frame x,z,y",
+            "say where its axes are, such as --axes x,z,y",
             stacklevel=3,
         )
     return teacher

@@ -120,7 +120,7 @@ def as_logits(scores: Tensor, output: Output) -> Tensor:
     return scores.float().clamp_min(1e-38).log()
 
 
-def one_line(error: BaseException) -> str:
+def error_summary(error: BaseException) -> str:
     """An error of foreign code in one line."""
     return f"{type(error).__name__}: {' '.join((str(error).splitlines() or [''])[0].split())[:200]}"
 

@@ -13,7 +13,7 @@ from ..points.features import XYZ, Features, columns
 from ..run import TrainedOn
 from .axes import Axes, permute_axes
 from .classes import Columns, select_columns
-from .network import Layout, Network, Output, as_logits, ask, one_line
+from .network import Layout, Network, Output, as_logits, ask, error_summary
 
 
 class Teacher(Protocol):
@@ -127,7 +127,7 @@ class NetworkTeacher:
                 raise TeacherError(
                     f"gives NaN or infinite logits for {int(bad.sum())} of {len(points)} clouds",
                     where=f"teacher {self.spec}",
-                    fix="check its weights, --frame and --layout",
+                    fix="check its weights, --axes and --layout",
                 )
             return logits
 
@@ -140,7 +140,8 @@ class NetworkTeacher:
             raise error.but(where=where) from error
         except Exception as error:  # any code may be in there
             raise TeacherError(
-                f"fails on {len(points)} clouds of {points.shape[1]} points ({one_line(error)})",
+                f"fails on {len(points)} clouds of {points.shape[1]} points "
+                f"({error_summary(error)})",
                 where=where,
                 fix="try another --batch-size or --points",
             ) from error

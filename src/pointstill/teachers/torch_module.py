@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NoTeacherError, TeacherError, UsageError
-from .network import Layout, one_line
+from .network import Layout, error_summary
 
 
 @dataclass(eq=False)
@@ -98,7 +98,7 @@ def load_callable(spec: str, classes: int) -> nn.Module:
         model = build(*arguments)
     except (Exception, SystemExit) as error:  # it may read arguments that are not its own
         raise TeacherError(
-            f"cannot be built, as calling it failed ({one_line(error)})",
+            f"cannot be built, as calling it failed ({error_summary(error)})",
             where=where,
             fix="see what it needs",
         ) from error
@@ -138,7 +138,7 @@ def _unimportable(where: str, package: str, error: BaseException) -> TeacherErro
             where=where,
             fix='put what runs it or reads its arguments under `if __name__ == "__main__":`',
         )
-    what = f"cannot be imported from {package} ({one_line(error)})"
+    what = f"cannot be imported from {package} ({error_summary(error)})"
     if not isinstance(error, ModuleNotFoundError):
         return TeacherError(what, where=where, fix="see what it does at import")
     if error.name is None or not f"{package}.".startswith(f"{error.name}."):
