@@ -5,6 +5,7 @@ the key-value store that torchrun keeps for them, which is there before they can
 Light: torch is imported only by a process that torchrun started.
 """
 
+import atexit
 import os
 import sys
 import threading
@@ -78,7 +79,15 @@ def watch() -> None:
                     time.sleep(2)  # this rank may be about to fail by itself, in better order
                     os._exit(1)
 
-    threading.Thread(target=look, daemon=True).start()
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    atexit.register(_stop_watching, thread)
+
+
+def _stop_watching(thread: threading.Thread) -> None:
+    """End the watch before the interpreter does, which would abort a thread inside the store."""
+    _ending.set()
+    thread.join(timeout=10)
 
 
 def left_alone(error: Exception) -> bool:

@@ -142,7 +142,7 @@ def _describe_recorders(store: "Store") -> None:
 
 def _describe_accuracy(store: "Store") -> None:
     """Print how often the teacher is right on its views, and where it is not."""
-    from ..records.info import accuracy
+    from ..records.teacher_accuracy import accuracy
 
     found = accuracy(store)
     if found is None:
