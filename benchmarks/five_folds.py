@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from pointstill import distill, evaluate, load_teacher, open_dataset, record, train
-from pointstill.demo.schedule import METHODS
+from pointstill.demo.experiment import METHODS
 from pointstill.evaluation.profiling import processor
 from pointstill.evaluation.scoring import exact
 from pointstill.recipe import RecordRecipe, TrainRecipe

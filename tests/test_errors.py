@@ -1,6 +1,5 @@
 """An error keeps its parts, joins them in one way, and comes whole out of another process."""
 
-import doctest
 import pickle
 
 import pytest
@@ -42,7 +41,3 @@ def test_but():
     assert type(other) is NoDataError
     assert str(other) == "clouds is not there"
     assert str(error) == "scans is not there: check the path"
-
-
-def test_doctest():
-    assert doctest.testmod(errors).failed == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import pointstill
-from pointstill.cli.options import TRAIN
+from pointstill.cli.shared_options import TRAIN
 
 HEAVY = ("numpy", "torch", "onnxruntime", "h5py", "trimesh", "zarr", "scipy", "rich.progress")
 
@@ -133,7 +133,9 @@ def test_a_package_of_an_extra_that_is_missing_is_named(solids, student_run, tmp
         name = package.replace("_", "-")
         assert lines[:2] == [f"error: this needs {name}: pip install 'pointstill[train]'", "exit 2"]
         lines = lines[2:]
-    assert lines[0].startswith("error: teacher mine:net: mine cannot be imported (ModuleNotFound")
+    assert lines[0].startswith(
+        "error: teacher mine:net cannot be imported from mine (ModuleNotFound"
+    )
     assert lines[1] == "exit 1"
     assert lines[2].startswith(f"{solids / 'rod' / '00.npy'}: ")
     assert lines[3:] == ["exit 0"]

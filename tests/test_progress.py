@@ -1,12 +1,10 @@
 """Progress: figures that people read, plain lines where there is no terminal."""
 
-import doctest
 import io
 
 import pytest
 from rich.console import Console
 
-import pointstill.progress as progress
 from pointstill.progress import Reading, Track, clock, size
 
 
@@ -24,10 +22,6 @@ def time(monkeypatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("pointstill.progress.time", clock)
     return clock
-
-
-def test_doctests():
-    assert doctest.testmod(progress).failed == 0
 
 
 @pytest.mark.parametrize(

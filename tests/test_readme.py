@@ -86,7 +86,7 @@ def test_readme_links_lead_somewhere():
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipes_are_read(recipe: Path):
-    from pointstill.cli.options import read_recipe
+    from pointstill.cli.shared_options import read_recipe
     from pointstill.recipe import DistillRecipe, TrainRecipe
 
     command = "distill" if "student" in recipe.read_text() else "train"

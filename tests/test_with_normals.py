@@ -21,7 +21,7 @@ from pointstill.recording.job import record
 from pointstill.recording.maintenance import extend, repair, verify
 from pointstill.records import Store
 from pointstill.records import layout as module
-from pointstill.records.derive import merge, subset
+from pointstill.records.merge_and_subset import merge, subset
 from pointstill.run import WEIGHTS, Run
 from pointstill.teachers import Teacher, load_teacher
 from pointstill.teachers.axes_search import describe_teacher

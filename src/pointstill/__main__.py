@@ -9,8 +9,8 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from .cli.app import app
-from .cli.options import lacking, read_recipe
+from .cli.commands import app
+from .cli.shared_options import lacking, read_recipe
 from .errors import PointstillError, UsageError, one_line
 from .torchrun import first, left_alone, tell, world
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .errors import UsageError
 from .losses import LOSSES
-from .losses.entries import defaults, loss_entries, users
 from .losses.options import LabelOptions, LossOptions, check_numbers, one_of, require
+from .losses.recipe_entries import defaults, loss_entries, users
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Keep = Literal["last", "best"]

@@ -54,7 +54,7 @@ def test_help_opens_with_examples(cli, command):
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_examples_can_be_typed(command):
     """Each example in the help of a command is one: its command and flags are known."""
-    from pointstill.cli.app import app
+    from pointstill.cli.commands import app
 
     found = app
     for name in command:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pointstill.cli.options import DataOptions, MaybeData, TeacherOptions, read_recipe
+from pointstill.cli.shared_options import DataOptions, MaybeData, TeacherOptions, read_recipe
 from pointstill.data import open_dataset
 from pointstill.errors import TeacherError, UsageError
 from pointstill.models import build_model

@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 
 from pointstill.demo import run_demo
-from pointstill.demo.schedule import FULL, METHODS, QUICK, Job, students
-from pointstill.demo.statistics import CLEAR, Findings
+from pointstill.demo.experiment import FULL, METHODS, QUICK, Job, students
+from pointstill.demo.significance import CLEAR, Findings
 from pointstill.demo.students import train_all, trainers
 from pointstill.errors import TrainingError, UsageError
 from pointstill.evaluation.scoring import Score
@@ -145,7 +145,7 @@ def test_failure_in_a_worker_comes_back_as_it_is(tmp_path: Path) -> None:
 
 def test_first_words_come_before_torch() -> None:
     code = (
-        "import sys, pointstill.demo, pointstill.demo.students, pointstill.demo.schedule\n"
+        "import sys, pointstill.demo, pointstill.demo.students, pointstill.demo.experiment\n"
         "assert not {'torch', 'scipy', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

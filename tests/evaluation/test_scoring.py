@@ -1,6 +1,5 @@
 """Every figure against an independent one: scikit-learn, SciPy, a loop, or worked by hand."""
 
-import doctest
 import errno
 import json
 import os
@@ -82,10 +81,6 @@ def made_up(count: int = 200, seed: int = 0, absent: int | None = None) -> tuple
 @pytest.fixture
 def data(solids: Path) -> Dataset:
     return open_dataset(solids)
-
-
-def test_doctests():
-    assert doctest.testmod(evaluation).failed == 0
 
 
 @pytest.mark.parametrize("seed", range(3))

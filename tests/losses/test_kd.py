@@ -1,6 +1,5 @@
 """Knowledge distillation against loops in plain Python, and against torch."""
 
-import doctest
 import math
 
 import pytest
@@ -143,9 +142,3 @@ def test_extreme_logits_and_ruled_out_classes_stay_finite() -> None:
     assert loss.isfinite()
     assert student.grad is not None
     assert student.grad.isfinite().all()
-
-
-def test_examples_of_the_docstrings() -> None:
-    results = doctest.testmod(kd)
-    assert results.attempted
-    assert not results.failed

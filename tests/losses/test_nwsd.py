@@ -1,6 +1,5 @@
 """Every form of NWSD against loops in plain Python, and the claims made about each."""
 
-import doctest
 import math
 from dataclasses import replace
 from typing import get_args
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from pointstill.errors import TrainingError
 from pointstill.losses import LOSSES, nwsd
-from pointstill.losses import options as module
 from pointstill.losses.options import Form, NWSDOptions, PastOptions
 from pointstill.losses.targets import Targets
 
@@ -399,10 +397,3 @@ def test_extreme_logits_and_ruled_out_classes_stay_finite(
     assert all(part.isfinite() for part in parts.values())
     assert student.grad is not None
     assert student.grad.isfinite().all()
-
-
-def test_examples_of_the_docstrings() -> None:
-    for each in (nwsd, module):
-        results = doctest.testmod(each)
-        assert results.attempted
-        assert not results.failed

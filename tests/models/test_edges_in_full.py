@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from pointstill.models import build_model
 from pointstill.models.dgcnn import EdgeConvolution
-from pointstill.models.layers.farthest import farthest_point_sampling
-from pointstill.models.layers.groups import knn_groups
-from pointstill.models.layers.neighbours import gather, k_nearest
+from pointstill.models.layers.farthest_point_sampling import farthest_point_sampling
+from pointstill.models.layers.grouping import knn_groups
+from pointstill.models.layers.nearest_neighbours import gather, k_nearest
 from pointstill.models.point_mae import Encoder
 from pointstill.models.pointmlp import Affine, EdgeBlocks, edges
 from pointstill.models.pointnet2 import Local

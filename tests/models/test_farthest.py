@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pointstill.models.layers import farthest as room
-from pointstill.models.layers.farthest import farthest_point_sampling
+from pointstill.models.layers import farthest_point_sampling as room
+from pointstill.models.layers.farthest_point_sampling import farthest_point_sampling
 
 
 def by_hand(cloud: np.ndarray, m: int, ignore: float = -1) -> list[int]:

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pointstill.models.layers.farthest import farthest_point_sampling
-from pointstill.models.layers.groups import Groups, ball_query, edge_batchnorm, knn_groups
-from pointstill.models.layers.neighbours import gather, k_nearest
+from pointstill.models.layers.farthest_point_sampling import farthest_point_sampling
+from pointstill.models.layers.grouping import Groups, ball_query, edge_batchnorm, knn_groups
+from pointstill.models.layers.nearest_neighbours import gather, k_nearest
 from pointstill.models.layers.pointwise import LinearBatchNorm
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from pointstill.models.layers.neighbours import gather, k_nearest
+from pointstill.models.layers.nearest_neighbours import gather, k_nearest
 
 
 def test_nearest_agrees_with_a_tree() -> None:

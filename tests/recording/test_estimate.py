@@ -1,15 +1,13 @@
 """Estimates against the files of stores."""
 
-import doctest
-
 import numpy as np
 import pytest
 
 from pointstill.errors import UsageError
 from pointstill.recipe import RecordRecipe
-from pointstill.recording import estimate, tiles
+from pointstill.recording import estimate
 from pointstill.recording.estimate import estimate_recording, store_size
-from pointstill.records import Store, layout
+from pointstill.records import Store
 from small_stores import about
 from stand_ins import Toy
 
@@ -59,11 +57,3 @@ def test_an_estimate_is_of_the_recipe_of_a_recording(data, monkeypatch):
 def test_an_estimate_of_nothing_is_refused(given, message):
     with pytest.raises(UsageError, match=message):
         estimate_recording(**given)
-
-
-@pytest.mark.parametrize("module", [estimate, tiles])
-def test_the_examples_hold(monkeypatch, module):
-    monkeypatch.setattr(layout, "TILE", 256)
-    found = doctest.testmod(module)
-    assert found.failed == 0
-    assert found.attempted > 0

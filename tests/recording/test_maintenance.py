@@ -15,8 +15,8 @@ from pointstill.data.selection import limited
 from pointstill.errors import RecordsError, UsageError
 from pointstill.recording.maintenance import extend, repair, verify
 from pointstill.records import Store, headers
-from pointstill.records.derive import merge, subset
 from pointstill.records.matching import check_records
+from pointstill.records.merge_and_subset import merge, subset
 from stand_ins import Killed, Toy, countdown, files, refused, run, scans
 
 pytestmark = pytest.mark.usefixtures("surroundings")

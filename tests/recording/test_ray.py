@@ -9,7 +9,7 @@ import pytest
 import torch
 from ray_stand_ins import Toy, engine, run
 
-from pointstill.cli.options import EngineOptions
+from pointstill.cli.shared_options import EngineOptions
 from pointstill.data import Dataset, open_dataset
 from pointstill.errors import RecordsError
 from pointstill.progress import Track

@@ -1,6 +1,5 @@
 """Codecs against their definition, and the error of storing logits against SciPy."""
 
-import doctest
 import struct
 
 import numpy as np
@@ -75,10 +74,6 @@ def matrices(classes: int) -> st.SearchStrategy[np.ndarray]:
         np.float32, st.tuples(rows, st.just(classes)), elements=st.floats(-20, 20, width=32)
     )
     return st.one_of(wild, near)
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(codec) == (0, 1)
 
 
 @given(matrices(7))

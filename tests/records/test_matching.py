@@ -1,18 +1,11 @@
 """Differences between what was recorded and what is at hand, by hand."""
 
-import doctest
 from pathlib import Path
 
 import pytest
 
 from pointstill.errors import RecordsError
-from pointstill.records import matching
 from pointstill.records.matching import check_same, differences
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(matching) == (0, 1)
-
 
 MADE = {
     "classes": ["a", "b"],

@@ -16,8 +16,8 @@ import stand_ins
 from pointstill.errors import RecordsError, RemoteError, UsageError
 from pointstill.recording.maintenance import repair
 from pointstill.records import Store
-from pointstill.records.derive import merge
-from pointstill.records.locate import locate
+from pointstill.records.folder_or_bucket import locate
+from pointstill.records.merge_and_subset import merge
 from pointstill.storage import object_store
 from pointstill.storage.object_store import Remote
 from s3_server import always, first, none

@@ -14,8 +14,8 @@ from pointstill.data import Dataset
 from pointstill.errors import RecordsError, RemoteError
 from pointstill.recording.maintenance import extend, repair, verify
 from pointstill.records import Store, headers, layout
-from pointstill.records.derive import merge, subset
-from pointstill.records.locate import locate
+from pointstill.records.folder_or_bucket import locate
+from pointstill.records.merge_and_subset import merge, subset
 from s3_server import Server, always, none
 from stand_ins import Toy, files, run, scans
 

@@ -15,7 +15,7 @@ from test_store import check_content, files
 from pointstill.errors import NoRecordsError, RecordsError
 from pointstill.records import Store, Tile, headers
 from pointstill.records.folder import Folder
-from pointstill.records.locate import locate
+from pointstill.records.folder_or_bucket import locate
 from small_stores import LABELS, about
 
 

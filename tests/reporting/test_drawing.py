@@ -119,6 +119,6 @@ def test_every_point_is_drawn_once() -> None:
 
 
 def test_a_page_needs_every_value():
-    assert "--blue: #2f6f9f;" in render("reporting/page.html")
+    assert "--blue: #2f6f9f;" in render("reporting/base.html")
     with pytest.raises(UndefinedError):
         render("demo/report.html")

@@ -1,8 +1,6 @@
 """Classes by name, and by map, against probabilities added up by hand."""
 
-import doctest
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ import torch
 import toys
 
 from pointstill.errors import TeacherError, UsageError
-from pointstill.teachers import axes, classes, description, detection, load_teacher
+from pointstill.teachers import load_teacher
 from pointstill.teachers.classes import find_columns, read_class_map, select_columns, shortened
 
 NAMES = ("stool", "chair", "car", "lorry")  # the teacher's
@@ -139,8 +137,3 @@ def test_selecting_nothing_changes_nothing() -> None:
     assert select_columns(logits, None) is logits
     assert torch.equal(select_columns(logits, (2, 0, 1)), logits[:, [2, 0, 1]])
     assert shortened(["a"]) == "a"
-
-
-@pytest.mark.parametrize("module", [classes, description, axes, detection])
-def test_doctests(module: ModuleType) -> None:
-    assert doctest.testmod(module).failed == 0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pointstill.errors import RecordsError
 from pointstill.losses.options import KDOptions, NWSDOptions
 from pointstill.records import Store
-from pointstill.training.past import (
+from pointstill.training.past_student import (
     Average,
     Past,
     RecordedPast,

@@ -14,7 +14,7 @@ from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.records import Store
 from pointstill.run import WEIGHTS
 from pointstill.training.jobs import distill, train
-from pointstill.training.past import RecordedPast
+from pointstill.training.past_student import RecordedPast
 from pointstill.training.shuffling import Order, Windowed, Windows, seed_of
 from pointstill.training.views import RecordedViews
 

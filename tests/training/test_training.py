@@ -20,7 +20,7 @@ from pointstill.recipe import DistillRecipe, FitOptions, TrainRecipe
 from pointstill.run import STATE, WEIGHTS, Run
 from pointstill.training.jobs import distill, train
 from pointstill.training.loop import _batches, _groups, _shapes_before, accuracy, learning_rate
-from pointstill.training.past import Past
+from pointstill.training.past_student import Past
 from pointstill.training.state import State
 from pointstill.training.views import Material
 

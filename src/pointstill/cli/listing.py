@@ -12,7 +12,7 @@ from ..errors import DataError, EmptySplitError, NoDataError
 from ..points.features import XYZ, columns, format_features
 from ..progress import size
 from ..reporting.tables import draw_table, print_tables
-from .options import needs_torch
+from .shared_options import needs_torch
 
 if TYPE_CHECKING:
     from ..records import Store

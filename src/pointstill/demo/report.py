@@ -27,8 +27,8 @@ from ..reporting.figures import (
 )
 from ..reporting.templates import render
 from ..run import Run
-from .schedule import BETA, DATA, METHODS, QUICK, Job, Plan
-from .statistics import CLEAR, Findings
+from .experiment import BETA, DATA, METHODS, QUICK, Job, Plan
+from .significance import CLEAR, Findings
 
 COLOURS = {
     "ce-fresh": "grey",

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from .._version import __version__
 from ..errors import PointstillError, UsageError
 from ..progress import Reading, clock
-from .schedule import DATA, FULL, METHODS, QUICK, STORE, TEACHER, Job, Plan, students
+from .experiment import DATA, FULL, METHODS, QUICK, STORE, TEACHER, Job, Plan, students
 
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..evaluation.scoring import Evaluation
     from .report import Outcome
-    from .statistics import Findings
+    from .significance import Findings
 
 PLAN, RESULTS, REPORT = "plan.json", "results.json", "report.html"
 
@@ -119,7 +119,7 @@ def _record(data: "Dataset", plan: Plan, out: Path) -> None:
 
 def _evaluate(data: "Dataset", plan: Plan, out: Path) -> "tuple[Evaluation, Findings]":
     from ..evaluation.scoring import evaluate
-    from .statistics import Findings
+    from .significance import Findings
 
     jobs = [Job(), *students(plan)]
     folders = [job.folder(out) for job in jobs]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import TrainingError
 from ..progress import Track
-from .schedule import DATA, STORE, Job, Plan
+from .experiment import DATA, STORE, Job, Plan
 
 POLL_SECONDS = 0.5
 

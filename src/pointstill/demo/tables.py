@@ -4,8 +4,8 @@ from rich.table import Table
 
 from ..progress import size
 from ..reporting.tables import draw_table
-from .schedule import Plan
-from .statistics import Findings
+from .experiment import Plan
+from .significance import Findings
 
 
 def result_table(findings: Findings, plan: Plan) -> Table:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .._version import __version__
 from ..augment import normalize, resample
 from ..errors import TrainingError
-from ..models.layers.neighbours import gather
+from ..models.layers.nearest_neighbours import gather
 from ..points.features import XYZ, format_features
 from ..points.zorder import along_curve
 from ..run import Run

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.groups import edge_batchnorm, knn_groups
-from .layers.neighbours import k_nearest
+from .layers.grouping import edge_batchnorm, knn_groups
+from .layers.nearest_neighbours import k_nearest
 from .layers.pointwise import (
     LinearBatchNorm,
     batchnorm_affine,

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.neighbours import gather, k_nearest
+from .layers.nearest_neighbours import gather, k_nearest
 from .layers.pointwise import LinearBatchNorm, batchnorm_affine, linear, weight_matrix
 
 NEIGHBOURS = 30

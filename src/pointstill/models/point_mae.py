@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.farthest import farthest_point_sampling
-from .layers.groups import edge_batchnorm, knn_groups
-from .layers.neighbours import gather, k_nearest
+from .layers.farthest_point_sampling import farthest_point_sampling
+from .layers.grouping import edge_batchnorm, knn_groups
+from .layers.nearest_neighbours import gather, k_nearest
 from .layers.pointwise import Layer, linear, weight_matrix
 
 GROUPS = 64

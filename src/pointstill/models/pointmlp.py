@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.farthest import farthest_point_sampling
-from .layers.groups import Groups, edge_batchnorm, knn_groups
-from .layers.neighbours import gather, k_nearest
+from .layers.farthest_point_sampling import farthest_point_sampling
+from .layers.grouping import Groups, edge_batchnorm, knn_groups
+from .layers.nearest_neighbours import gather, k_nearest
 from .layers.pointwise import LinearBatchNorm, one_cloud_at_a_time, weight_matrix
 
 CENTRES = (512, 256, 128, 64)

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers.farthest import farthest_point_sampling
-from .layers.groups import ball_query, edge_batchnorm
-from .layers.neighbours import gather
+from .layers.farthest_point_sampling import farthest_point_sampling
+from .layers.grouping import ball_query, edge_batchnorm
+from .layers.nearest_neighbours import gather
 from .layers.pointwise import linear_batchnorm, one_cloud_at_a_time, weight_matrix
 
 

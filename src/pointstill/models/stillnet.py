@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..points.zorder import along_curve
-from .layers.neighbours import gather, k_nearest
+from .layers.nearest_neighbours import gather, k_nearest
 
 
 @dataclass(frozen=True)

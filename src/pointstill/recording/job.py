@@ -15,8 +15,8 @@ from ..recipe import RecordRecipe
 from ..records import Store, Tile
 from ..records import codec as codecs
 from ..records.codec import Coding
+from ..records.folder_or_bucket import locate
 from ..records.layout import check_range
-from ..records.locate import locate
 from ..records.matching import check_features, check_same, made_from
 from ..teachers import Teacher
 from ..teachers.axes_search import check_axes

@@ -14,7 +14,7 @@ from ..progress import Track
 from ..recipe import check_seed
 from ..records import Store, Tile, headers
 from ..records.codec import divergence
-from ..records.locate import locate, no_store
+from ..records.folder_or_bucket import locate, no_store
 from ..records.location import Location
 from ..records.matching import check_made
 from ..records.verify import check_replay

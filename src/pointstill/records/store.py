@@ -24,6 +24,7 @@ from ..storage import files
 from . import codec, headers, probe
 from .fingerprint import fingerprint
 from .folder import Folder
+from .folder_or_bucket import locate, no_store
 from .layout import (
     ABSENT,
     Tile,
@@ -33,7 +34,6 @@ from .layout import (
     lengthened,
     recorded_features,
 )
-from .locate import locate, no_store
 from .location import SIDECAR, Location, refusal
 
 

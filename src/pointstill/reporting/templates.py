@@ -13,7 +13,7 @@ COLOURS = {
     "copper": "#b0562a",
     "red": "#c02f3a",
 }
-"""Of pages and figures, by light; `page.html` has others of the same names for the dark."""
+"""Of pages and figures, by light; `base.html` has others of the same names for the dark."""
 
 
 def render(template: str, **values: Any) -> str:

@@ -1,7 +1,7 @@
 """Teachers: any way in leads to a `Teacher`, clouds to logits in the data's class order."""
 
-from .detection import batch_dependence
 from .ensemble import Ensemble
+from .interface_detection import batch_dependence
 from .load import load_teacher
 from .teacher import NetworkTeacher, Teacher
 from .votes import Votes

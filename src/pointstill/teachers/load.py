@@ -14,8 +14,8 @@ from .axes import parse_axes
 from .classes import ClassMap, find_columns, read_class_map
 from .compatibility import own_features
 from .description import Description
-from .detection import check_dependence, detect, sample_clouds
 from .ensemble import Ensemble, Mean
+from .interface_detection import check_dependence, detect, sample_clouds
 from .network import Layout, Output
 from .resolve import addressed, load_source, resolve, share_weights
 from .teacher import NetworkTeacher, Teacher, fingerprint

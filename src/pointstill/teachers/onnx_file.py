@@ -14,8 +14,8 @@ from torch import Tensor
 from ..errors import TeacherError
 from ..run import TrainedOn
 from ..storage.files import forbidden
-from .detection import input_shape
 from .file_kind import FileKind, damaged, sha256
+from .interface_detection import input_shape
 from .network import Layout, Loaded
 
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}

@@ -14,10 +14,10 @@ from ..models.checkpoints import load_weights, read_weights
 from ..points.features import Features, width
 from ..run import RECIPE, Run
 from .description import Description, description_path, is_description
-from .exported import EXPORTED
 from .file_kind import FileKind
 from .network import Loaded
 from .onnx_file import ONNX
+from .torch_export import EXPORTED
 from .torch_module import TorchNetwork, load_callable
 from .torchscript import TORCHSCRIPT
 

@@ -29,7 +29,7 @@ from ..records.verify import check_replay
 from ..run import Run
 from ..storage.paths import here, local
 from .loop import Objective, fit, start_fabric
-from .past import Past, past_of
+from .past_student import Past, past_of
 from .ranks import one_run
 from .shuffling import Windows
 from .views import FreshViews, Material, RecordedViews

@@ -21,7 +21,7 @@ from ..recipe import FitOptions
 from ..run import Run
 from . import ranks
 from .device import keep_memory, pick_device, pick_precision, set_threads
-from .past import Past, averaged
+from .past_student import Past, averaged
 from .state import State, diverged
 from .views import Material
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..run import Run, spoilt
 from . import ranks
-from .past import Past
+from .past_student import Past
 from .shuffling import seed_of
 
 

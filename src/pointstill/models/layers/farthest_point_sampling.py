@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .neighbours import tracing
+from .nearest_neighbours import tracing
 
 
 def farthest_point_sampling(points: Tensor, m: int, ignore: float | None = None) -> Tensor:

@@ -13,8 +13,8 @@ from ..data.selection import limited
 from ..errors import RecordsError, UsageError
 from .codec import divergence
 from .fingerprint import MAY_DECIDE, deciding
+from .folder_or_bucket import locate
 from .layout import Tile
-from .locate import locate
 from .matching import check_made, check_same
 from .probe import join
 from .store import Store

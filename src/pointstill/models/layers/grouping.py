@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .neighbours import within_radius
+from .nearest_neighbours import within_radius
 from .pointwise import batchnorm_affine
 
 

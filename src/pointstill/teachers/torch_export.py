@@ -11,8 +11,8 @@ import torch
 from torch.export.passes import move_to_device_pass
 
 from ..errors import TeacherError
-from .detection import input_shape
 from .file_kind import FileKind, archive_names, damaged, sha256
+from .interface_detection import input_shape
 from .network import Loaded
 from .torch_module import TorchNetwork
 

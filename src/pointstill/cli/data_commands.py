@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from .options import DataOptions, Up
+from .shared_options import DataOptions, Up
 
 data_app = App(name="data", help="Look at data sets.")
 

@@ -10,9 +10,10 @@ from cyclopts import App, Parameter
 from .. import torchrun
 from .._version import __version__
 from ..recipe import DistillRecipe, RecordRecipe, TrainRecipe
-from .data import data_app
-from .models import models, profile, teacher_app
-from .options import (
+from .data_commands import data_app
+from .model_commands import models, profile, teacher_app
+from .records_commands import records_app
+from .shared_options import (
     DataOptions,
     EngineOptions,
     TeacherOptions,
@@ -21,7 +22,6 @@ from .options import (
     left_out,
     needs_torch,
 )
-from .records import records_app
 
 app = App(
     name="pointstill",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..evaluation.scoring import Pair, Score, mcnemar
-from .schedule import METHODS, Method
+from .experiment import METHODS, Method
 
 CLEAR = 2.5
 """By how many spreads a gap must exceed chance: with three seeds, p < 0.05 in the paired t-test."""

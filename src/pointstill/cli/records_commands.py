@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from ..errors import UsageError
 from ..recipe import RecordRecipe
-from .options import DataOptions, EngineOptions, MaybeData, TeacherOptions, needs_torch
+from .shared_options import DataOptions, EngineOptions, MaybeData, TeacherOptions, needs_torch
 
 if TYPE_CHECKING:
     from ..recording.estimate import Estimate
@@ -259,7 +259,7 @@ def merge(stores: list[str], /, *, out: str) -> None:
         Folder or URL of the new store.
     """
     needs_torch()
-    from ..records.derive import merge as job
+    from ..records.merge_and_subset import merge as job
 
     joined = job(stores, out)
     missing = len(joined.missing())
@@ -301,7 +301,7 @@ def subset(
         Take the shapes of these classes; logits keep all classes.
     """
     needs_torch()
-    from ..records.derive import subset as job
+    from ..records.merge_and_subset import subset as job
 
     opened = data.open()
     part = job(store, out, opened, views=views, limit=limit, classes=classes)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from .options import DataOptions, NetworkOptions, needs_torch
+from .shared_options import DataOptions, NetworkOptions, needs_torch
 
 teacher_app = App(name="teacher", help="Look at teachers.")
 NETWORK = NetworkOptions()
