@@ -5,12 +5,9 @@ import json
 import numpy as np
 import pytest
 
-import stand_ins
 from pointstill.records.store import SIDECAR
 from pointstill.records.teacher_accuracy import accuracy
 
-made, data, plain = stand_ins.made_in_codecs, stand_ins.data, stand_ins.plain
-surroundings = stand_ins.surroundings
 pytestmark = pytest.mark.usefixtures("surroundings")
 
 

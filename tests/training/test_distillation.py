@@ -9,7 +9,6 @@ import pytest
 import torch
 import yaml
 
-import distilling
 from distilling import QUICK, refused
 from pointstill.augment import Clouds, Pipeline
 from pointstill.data import open_dataset
@@ -21,9 +20,6 @@ from pointstill.run import RECIPE
 from pointstill.training.jobs import distill, train, training_shapes
 
 pytestmark = pytest.mark.usefixtures("toy")
-
-data, copied = distilling.data, distilling.copied
-go, again = distilling.go, distilling.again
 
 
 # What a student is trained on

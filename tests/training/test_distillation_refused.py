@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import zarr
 
-import distilling
 from distilling import refused
 from pointstill.augment import Clouds, pipeline
 from pointstill.augment.scale import Scale
@@ -20,9 +19,6 @@ from pointstill.teachers import load_teacher
 from pointstill.training.jobs import distill
 
 pytestmark = pytest.mark.usefixtures("toy")
-
-data, copied = distilling.data, distilling.copied
-go, again = distilling.go, distilling.again
 
 
 # The records and the data

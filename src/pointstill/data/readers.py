@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, ForbiddenError, NoDataError
+from ..errors import DataError, ForbiddenError, NoDataError, one_line
 from ..storage.files import forbidden
 from .mesh_sampling import sample_mesh
 
@@ -56,7 +56,7 @@ def guarded(path: Path, reader: Callable[[Path], Content]) -> Content:
     except DataError as error:
         raise error.but(where=path) from error
     except Exception as error:  # whatever the libraries raise on a damaged file
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = one_line(error, 160) or type(error).__name__
         raise DataError(
             f"is damaged, or not a {path.suffix} file ({reason})", where=path
         ) from error

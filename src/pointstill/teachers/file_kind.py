@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import TeacherError
+from ..errors import TeacherError, one_line
 from ..storage.files import forbidden
 from .network import Loaded
 
@@ -52,5 +52,5 @@ def sha256(path: Path) -> str:
 
 def damaged(path: Path, kind: str, error: Exception, fix: str) -> TeacherError:
     """A file that cannot be used, in one line."""
-    line = " ".join(str(error).split())[:200]
+    line = one_line(error, 200)
     return TeacherError(f"cannot be loaded as {kind} ({line})", where=path, fix=fix)

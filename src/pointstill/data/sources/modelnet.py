@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError, ForbiddenError
+from ...errors import DataError, ForbiddenError, one_line
 from ...storage.files import forbidden
 from .. import readers
 from ..columns import from_arrays, read_table
@@ -215,7 +215,7 @@ def _opened(file: Path) -> Iterator[Any]:
     except PermissionError as error:
         raise forbidden(file, error, ForbiddenError) from error
     except (OSError, KeyError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise DataError(
             f"is truncated, corrupt, or without data and label ({reason})",
             where=file,

@@ -21,7 +21,6 @@ from stand_ins import Toy, files, run, scans
 
 SLOW = pytest.mark.slow
 server, s3 = s3_server.server, s3_server.s3
-surroundings, made, data = stand_ins.surroundings, stand_ins.made, stand_ins.data
 pytestmark = pytest.mark.usefixtures("surroundings")
 
 

@@ -12,7 +12,6 @@ import pytest
 from test_record_urls import refused, stored
 
 import s3_server
-import stand_ins
 from pointstill.errors import RecordsError, RemoteError, UsageError
 from pointstill.recording.maintenance import repair
 from pointstill.records import Store
@@ -24,7 +23,6 @@ from s3_server import always, first, none
 from stand_ins import Toy, files, run
 
 server, s3 = s3_server.server, s3_server.s3
-surroundings, made, data = stand_ins.surroundings, stand_ins.made, stand_ins.data
 pytestmark = pytest.mark.usefixtures("surroundings")
 SLOW = pytest.mark.slow
 
