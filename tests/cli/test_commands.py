@@ -104,7 +104,7 @@ def test_options_that_make_no_sense_end_with_two(cli, solids, tmp_path, teacher_
     start = ["train", "--data", solids, "--out", tmp_path / "run"]
     for options, said in (
         (["--model", "stillnet-n", "--epochs", "0"], "epochs is 0: choose 1 or more"),
-        (["--model", "stillnet-n", "--epochs", "2.5"], "--epochs is 2.5; it must be a whole"),
+        (["--model", "stillnet-n", "--epochs", "2.5"], "--epochs is 2.5: give a whole number"),
         (["--model", "stillnet-n", "--seed", "-1"], "seed is -1: choose 0 to 9223372036854775807"),
         (["--model", "stillnet-n", "--val", "1"], "val is 1.0: choose 0 to below 1"),
         (["--model", "stilnet-n", *SHORT], "did you mean stillnet-n"),
