@@ -292,7 +292,8 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(public_path, unprivil
     }
     with unprivileged(), pytest.raises(TrainingError) as caught:
         read[closed]()
-    said = f"{run.folder / closed} cannot be read (Permission denied): mend its permissions; nothing says that it is damaged"
+    said = f"{run.folder / closed} cannot be read (Permission denied): mend its permissions"
+    said = f"{said}; nothing says that it is damaged"
     assert str(caught.value) == said
 
 
