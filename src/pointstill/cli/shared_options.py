@@ -8,7 +8,6 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from cyclopts import Parameter, Token, convert
 from cyclopts.config import Dict
 
@@ -269,6 +268,8 @@ def read_recipe(path: Path, command: str) -> Dict:
     Raises:
         UsageError: it cannot be read, or is no list of `name: value` lines.
     """
+    import yaml  # 40 ms of the start, which few commands need
+
     try:
         recipe = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
