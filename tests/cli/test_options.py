@@ -57,11 +57,11 @@ def test_teacher_options_reach_the_teacher(solids, weights, tmp_path):
     data = open_dataset(solids)
     names = tmp_path / "names.txt"
     names.write_text("rod\n\n  ball \nbox\n")
-    plain = TeacherOptions(weights=weights).load("stillnet-n", data, "cpu", 0)
-    named = TeacherOptions(weights=weights, class_names=names).load("stillnet-n", data, "cpu", 0)
+    plain = TeacherOptions(weights=weights).load("stillnet-n", data)
+    named = TeacherOptions(weights=weights, class_names=names).load("stillnet-n", data)
     # ball, box, rod are the second, third and first of its own order.
     assert torch.equal(named.logits(POINTS), plain.logits(POINTS)[:, [1, 2, 0]])
-    turned = TeacherOptions(weights=weights, axes="x,z,-y").load("stillnet-n", data, "cpu", 0)
+    turned = TeacherOptions(weights=weights, axes="x,z,-y").load("stillnet-n", data)
     swapped = POINTS[..., [0, 2, 1]] * torch.tensor([1, 1, -1])
     assert torch.equal(turned.logits(POINTS), plain.logits(swapped))
 
@@ -69,8 +69,13 @@ def test_teacher_options_reach_the_teacher(solids, weights, tmp_path):
 def test_threads_reach_torch(solids, weights):
     before = torch.get_num_threads()
     try:
-        TeacherOptions(weights=weights).load("stillnet-n", open_dataset(solids), "cpu", 2)
+        data = open_dataset(solids)
+        TeacherOptions(weights=weights, threads=2).load("stillnet-n", data)
         assert torch.get_num_threads() == 2
+        TeacherOptions(weights=weights, threads=3).load("stillnet-n", data, many=True)
+        assert torch.get_num_threads() == 3
+        TeacherOptions(weights=weights).load("stillnet-n", data, many=True)
+        assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
 
@@ -82,11 +87,11 @@ def test_class_names_that_cannot_be_read(solids, weights, tmp_path):
         if content:
             names.write_bytes(content)
         with pytest.raises(UsageError, match=r"names\.txt cannot be read") as caught:
-            options.load("stillnet-n", data, "cpu", 0)
+            options.load("stillnet-n", data)
         assert "\n" not in str(caught.value)
     names.write_text("ball\nbox\n")
     with pytest.raises(TeacherError, match="rod"):
-        options.load("stillnet-n", data, "cpu", 0)
+        options.load("stillnet-n", data)
 
 
 def test_data_comes_again_as_a_shell_takes_it():
@@ -103,15 +108,15 @@ def test_how_one_speaks_to_a_model_is_not_said_of_runs_beside_it(
     data, names = open_dataset(solids), tmp_path / "names.txt"
     names.write_text("rod\nball\nbox\n", "utf-8")
     options = TeacherOptions(weights=[weights], class_names=names, axes="x,z,-y")
-    run, model = options.load_each([str(teacher_run), "stillnet-n"], data, "cpu", 0)
-    alone = TeacherOptions().load(str(teacher_run), data, "cpu", 0)
+    run, model = options.load_each([str(teacher_run), "stillnet-n"], data)
+    alone = TeacherOptions().load(str(teacher_run), data)
     assert torch.equal(run.logits(POINTS), alone.logits(POINTS))
-    named = options.load("stillnet-n", data, "cpu", 0)
+    named = options.load("stillnet-n", data)
     assert torch.equal(model.logits(POINTS), named.logits(POINTS))
-    both = options.load([str(teacher_run), "stillnet-n"], data, "cpu", 0)
+    both = options.load([str(teacher_run), "stillnet-n"], data)
     mean = (alone.logits(POINTS) + named.logits(POINTS)) / 2
     torch.testing.assert_close(both.logits(POINTS), mean)
-    turned = TeacherOptions(axes="x,z,-y").load_each([str(teacher_run)] * 2, data, "cpu", 0)
+    turned = TeacherOptions(axes="x,z,-y").load_each([str(teacher_run)] * 2, data)
     swapped = POINTS[..., [0, 2, 1]] * torch.tensor([1, 1, -1])
     for each in turned:  # of runs alone, it is said of all
         assert torch.equal(each.logits(POINTS), alone.logits(swapped))
@@ -121,16 +126,16 @@ def test_a_run_folder_comes_before_a_model_of_its_name(
     solids, weights, teacher_run, tmp_path, monkeypatch
 ):
     data = open_dataset(solids)
-    expected = TeacherOptions().load(str(teacher_run), data, "cpu", 0).logits(POINTS)
+    expected = TeacherOptions().load(str(teacher_run), data).logits(POINTS)
     shutil.copytree(teacher_run, tmp_path / "stillnet-n")
     monkeypatch.chdir(tmp_path)
-    run = TeacherOptions().load("stillnet-n", data, "cpu", 0)
+    run = TeacherOptions().load("stillnet-n", data)
     assert torch.equal(run.logits(POINTS), expected)
-    model = TeacherOptions(weights=[weights]).load("stillnet-n", data, "cpu", 0)
+    model = TeacherOptions(weights=[weights]).load("stillnet-n", data)
     assert not torch.equal(model.logits(POINTS), expected)
     shutil.rmtree("stillnet-n")
     with pytest.raises(UsageError, match="needs its weights"):
-        TeacherOptions().load("stillnet-n", data, "cpu", 0)
+        TeacherOptions().load("stillnet-n", data)
 
 
 def test_class_names_are_utf_8(solids, tmp_path):
@@ -153,7 +158,7 @@ def test_class_names_are_utf_8(solids, tmp_path):
 def test_options_of_what_was_not_asked_for(solids, weights, options, models, said):
     options = TeacherOptions(weights=[weights] * models, **options)
     with pytest.raises(UsageError, match=said):
-        options.load_each(["stillnet-n"] * models, open_dataset(solids), "cpu", 0)
+        options.load_each(["stillnet-n"] * models, open_dataset(solids))
 
 
 def test_a_recipe_belongs_to_its_command(tmp_path):
@@ -171,15 +176,15 @@ def test_ensembles_and_votes_reach_the_teacher(solids, weights, tmp_path):
     save_file(build_model("stillnet-n", 3).state_dict(), other)
     options = TeacherOptions(weights=[weights, other], ensemble_weights="2,1")
     one, two = (TeacherOptions(weights=[file]) for file in (weights, other))
-    each = [option.load("stillnet-n", data, "cpu", 0).logits(POINTS) for option in (one, two)]
-    found = options.load(["stillnet-n"] * 2, data, "cpu", 0).logits(POINTS)
+    each = [option.load("stillnet-n", data).logits(POINTS) for option in (one, two)]
+    found = options.load(["stillnet-n"] * 2, data).logits(POINTS)
     torch.testing.assert_close(found, (2 * each[0] + each[1]) / 3)
-    assert TeacherOptions(weights=[weights], votes=3).load("stillnet-n", data, "cpu", 0).votes == 3
+    assert TeacherOptions(weights=[weights], votes=3).load("stillnet-n", data).votes == 3
     listed = TeacherOptions(weights=[weights, other], ensemble="probabilities")
-    a, b, both = listed.load_each(["stillnet-n"] * 2, data, "cpu", 0)
+    a, b, both = listed.load_each(["stillnet-n"] * 2, data)
     torch.testing.assert_close(a.logits(POINTS), each[0])
     torch.testing.assert_close(b.logits(POINTS), each[1])
     p = (each[0].softmax(1) + each[1].softmax(1)) / 2
     torch.testing.assert_close(both.logits(POINTS).exp(), p)
     with pytest.raises(UsageError, match="write them as 2,1"):
-        TeacherOptions(ensemble_weights="2;1").load(["a", "b"], data, "cpu", 0)
+        TeacherOptions(ensemble_weights="2;1").load(["a", "b"], data)

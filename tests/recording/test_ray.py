@@ -146,8 +146,7 @@ def test_the_command_line_tells_workers_all_that_it_was_told(
         assert code == 0, err
     assert files(tmp_path / "ray.zarr") == files(tmp_path / "one.zarr")
     assert len(ray.killed) == 4
-    assert EngineOptions(engine="ray").threads(0) == 1
-    assert [EngineOptions(engine="ray").threads(5), EngineOptions().threads(0)] == [5, 0]
+    assert [EngineOptions(engine="ray").many, EngineOptions().many] == [True, False]
 
 
 def test_options_of_the_engine(cli, pretend, solids, tmp_path):

@@ -98,8 +98,6 @@ def record(
     data: Annotated[DataOptions, Flat],
     out: str,
     part: str | None = None,
-    device: str = "auto",
-    threads: int = 0,
     speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
     engine: Annotated[EngineOptions, Flat] = ENGINE,
     recipe: RecipeFile = None,
@@ -129,10 +127,6 @@ def record(
         Folder of the record store, or its URL, such as s3://bucket/records.zarr.
     part:
         Record a share of the tiles, such as 2/3 on the second of three machines; then merge.
-    device:
-        auto, cpu, cuda, cuda:1, mps.
-    threads:
-        CPU threads; 0 for torch's own choice, or on Ray for 1.
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
@@ -142,7 +136,7 @@ def record(
 
     chosen = engine.ready(teacher, data, speaking)
     opened = data.open()
-    loaded = speaking.load(teacher, opened, device, engine.threads(threads))
+    loaded = speaking.load(teacher, opened, many=engine.many)
     left_out(opened.train)
     store = job(loaded, opened, out=out, recipe=options, part=part, engine=chosen)
     limited = f" --limit {options.limit}" if options.limit else ""
@@ -211,8 +205,6 @@ def evaluate(
     limit: int | None = None,
     records: str | None = None,
     batch_size: int = 16,
-    device: str = "auto",
-    threads: int = 0,
     json: Path | None = None,
     pictures: Path | None = None,
     classes: bool = False,
@@ -240,10 +232,6 @@ def evaluate(
         A record store, to measure the agreement with its teacher.
     batch_size:
         Clouds at once.
-    device:
-        auto, cpu, cuda, cuda:1, mps.
-    threads:
-        CPU threads; 0 for torch's own choice.
     json:
         Also write everything to this file, predictions and confusion matrix included.
     pictures:
@@ -264,7 +252,7 @@ def evaluate(
 
         check_writable(pictures, folder=True)
     opened = data.open()
-    loaded = speaking.load_each(models, opened, device, threads)
+    loaded = speaking.load_each(models, opened)
     left_out(opened.split(split))
     result = job(
         loaded,

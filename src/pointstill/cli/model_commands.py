@@ -21,8 +21,6 @@ def teacher_describe(
     shapes: int = 256,
     batch_size: int = 16,
     out: Path | None = None,
-    device: str = "auto",
-    threads: int = 0,
 ) -> None:
     """Find a teacher's axes on labelled training shapes; write what it needs beside its file.
 
@@ -45,17 +43,13 @@ def teacher_describe(
         Clouds at once.
     out:
         File to write; by default that of the weights or the model, and .yaml.
-    device:
-        auto, cpu, cuda, cuda:1, mps.
-    threads:
-        CPU threads; 0 for torch's own choice.
     """
     needs_torch()
     from ..teachers.axes_search import describe_teacher
 
     opened = data.open()
     path, found = describe_teacher(
-        speaking.load(teacher, opened, device, threads),
+        speaking.load(teacher, opened),
         opened,
         spec=teacher,
         weights=speaking.weights[0] if speaking.weights else None,

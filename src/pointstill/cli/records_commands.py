@@ -48,8 +48,6 @@ def estimate(
     options: Annotated[RecordRecipe, Flat] = RECORD,
     data: Annotated[MaybeData, Flat] = NO_DATA,
     teacher: str | None = None,
-    device: str = "auto",
-    threads: int = 0,
     speaking: Speaking = SPEAKING,
 ) -> None:
     """Say how many bytes a recording will take; with a teacher, how many hours and how much memory.
@@ -67,10 +65,6 @@ def estimate(
         Number of classes; by default those of the data.
     teacher:
         Time this one on a few batches of the data.
-    device:
-        auto, cpu, cuda, cuda:1, mps.
-    threads:
-        CPU threads; 0 for torch's own choice.
     """
     needs_torch()
     from ..recording.estimate import estimate_recording as job
@@ -78,7 +72,7 @@ def estimate(
     opened = data.open()
     if teacher and not opened:
         raise UsageError("a teacher is timed on data", fix="give --data as well")
-    loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
+    loaded = speaking.load(teacher, opened) if teacher and opened else None
     _print_estimate(job(opened, loaded, recipe=options, shapes=shapes, classes=classes))
 
 
@@ -115,8 +109,6 @@ def verify(
     teacher: str | None = None,
     tolerance: float = 0.01,
     seed: int = 0,
-    device: str = "auto",
-    threads: int = 0,
     speaking: Speaking = SPEAKING,
 ) -> None:
     """Make recorded views again and compare them; with a teacher, ask it again. Exit 1 if wrong.
@@ -138,10 +130,6 @@ def verify(
         Largest KL(teacher now || records) of a record at T = 1, in nats.
     seed:
         Seed of the choice of tiles.
-    device:
-        auto, cpu, cuda, cuda:1, mps.
-    threads:
-        CPU threads; 0 for torch's own choice.
     """
     needs_torch()
     from ..recording.maintenance import tiles_of
@@ -153,7 +141,7 @@ def verify(
         Store.open(store),
         opened,
         tiles=tiles_of(tiles),
-        teacher=speaking.load(teacher, opened, device, threads) if teacher else None,
+        teacher=speaking.load(teacher, opened) if teacher else None,
         tolerance=tolerance,
         seed=seed,
     )
@@ -167,8 +155,6 @@ def repair(
     *,
     data: Annotated[MaybeData, Flat] = NO_DATA,
     teacher: str | None = None,
-    device: str = "auto",
-    threads: int = 0,
     speaking: Speaking = SPEAKING,
 ) -> None:
     """Mend a damaged store: copy back headers, record damaged tiles again, and no others.
@@ -186,10 +172,6 @@ def repair(
         Folder or URL of the record store.
     teacher:
         The teacher that was recorded.
-    device:
-        auto, cpu, cuda, cuda:1, mps.
-    threads:
-        CPU threads; 0 for torch's own choice.
     """
     needs_torch()
     from ..recording.maintenance import repair as job
@@ -197,7 +179,7 @@ def repair(
     opened = data.open()
     if teacher and not opened:
         raise UsageError("a teacher needs the data that was recorded", fix="give --data as well")
-    loaded = speaking.load(teacher, opened, device, threads) if teacher and opened else None
+    loaded = speaking.load(teacher, opened) if teacher and opened else None
     print(f"{store}: {job(store, loaded, opened)}")
 
 
@@ -209,8 +191,6 @@ def extend(
     views: int,
     teacher: str,
     data: Annotated[DataOptions, Flat],
-    device: str = "auto",
-    threads: int = 0,
     speaking: Speaking = SPEAKING,
     engine: EngineFlags = ENGINE,
 ) -> None:
@@ -228,17 +208,13 @@ def extend(
         How many views it shall have in all.
     teacher:
         The teacher that was recorded.
-    device:
-        auto, cpu, cuda, cuda:1, mps.
-    threads:
-        CPU threads; 0 for torch's own choice, or on Ray for 1.
     """
     needs_torch()
     from ..recording.maintenance import extend as job
 
     chosen = engine.ready(teacher, data, speaking)
     opened = data.open()
-    loaded = speaking.load(teacher, opened, device, engine.threads(threads))
+    loaded = speaking.load(teacher, opened, many=engine.many)
     longer = job(store, loaded, opened, views=views, engine=chosen)
     print(f"{store} has {longer.views} views, {longer.views * longer.rows:,} records")
 

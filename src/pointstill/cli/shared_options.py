@@ -110,16 +110,24 @@ class NetworkOptions:
     """Layout of its input: (B, N, 3) or (B, 3, N); auto tries."""
     output: Literal["auto", "logits", "probabilities"] = "auto"
     """What it returns; log-softmax counts as logits."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    threads: int = 0
+    """CPU threads; 0 for torch's own choice, or where workers are many (--engine ray) for 1."""
 
-    def load(
-        self, spec: str | Sequence[str], data: "Dataset", device: str, threads: int
-    ) -> "Teacher":
-        """Load a teacher for the classes of the data; several names are an ensemble."""
+    def load(self, spec: str | Sequence[str], data: "Dataset", *, many: bool = False) -> "Teacher":
+        """Load a teacher for the classes of the data; several names are an ensemble.
+
+        Args:
+            spec: one name, or several.
+            data: what it is loaded for.
+            many: whether it will be one of many on this machine.
+        """
         from ..teachers import load_teacher
         from ..training.device import pick_device, set_threads
 
-        set_threads(threads)
-        options = self.options(data, str(pick_device(device)))
+        set_threads(self.threads or int(many))
+        options = self.options(data, str(pick_device(self.device)))
         return load_teacher(spec, weights=self.weights, **options)
 
     def options(self, data: "Dataset", device: str) -> dict[str, Any]:
@@ -180,15 +188,13 @@ class TeacherOptions(NetworkOptions):
             "vote_seed": self.vote_seed,
         }
 
-    def load_each(
-        self, specs: Sequence[str], data: "Dataset", device: str, threads: int
-    ) -> "list[Teacher]":
+    def load_each(self, specs: Sequence[str], data: "Dataset") -> "list[Teacher]":
         """Load each of several teachers by itself, and after them their ensemble if one is said."""
         from ..teachers.load import load_each
         from ..training.device import pick_device, set_threads
 
-        set_threads(threads)
-        options = self.options(data, str(pick_device(device)))
+        set_threads(self.threads)
+        options = self.options(data, str(pick_device(self.device)))
         if self.ensemble is None and self.ensemble_weights is not None:
             raise UsageError("--ensemble-weights are of an ensemble", fix="give --ensemble as well")
         if self.ensemble and len(specs) == 1:
@@ -247,9 +253,10 @@ class EngineOptions:
         load = partial(load_both, specs, replace(data, verify=False), speaking)
         return RayEngine(load, self.ray_address, self.workers)
 
-    def threads(self, asked: int) -> int:
-        """CPU threads of torch: 1 on Ray if nothing is said, as workers are many."""
-        return asked or int(self.engine == "ray")
+    @property
+    def many(self) -> bool:
+        """Whether teachers are many on a machine."""
+        return self.engine == "ray"
 
 
 def load_both(
@@ -257,7 +264,7 @@ def load_both(
 ) -> "tuple[Teacher, Dataset]":
     """Teacher and data, as a worker loads them; the number of threads is left alone."""
     opened = data.open()
-    return speaking.load(specs, opened, device, 0), opened
+    return replace(speaking, device=device, threads=0).load(specs, opened), opened
 
 
 def read_recipe(path: Path, command: str) -> Dict:
