@@ -11,7 +11,7 @@ import pytest
 from pointstill.errors import UsageError
 from pointstill.losses import options as losses_options
 from pointstill.losses.options import KDOptions, LabelOptions, NWSDOptions
-from pointstill.recipe import DistillRecipe, TrainRecipe, decisive, without_defaults
+from pointstill.recipe import DistillRecipe, TrainRecipe, decisive, of_its_loss
 
 NAN, INF = math.nan, math.inf
 
@@ -130,12 +130,13 @@ def test_a_recipe_lists_what_its_loss_uses():
     assert nwsd.items() >= {"beta": 0.1, "form": "js", "past": "snapshot"}.items()
 
 
-def test_a_recipe_file_of_old_says_nothing_by_defaults():
+def test_what_a_loss_does_not_use_is_left_out_of_a_file():
     """0.1.0 wrote every option down, whichever the loss used."""
-    old = {"loss": "kd", "beta": 0.1, "form": "floor", "past": "snapshot", "temperature": 2.0}
-    assert without_defaults(old) == {"loss": "kd", "temperature": 2.0}
-    assert without_defaults(old | {"beta": 0.2})["beta"] == 0.2
-    assert without_defaults({"out": "run", "epochs": 50}) == {"out": "run", "epochs": 50}
+    old = {"loss": "kd", "beta": 0.2, "form": "floor", "past": "snapshot", "temperature": 2.0}
+    assert of_its_loss(old) == {"loss": "kd", "temperature": 2.0}
+    assert of_its_loss(old, "nwsd") == old
+    assert of_its_loss(old | {"loss": "nwsd"}, "ce") == {"loss": "nwsd"}
+    assert of_its_loss({"beta": 0.2, "epochs": 50}) == {"epochs": 50}  # of the default
 
 
 def test_what_tells_two_runs_apart():

@@ -90,10 +90,24 @@ def test_old_recipes_repeat_their_runs(stored, cli, monkeypatch):
     assert "(temperature: 4.0 then, 2.0 now)" in err  # that, and nothing else
     again = "distill --recipe kd/recipe.yaml --data clouds --records stored.zarr --out kd"
     code, _, err = cli(*again.split())
+    assert code == 0, err
+    del recipe["origin"]  # a file of the user's own
+    Path("own.yaml").write_text(yaml.safe_dump(recipe))
+    code, _, err = cli(*again.replace("kd/recipe", "own").split())
     assert code == 2
-    assert "beta is 0.2, and loss kd does not use it" in err
-    file.write_text(yaml.safe_dump(recipe | {"beta": 0.1, "form": "floor"}))
-    assert cli(*again.split())[0] == 0
+    assert "past is snapshot, and loss kd does not use it" in err
+
+
+def test_a_control_is_run_from_the_recipe_of_its_method(stored, cli, monkeypatch):
+    monkeypatch.chdir(stored.HERE)
+    recipe = yaml.safe_load(Path("nwsd/recipe.yaml").read_text())
+    del recipe["origin"]
+    Path("nwsd.yaml").write_text(yaml.safe_dump(recipe | {"beta": 0.2}))
+    code, _, err = cli("distill", "--recipe", "nwsd.yaml", "--loss", "kd", "--out", "control")
+    assert code == 0, err
+    found = yaml.safe_load(Path("control/recipe.yaml").read_text())
+    assert found["loss"] == "kd"
+    assert "beta" not in found
 
 
 def test_the_default_loss_is_another_than_it_was(stored, cli, monkeypatch):

@@ -34,11 +34,13 @@ def run(tokens: list[str]) -> int:
                 "other jobs are one process's", fix="start train or distill of several ranks"
             )
         recipe = _value_of("--recipe", tokens)
-        app.config = (read_recipe(Path(recipe), tokens[0]),) if recipe else ()
+        command = tokens[:2] if tokens[:1] == ["records"] else tokens[:1]
+        loss = _value_of("--loss", tokens)
+        app.config = (read_recipe(Path(recipe), *command, loss=loss),) if recipe else ()
         app(tokens, exit_on_error=False, print_error=world() == 1, result_action="return_none")
     except CycloptsError as error:
         if world() > 1:
-            tell(f"error: {one_line(error)}")
+            tell(f"error: {one_line(error, most=None)}")
         return 2  # Cyclopts has said what is wrong, and what was perhaps meant
     except PointstillError as error:
         tell(f"error: {error}")
@@ -64,7 +66,7 @@ def run(tokens: list[str]) -> int:
             )
         else:
             tell(
-                f"error: {type(error).__name__}: {one_line(error)} (a fault of "
+                f"error: {type(error).__name__}: {one_line(error, most=None)} (a fault of "
                 "pointstill: set POINTSTILL_DEBUG=1 for the traceback, and report it)"
             )
         return 1

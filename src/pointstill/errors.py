@@ -44,7 +44,7 @@ class PointstillError(Exception):
         return _remade, (type(self), self.what, self.where, self.fix)
 
 
-def one_line(error: BaseException, most: int = 300) -> str:
+def one_line(error: BaseException, most: int | None = 300) -> str:
     """The words of foreign code, for the brackets of a message: on one line, and not for ever."""
     return " ".join(str(error).split())[:most]
 

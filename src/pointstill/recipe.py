@@ -111,7 +111,7 @@ class TrainRecipe(FitOptions, LabelOptions):
 def _with_loss_entries(recipe: type[T]) -> type[T]:
     """The class with the entries of all losses; its own `loss` is the default."""
     entries = loss_entries(vars(recipe)["loss"])
-    same = {"__module__": recipe.__module__, "__qualname__": recipe.__qualname__}
+    same = {name: getattr(recipe, name) for name in ("__module__", "__qualname__", "__doc__")}
     made: type[T] = make_dataclass(
         recipe.__name__, entries, bases=(recipe,), namespace=same, frozen=True, kw_only=True
     )
@@ -165,17 +165,15 @@ class DistillRecipe(FitOptions):
         return own | asdict(self.loss_options)
 
 
-def without_defaults(entries: dict[str, Any]) -> dict[str, Any]:
-    """The entries of a recipe file, without options at the default that every loss has for them.
+def of_its_loss(entries: dict[str, Any], loss: str | None = None) -> dict[str, Any]:
+    """The entries of a recipe file, without options that its loss does not use.
 
-    Those say nothing, but older versions wrote them down, also for losses that do not use them.
+    Args:
+        entries: of the file.
+        loss: one that takes the place of the file's.
     """
-    options = users()
-    return {
-        name: value
-        for name, value in entries.items()
-        if name not in options or any(each.default != value for each in options[name].values())
-    }
+    options, loss = users(), loss or entries.get("loss") or DistillRecipe.loss
+    return {n: value for n, value in entries.items() if n not in options or loss in options[n]}
 
 
 def decisive(entries: dict[str, Any]) -> dict[str, Any]:
@@ -216,6 +214,11 @@ class RecordRecipe:
     def __post_init__(self) -> None:
         check_numbers(self)
         check_seed(self.seed)
-        for name in ("views", "points", "limit", "batch_size"):
+        for name in ("views", "batch_size", "points", "limit"):
             value = getattr(self, name)
-            require(value is None or value >= 1, f"{name} is {value}", "choose 1 or more")
+            unsaid = value is None and name in ("points", "limit")
+            require(
+                unsaid or (value is not None and value >= 1),
+                f"{name} is {value}",
+                "choose 1 or more",
+            )

@@ -23,7 +23,7 @@ from .errors import NoRunError, TrainingError
 from .models import build_model
 from .points.features import Features, parse_features, width
 from .recipe import decisive
-from .storage.files import forbidden, write_whole
+from .storage.files import check_readable, forbidden, write_whole
 from .storage.locking import lock
 from .storage.paths import here
 
@@ -255,12 +255,9 @@ class Run:
                 fix="run the same command again to go on with it",
             )
         model = build_model(self.model_name, len(self.classes), width(self.features))
+        check_readable(self.folder / WEIGHTS, TrainingError)
         try:
-            # Opened here first, as safetensors does not say why it cannot.
-            (self.folder / WEIGHTS).open("rb").close()
             model.load_state_dict(load_file(self.folder / WEIGHTS))
-        except PermissionError as error:
-            raise forbidden(self.folder / WEIGHTS, error, TrainingError) from error
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(

@@ -105,3 +105,11 @@ def test_an_exported_student_knows_its_records(student_onnx, records):
     props = {each.key: each.value for each in onnx.load(student_onnx).metadata_props}
     origin = json.loads(props["pointstill"])["origin"]
     assert origin["records"] == Store.open(records).fingerprint
+
+
+def test_an_estimate_takes_a_recipe(cli, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("views: 7\ncodec: int8\n")
+    tokens = ["records", "estimate", "--shapes", "10", "--classes", "40", "--recipe", recipe]
+    assert cli(*tokens)[1].startswith("70 records of 44 B logits")
+    assert cli(*tokens, "--views", "2")[1].startswith("20 records of 44 B logits")

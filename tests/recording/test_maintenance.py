@@ -28,6 +28,15 @@ def made(made_in_codecs: Path) -> Path:
     return made_in_codecs
 
 
+@pytest.fixture
+def recorded_in_public(made: Path, public_path: Path) -> tuple[Store, Path]:
+    """A store where everybody may go, and a chunk of it that nobody but root may read."""
+    path = Path(shutil.copytree(made / "float16", public_path / "r.zarr"))
+    chunk = path / "logits" / "c.0.0.0"
+    chunk.chmod(0)
+    return Store.open(path), chunk
+
+
 # Repair: whatever of a store breaks is named when it is read, and mended to the byte.
 
 
@@ -319,6 +328,15 @@ class Forgetful(Toy):
 
     def logits(self, points: Tensor) -> Tensor:
         return super().logits(points) + torch.tensor([0.0, 0.0, 0.5])
+
+
+def test_a_chunk_that_may_not_be_read_is_not_wrong(recorded_in_public, data, unprivileged):
+    store, chunk = recorded_in_public
+    assert len(data.train)  # read before the rights are gone
+    with unprivileged(), pytest.raises(RecordsError, match="Permission denied") as caught:
+        verify(store, data, tiles=None, quiet=True)
+    assert str(chunk) in str(caught.value)
+    assert "nothing says that it is damaged" in str(caught.value)
 
 
 def test_what_was_recorded_verifies(store, data):

@@ -150,8 +150,9 @@ class Pipeline:
             try:
                 operations.append(OPERATIONS[each["name"]](**options))
             except UsageError as error:
-                where = f"augmentation {error.where}"
-                raise RecordsError(error.what, where=where, fix="record again") from error
+                raise RecordsError(
+                    error.what, where=f"augmentation {error.where}", fix="record again"
+                ) from error
             except (KeyError, TypeError) as error:
                 raise RecordsError(
                     "is not in this pointstill",

@@ -14,8 +14,13 @@ from .data_commands import data_app
 from .model_commands import models, profile, teacher_app
 from .records_commands import records_app
 from .shared_options import (
+    ENGINE,
+    RECORD,
+    TEACHER,
     DataOptions,
     EngineOptions,
+    Flat,
+    RecipeFile,
     TeacherOptions,
     converted,
     finished,
@@ -47,10 +52,7 @@ app.command(teacher_app)
 app.command(models)
 app.command(profile)
 
-TRAIN, DISTILL, RECORD = TrainRecipe(), DistillRecipe(), RecordRecipe()
-SPEAKING, ENGINE = TeacherOptions(), EngineOptions()
-Flat = Parameter(name="*")
-RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
+TRAIN, DISTILL = TrainRecipe(), DistillRecipe()
 
 
 @app.command
@@ -98,7 +100,7 @@ def record(
     data: Annotated[DataOptions, Flat],
     out: str,
     part: str | None = None,
-    speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
+    teacher_options: Annotated[TeacherOptions, Flat] = TEACHER,
     engine: Annotated[EngineOptions, Flat] = ENGINE,
     recipe: RecipeFile = None,
     options: Annotated[RecordRecipe, Flat] = RECORD,
@@ -134,9 +136,9 @@ def record(
     from ..recording.job import record as job
     from ..recording.tiles import records_of
 
-    chosen = engine.ready(teacher, data, speaking)
+    chosen = engine.ready(teacher, data, teacher_options)
     opened = data.open()
-    loaded = speaking.load(teacher, opened, many=engine.many)
+    loaded = teacher_options.load(teacher, opened, many=engine.many)
     left_out(opened.train)
     store = job(loaded, opened, out=out, recipe=options, part=part, engine=chosen)
     limited = f" --limit {options.limit}" if options.limit else ""
@@ -208,7 +210,7 @@ def evaluate(
     json: Path | None = None,
     pictures: Path | None = None,
     classes: bool = False,
-    speaking: Annotated[TeacherOptions, Flat] = SPEAKING,
+    teacher_options: Annotated[TeacherOptions, Flat] = TEACHER,
 ) -> None:
     """Measure runs and teachers side by side: accuracy, calibration, cost, tests between them.
 
@@ -252,7 +254,7 @@ def evaluate(
 
         check_writable(pictures, folder=True)
     opened = data.open()
-    loaded = speaking.load_each(models, opened)
+    loaded = teacher_options.load_each(models, opened)
     left_out(opened.split(split))
     result = job(
         loaded,

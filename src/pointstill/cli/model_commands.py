@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from .shared_options import DataOptions, NetworkOptions, needs_torch
+from .shared_options import DataOptions, Flat, NetworkOptions, needs_torch
 
 teacher_app = App(name="teacher", help="Look at teachers.")
 NETWORK = NetworkOptions()
-Flat = Parameter(name="*")
 
 
 @teacher_app.command(name="describe")
@@ -17,7 +16,7 @@ def teacher_describe(
     *,
     teacher: str,
     data: Annotated[DataOptions, Flat],
-    speaking: Annotated[NetworkOptions, Flat] = NETWORK,
+    teacher_options: Annotated[NetworkOptions, Flat] = NETWORK,
     shapes: int = 256,
     batch_size: int = 16,
     out: Path | None = None,
@@ -49,11 +48,11 @@ def teacher_describe(
 
     opened = data.open()
     path, found = describe_teacher(
-        speaking.load(teacher, opened),
+        teacher_options.load(teacher, opened),
         opened,
         spec=teacher,
-        weights=speaking.weights[0] if speaking.weights else None,
-        axes=speaking.axes,
+        weights=teacher_options.weights[0] if teacher_options.weights else None,
+        axes=teacher_options.axes,
         shapes=shapes,
         batch_size=batch_size,
         out=out,

@@ -3,21 +3,30 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from ..errors import UsageError
 from ..recipe import RecordRecipe
-from .shared_options import DataOptions, EngineOptions, MaybeData, TeacherOptions, needs_torch
+from .shared_options import (
+    ENGINE,
+    RECORD,
+    TEACHER,
+    DataOptions,
+    EngineOptions,
+    Flat,
+    MaybeData,
+    RecipeFile,
+    TeacherOptions,
+    needs_torch,
+)
 
 if TYPE_CHECKING:
     from ..recording.estimate import Estimate
 
 records_app = App(name="records", help="Look at record stores, and after them.")
 
-SPEAKING, ENGINE, NO_DATA = TeacherOptions(), EngineOptions(), MaybeData()
-RECORD = RecordRecipe()
-Flat = Parameter(name="*")
-Speaking = Annotated[TeacherOptions, Flat]
+NO_DATA = MaybeData()
+Teachers = Annotated[TeacherOptions, Flat]
 EngineFlags = Annotated[EngineOptions, Flat]
 
 
@@ -48,7 +57,8 @@ def estimate(
     options: Annotated[RecordRecipe, Flat] = RECORD,
     data: Annotated[MaybeData, Flat] = NO_DATA,
     teacher: str | None = None,
-    speaking: Speaking = SPEAKING,
+    teacher_options: Teachers = TEACHER,
+    recipe: RecipeFile = None,
 ) -> None:
     """Say how many bytes a recording will take; with a teacher, how many hours and how much memory.
 
@@ -65,6 +75,8 @@ def estimate(
         Number of classes; by default those of the data.
     teacher:
         Time this one on a few batches of the data.
+    recipe:
+        YAML file of these options; a flag overrides what it says.
     """
     needs_torch()
     from ..recording.estimate import estimate_recording as job
@@ -72,7 +84,7 @@ def estimate(
     opened = data.open()
     if teacher and not opened:
         raise UsageError("a teacher is timed on data", fix="give --data as well")
-    loaded = speaking.load(teacher, opened) if teacher and opened else None
+    loaded = teacher_options.load(teacher, opened) if teacher and opened else None
     _print_estimate(job(opened, loaded, recipe=options, shapes=shapes, classes=classes))
 
 
@@ -109,7 +121,7 @@ def verify(
     teacher: str | None = None,
     tolerance: float = 0.01,
     seed: int = 0,
-    speaking: Speaking = SPEAKING,
+    teacher_options: Teachers = TEACHER,
 ) -> None:
     """Make recorded views again and compare them; with a teacher, ask it again. Exit 1 if wrong.
 
@@ -141,7 +153,7 @@ def verify(
         Store.open(store),
         opened,
         tiles=tiles_of(tiles),
-        teacher=speaking.load(teacher, opened) if teacher else None,
+        teacher=teacher_options.load(teacher, opened) if teacher else None,
         tolerance=tolerance,
         seed=seed,
     )
@@ -155,7 +167,7 @@ def repair(
     *,
     data: Annotated[MaybeData, Flat] = NO_DATA,
     teacher: str | None = None,
-    speaking: Speaking = SPEAKING,
+    teacher_options: Teachers = TEACHER,
 ) -> None:
     """Mend a damaged store: copy back headers, record damaged tiles again, and no others.
 
@@ -179,7 +191,7 @@ def repair(
     opened = data.open()
     if teacher and not opened:
         raise UsageError("a teacher needs the data that was recorded", fix="give --data as well")
-    loaded = speaking.load(teacher, opened) if teacher and opened else None
+    loaded = teacher_options.load(teacher, opened) if teacher and opened else None
     print(f"{store}: {job(store, loaded, opened)}")
 
 
@@ -191,7 +203,7 @@ def extend(
     views: int,
     teacher: str,
     data: Annotated[DataOptions, Flat],
-    speaking: Speaking = SPEAKING,
+    teacher_options: Teachers = TEACHER,
     engine: EngineFlags = ENGINE,
 ) -> None:
     """Add views to a store, as if they had been asked for from the start.
@@ -212,9 +224,9 @@ def extend(
     needs_torch()
     from ..recording.maintenance import extend as job
 
-    chosen = engine.ready(teacher, data, speaking)
+    chosen = engine.ready(teacher, data, teacher_options)
     opened = data.open()
-    loaded = speaking.load(teacher, opened, many=engine.many)
+    loaded = teacher_options.load(teacher, opened, many=engine.many)
     longer = job(store, loaded, opened, views=views, engine=chosen)
     print(f"{store} has {longer.views} views, {longer.views * longer.rows:,} records")
 

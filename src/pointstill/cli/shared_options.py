@@ -13,7 +13,7 @@ from cyclopts.config import Dict
 
 from .. import torchrun
 from ..errors import UsageError, one_line
-from ..recipe import without_defaults
+from ..recipe import RecordRecipe, of_its_loss
 from ..storage.paths import here
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ TRAIN = (
     *("safetensors", "scipy", "torch", "torchmetrics", "zarr"),
 )
 """The packages of the extra `train`."""
+Flat = Parameter(name="*")
+"""The fields of a class of options as flags of their own."""
+RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
 PATHS = (Path, Path | None, list[Path], list[Path] | None)
 
 
@@ -96,7 +99,7 @@ class DataOptions(MaybeData):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """How one network is loaded and spoken to."""
+    """How one network is loaded and asked."""
 
     weights: list[Path] | None = None
     """Weights of a built-in or your own model; with several, in the order of the teachers."""
@@ -237,7 +240,7 @@ class EngineOptions:
             )
 
     def ready(
-        self, specs: str | Sequence[str], data: DataOptions, speaking: TeacherOptions
+        self, specs: str | Sequence[str], data: DataOptions, teacher_options: TeacherOptions
     ) -> "Engine":
         """The engine, whose workers load the same teacher and data; before either is read.
 
@@ -250,7 +253,7 @@ class EngineOptions:
             return one_process
         from ..recording.ray_engine import RayEngine
 
-        load = partial(load_both, specs, replace(data, verify=False), speaking)
+        load = partial(load_both, specs, replace(data, verify=False), teacher_options)
         return RayEngine(load, self.ray_address, self.workers)
 
     @property
@@ -259,18 +262,28 @@ class EngineOptions:
         return self.engine == "ray"
 
 
+TEACHER, ENGINE, RECORD = TeacherOptions(), EngineOptions(), RecordRecipe()
+"""What is meant where nothing is said."""
+
+
 def load_both(
-    specs: str | Sequence[str], data: DataOptions, speaking: TeacherOptions, device: str
+    specs: str | Sequence[str], data: DataOptions, teacher_options: TeacherOptions, device: str
 ) -> "tuple[Teacher, Dataset]":
     """Teacher and data, as a worker loads them; the number of threads is left alone."""
     opened = data.open()
-    return replace(speaking, device=device, threads=0).load(specs, opened), opened
+    return replace(teacher_options, device=device, threads=0).load(specs, opened), opened
 
 
-def read_recipe(path: Path, command: str) -> Dict:
+def read_recipe(path: Path, *command: str, loss: str | None = None) -> Dict:
     """A YAML file as defaults of a command's flags.
 
-    What a run noted of its origin is passed over, and so are options of losses at their default.
+    What a run noted of its origin is passed over; so are options that the loss does not use, in the
+    recipe of a run (0.1.0 noted all options there) and where another loss is typed.
+
+    Args:
+        path: the file.
+        command: the names of the command, such as `records`, `estimate`.
+        loss: what is typed as `--loss`.
 
     Raises:
         UsageError: it cannot be read, or is no list of `name: value` lines.
@@ -292,11 +305,12 @@ def read_recipe(path: Path, command: str) -> Dict:
             fix="write the flags there without their dashes, one a line",
         )
     recipe = {name: value for name, value in recipe.items() if value is not None}
-    recipe.pop("origin", None)
-    if command == "distill":
-        recipe = without_defaults(recipe)
+    if recipe.pop("origin", None) or loss:
+        recipe = of_its_loss(recipe, loss)
     # Under the command's name, as Cyclopts passes over top keys that are commands too (data).
-    return Dict({command: recipe}, source=str(path))
+    for name in reversed(command):
+        recipe = {name: recipe}
+    return Dict(recipe, source=str(path))
 
 
 def converted(kind: Any, tokens: Sequence[Token]) -> Any:

@@ -238,7 +238,7 @@ class Dataset:
                     skip = "pass --skip-bad to leave the cloud out"
                     fix = f"{error.fix}, or {skip}" if error.fix else skip
                     raise DataError(error.what, where=where, fix=fix) from error
-                bad.append(f"{where} {error.what}")
+                bad.append(str(error.but(where=where)))
             else:
                 good += 1
                 if lost := len(loaded) - len(cloud):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, ForbiddenError, NoDataError, one_line
-from ..storage.files import forbidden
+from ..storage.files import check_readable
 from .mesh_sampling import sample_mesh
 
 VERSION = "2"
@@ -49,10 +49,8 @@ def guarded(path: Path, reader: Callable[[Path], Content]) -> Content:
             )
         if not path.is_file():
             raise NoDataError("does not exist", fix="check the path")
-        path.open("rb").close()  # as not every library says why it cannot
+        check_readable(path, ForbiddenError)
         return reader(path)
-    except PermissionError as error:
-        raise forbidden(path, error, ForbiddenError) from error
     except DataError as error:
         raise error.but(where=path) from error
     except Exception as error:  # whatever the libraries raise on a damaged file

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, PointstillError, UsageError
 from ..points.validity import MIN_POINTS, check_points, finite, is_numeric, transpose_fix
-from ..storage.files import forbidden
+from ..storage.files import check_readable
 from ..storage.paths import here
 
 
@@ -144,10 +144,7 @@ def _open(path: Path, threads: int) -> tuple[onnxruntime.InferenceSession, dict[
     """A session of an exported student, and what its metadata says."""
     if not path.is_file():
         raise UsageError("is no student", where=path, fix="make one with `pointstill export`")
-    try:
-        path.open("rb").close()  # as ONNX Runtime does not say why it cannot
-    except PermissionError as error:
-        raise forbidden(path, error, PointstillError) from error
+    check_readable(path, PointstillError)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

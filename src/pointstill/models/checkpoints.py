@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import NoTeacherError, TeacherError
-from ..storage.files import forbidden
+from ..storage.files import check_readable
 
 WRAPPERS = ("net", "model", "model_state_dict", "state_dict", "base_model")
 """Keys under which published checkpoints keep their state dict."""
@@ -67,8 +67,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise NoTeacherError("is no weights file", where=path, fix="give one that is there")
+    check_readable(path, TeacherError)
     try:
-        path.open("rb").close()  # as safetensors does not say why it cannot
         if path.suffix == ".safetensors":
             checkpoint: object = load_file(path)
         else:
@@ -77,8 +77,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return unwrap(checkpoint)
     except TeacherError as error:
         raise error.but(where=path) from None
-    except PermissionError as error:
-        raise forbidden(path, error, TeacherError) from error
     except pickle.UnpicklingError as error:
         raise TeacherError(
             "is damaged, or holds more than tensors, which could run any code and is not opened",

@@ -25,7 +25,6 @@ HEADERS = 12_000
 """Bytes of headers and their backup, about, besides shapes and labels."""
 BLOCK = 4096
 """Bytes that a file is rounded up to on a common disk."""
-RECIPE = RecordRecipe()
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def estimate_recording(
     data: Dataset | None = None,
     teacher: Teacher | None = None,
     *,
-    recipe: RecordRecipe = RECIPE,
+    recipe: RecordRecipe | None = None,
     shapes: int | None = None,
     classes: int | None = None,
 ) -> Estimate:
@@ -90,13 +89,14 @@ def estimate_recording(
     Args:
         data: gives shapes and classes that are not given.
         teacher: is timed on a few batches of the data.
-        recipe: as for `record`.
+        recipe: as for `record`; the defaults if nothing is said.
         shapes: number of shapes.
         classes: number of classes.
 
     Raises:
         UsageError: shapes or classes are not known, or there are none.
     """
+    recipe = recipe or RecordRecipe()
     shapes = len(data.train) if shapes is None and data else shapes
     classes = len(data.classes) if classes is None and data else classes
     if shapes is None or classes is None:

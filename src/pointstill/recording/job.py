@@ -24,15 +24,13 @@ from ..teachers.compatibility import check_fits
 from .engine import Engine, fill, one_process
 from .tiles import Recorder, TileContent, parse_part, record_tile, records_of, spread, wanted
 
-RECIPE = RecordRecipe()
-
 
 def record(
     teacher: Teacher,
     data: Dataset,
     *,
     out: str | Path,
-    recipe: RecordRecipe = RECIPE,
+    recipe: RecordRecipe | None = None,
     part: str | None = None,
     engine: Engine = one_process,
     quiet: bool = False,
@@ -46,7 +44,7 @@ def record(
         teacher: from `load_teacher`, for the classes of `data`.
         data: from `open_dataset`; only its training split is opened.
         out: folder of the store, or its URL.
-        recipe: what is recorded, and how it is stored.
+        recipe: what is recorded, and how it is stored; the defaults if nothing is said.
         part: record a share of the tiles only, such as `2/3`, the second of three; `merge` joins
             the stores.
         engine: who computes the tiles after the first: this process, or a `RayEngine`.
@@ -65,6 +63,7 @@ def record(
             cannot be written; or the codec loses too much of this teacher.
         UsageError: options that make no sense, or a run of another fold as teacher.
     """
+    recipe = recipe or RecordRecipe()
     # 1. The teacher must fit the data: its classes, its fold, its features.
     check_fits(teacher, data)
     share, shares = parse_part(part)

@@ -40,6 +40,18 @@ def forbidden(path: object, error: PermissionError, kind: type[PointstillError])
     )
 
 
+def check_readable(path: Path, kind: type[PointstillError]) -> None:
+    """See that a file that is there may be read, as not every library says why it cannot.
+
+    Raises:
+        PointstillError: of the kind: its permissions do not let it be read.
+    """
+    try:
+        path.open("rb").close()
+    except PermissionError as error:
+        raise forbidden(path, error, kind) from error
+
+
 @contextmanager
 def whole(path: Path, draft: Path | None = None) -> Iterator[Path]:
     """Replace a file by way of a draft, which is on the disk before it takes the name.

@@ -138,7 +138,7 @@ def _location(name: str) -> Path | str:
 
 
 def check_fits(teacher: Teacher, data: Dataset) -> None:
-    """Refuse a teacher that must not, or cannot, be asked about data; before any of it is read.
+    """Refuse a teacher that must not, or cannot, be asked about data; before any of it is used.
 
     Raises:
         DataError: the data has fewer than two classes.

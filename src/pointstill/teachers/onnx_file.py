@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import TeacherError
 from ..run import TrainedOn
-from ..storage.files import forbidden
+from ..storage.files import check_readable
 from .file_kind import FileKind, damaged, sha256
 from .interface_detection import input_shape
 from .network import Layout, Loaded
@@ -37,10 +37,7 @@ class OnnxNetwork:
 
     def __init__(self, path: Path, channels: int = 3):
         self.path = path
-        try:
-            path.open("rb").close()  # as ONNX Runtime does not say why it cannot
-        except PermissionError as error:
-            raise forbidden(path, error, TeacherError) from error
+        check_readable(path, TeacherError)
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         session = self._session()
         inputs = session.get_inputs()

@@ -130,7 +130,9 @@ def fit(
                 try:
                     _step(fabric, wrapped, optimizer, parts["loss"], share, rate, recipe.clip)
                 except FloatingPointError as error:
-                    raise diverged(run, str(error), epoch, step, options.steadier) from error
+                    raise diverged(run, error, epoch, step, options.steadier) from error
+                except OverflowError as error:
+                    raise diverged(run, error, epoch, step) from error
                 ranks.same_buffers(model)
                 if average:
                     average.update_parameters(model)
@@ -165,7 +167,8 @@ def _step(
     """One step of the optimiser, down the gradient of `share` times the loss.
 
     Raises:
-        FloatingPointError: the loss, its gradient or the step is not finite; the weights stay.
+        FloatingPointError: the loss or its gradient is not finite; the weights stay.
+        OverflowError: the step is not; the weights stay.
     """
     fabric.backward(loss * share)
     norm = fabric.clip_gradients(
@@ -182,7 +185,7 @@ def _step(
         if "overflow" not in str(error):
             raise
         # AdamW's first steps are up to ten times the rate, which float32 must hold.
-        raise FloatingPointError(
+        raise OverflowError(
             f"a learning rate of {rate:.1e} is more than AdamW can step by"
         ) from error
     optimizer.zero_grad()

@@ -129,7 +129,7 @@ class State:
 
 
 def diverged(
-    run: Run, wrong: str, epoch: int, step: int, steadier: tuple[str, ...] = ()
+    run: Run, wrong: object, epoch: int, step: int, steadier: tuple[str, ...] = ()
 ) -> TrainingError:
     """The error of a run whose numbers left the finite ones; `steadier` is what else may help."""
     means = " or ".join(["a lower --learning-rate", *steadier])
