@@ -21,10 +21,13 @@ def named(page: Path, pattern: str) -> list[str]:
 def test_files(page):
     ours = named(page, r"\b((?:src|tests|benchmarks|examples|recipes|docs)/[\w./-]*\w)")
     ours += named(page, r"`([a-z_]+(?:/[a-z_]+)*\.py)`")
+    rooms = "|".join(each.name for each in (ROOT / "src" / "pointstill").iterdir() if each.is_dir())
+    ours += named(page, rf"`((?:{rooms})/[a-z_]+)`")
     missing = [
         name
         for name in ours
-        if not name.startswith(MADE) and not any((folder / name).exists() for folder in FOLDERS)
+        if not name.startswith(MADE)
+        and not any((folder / f"{name}{end}").exists() for folder in FOLDERS for end in ("", ".py"))
     ]
     assert not missing
 

@@ -14,6 +14,8 @@ from .losses.recipe_entries import defaults, loss_entries, users
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Keep = Literal["last", "best"]
+POINTS = 1024
+"""Points of a view or a cloud, where neither the user nor the model says a number."""
 ABSENT = {"loss": "nwsd"}
 """What an entry counts as that a recipe of old lacks, where that is not its default of today."""
 T = TypeVar("T")

@@ -12,10 +12,10 @@ from pointstill.losses.options import KDOptions, NWSDOptions
 from pointstill.records import Store
 from pointstill.training.past_student import (
     Average,
+    LogitTable,
     Past,
     RecordedPast,
     Snapshot,
-    Table,
     averaged,
     past_of,
 )
@@ -127,7 +127,7 @@ def test_an_average_is_apart_from_the_model():
 
 def test_a_table_tells_nothing_first_and_then_what_was_said():
     views, shapes, classes = 2, 5, 3
-    past = Table(views, shapes, classes, CPU)
+    past = LogitTable(views, shapes, classes, CPU)
     draw = torch.Generator().manual_seed(0)
     said: dict[tuple[int, int], Tensor] = {}
     for epoch in range(5):
@@ -145,10 +145,10 @@ def test_a_table_tells_nothing_first_and_then_what_was_said():
 
 
 def test_a_table_resumes():
-    past = Table(2, 3, 4, CPU)
+    past = LogitTable(2, 3, 4, CPU)
     present = torch.randn(2, 4)
     past.after_step(nn.Identity(), present, 1, torch.tensor([2, 0]))
-    resumed = Table(2, 3, 4, CPU)
+    resumed = LogitTable(2, 3, 4, CPU)
     resumed.load_state_dict(deepcopy(past.state_dict()))
     rows = torch.tensor([0, 2])
     assert torch.equal(resumed.logits(POINTS, 3, rows), present.flip(0))

@@ -24,6 +24,7 @@ from ..data.source import SplitName
 from ..errors import UsageError
 from ..points.features import width
 from ..progress import Track
+from ..recipe import POINTS
 from ..records import Store
 from ..records.matching import check_records, recorded_pipeline
 from ..run import Run
@@ -192,7 +193,7 @@ def predict_all(
     """Logits (R, C) of shapes, without augmentation."""
     logits = []
     for some in torch.split(shapes.to(clouds.device), batch_size):
-        logits.append(teacher.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
+        logits.append(teacher.logits(clouds.plain(some, teacher.points or POINTS)).float().cpu())
         track.advance(len(some), teacher.spec)
     return torch.cat(logits)
 
@@ -213,7 +214,7 @@ def score(
     overall = float((predictions == labels).double().mean())
     probabilities = logits.double().softmax(1)
     calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=15)
-    points = teacher.points or 1024
+    points = teacher.points or POINTS
     return Score(
         name=teacher.spec,
         overall_accuracy=overall,

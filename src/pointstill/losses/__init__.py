@@ -1,11 +1,12 @@
-"""Losses, one file a paper. To add one: a file with `parts`, and its line in `LOSSES`.
+"""Losses, one file a paper. To add one: a file with `parts`, its options, its line in `LOSSES`.
 
 `parts` takes the student's logits (B, C), the `Targets` and the options of the loss, and returns
 its parts: `loss`, a scalar with a gradient, and scalars without one for the log. Every figure is a
 mean over the batch of sums over the classes. Half-precision logits are raised to float32.
 
-The options are a class like those of `options`, a file without torch, as the command line makes its
-flags of them. Light: what needs torch is imported when a loss is first used.
+The options are a class in `options`, a file without torch, as the command line makes its flags of
+them; a loss of another package is in `LOSSES` before `pointstill.recipe` is first imported. Light:
+what needs torch is imported when a loss is first used.
 """
 
 from collections.abc import Callable

@@ -11,7 +11,7 @@ from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset
 from ..errors import UsageError
 from ..points.features import width
-from ..recipe import RecordRecipe
+from ..recipe import POINTS, RecordRecipe
 from ..records import Tile, codec, probe
 from ..records.layout import tile_length
 from ..teachers import Teacher
@@ -159,7 +159,7 @@ def time_teacher(
     teacher: Teacher, data: Dataset, pipeline: Pipeline, recipe: RecordRecipe
 ) -> Timing:
     """Time a teacher on batches of the first shapes, after one to warm up."""
-    split, points = data.train, recipe.points or teacher.points or 1024
+    split, points = data.train, recipe.points or teacher.points or POINTS
     clouds, device = Clouds.of(split, teacher.device), teacher.device
     rows = min(recipe.batch_size, len(split))
     shapes, tile = np.arange(rows), Tile(0, 0, 0, rows)

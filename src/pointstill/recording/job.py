@@ -11,7 +11,7 @@ from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset, Split
 from ..data.selection import limited
 from ..progress import Track, console, size
-from ..recipe import RecordRecipe
+from ..recipe import POINTS, RecordRecipe
 from ..records import Store, Tile
 from ..records import codec as codecs
 from ..records.codec import Coding
@@ -122,7 +122,7 @@ class StorePlan:
             recipe=recipe,
             shapes=limited(split, recipe.limit),
             pipeline=Pipeline(parse(recipe.augment, split.up), recipe.seed),
-            points=recipe.points or teacher.points or 1024,
+            points=recipe.points or teacher.points or POINTS,
             coding=codecs.parse(recipe.codec, len(split.classes)),
         )
 

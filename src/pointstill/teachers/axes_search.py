@@ -18,6 +18,7 @@ from ..data import Dataset, Split
 from ..data.selection import limited
 from ..errors import UsageError
 from ..progress import Track, console
+from ..recipe import POINTS
 from ..storage.files import check_writable
 from .axes import SAME, Axes, format_axes, parse_axes
 from .compatibility import networks
@@ -93,7 +94,7 @@ def try_axes(
     labels = torch.from_numpy(np.asarray(split.labels, np.int64)[shapes])
     batches = []
     for some in torch.split(torch.from_numpy(shapes).to(clouds.device), batch_size):
-        batches.append(asked.logits(clouds.plain(some, teacher.points or 1024)).float().cpu())
+        batches.append(asked.logits(clouds.plain(some, teacher.points or POINTS)).float().cpu())
         if track:
             track.advance(len(some), format_axes(axes))
     logits = torch.cat(batches)

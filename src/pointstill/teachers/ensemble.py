@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from ..recipe import POINTS
 from .teacher import Teacher, subsample
 
 Mean = Literal["logits", "probabilities"]
@@ -78,7 +79,7 @@ class Ensemble:
     def points(self) -> int | None:
         """The most that a member takes; one that does not say counts as 1,024."""
         each = [member.points for member in self.members]
-        return max(count or 1024 for count in each) if any(each) else None
+        return max(count or POINTS for count in each) if any(each) else None
 
     @property
     def device(self) -> torch.device:

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import TeacherError, UsageError
 from ..points.features import XYZ, Features, parse_features, width
+from ..recipe import POINTS
 from .axes import parse_axes
 from .classes import ClassMap, find_columns, read_class_map
 from .compatibility import own_features
@@ -182,7 +183,7 @@ def load_network(
     verified = described.verified_on(len(task.classes)) or (seen.fingerprint if seen else None)
 
     # 3. A dry run tells what was left open.
-    count = network.points or described.points or 1024
+    count = network.points or described.points or POINTS
     clouds = sample_clouds(network.device, count, width(features))
     try:
         layout, output = detect(network, clouds, len(names), asked.layout, asked.output)

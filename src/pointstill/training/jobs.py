@@ -21,7 +21,7 @@ from ..losses.options import LabelOptions, PastOptions
 from ..models import build_model
 from ..points.features import XYZ, format_features, width
 from ..progress import console, size
-from ..recipe import DistillRecipe, FitOptions, TrainRecipe
+from ..recipe import POINTS, DistillRecipe, FitOptions, TrainRecipe
 from ..records import Store
 from ..records.layout import tile_length
 from ..records.matching import check_past, check_records, recorded_pipeline
@@ -52,7 +52,7 @@ def train(
 
     Raises:
         DataError: fewer than two classes.
-        TrainingError: see `training.fit` and `Run.begin`.
+        TrainingError: see `loop.fit` and `Run.begin`.
         UsageError: a run folder that is not on this machine.
     """
     out, quiet = here(out, "out"), quiet or not torchrun.first()
@@ -60,7 +60,7 @@ def train(
     with torchrun.in_turn():
         split = data.train
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
-    points = recipe.points or 1024
+    points = recipe.points or POINTS
     recipe = replace(recipe, points=points)
     shapes = training_shapes(split, recipe)
     fabric = start_fabric(recipe)
@@ -109,7 +109,7 @@ def distill(
     Raises:
         DataError: fewer than two classes.
         RecordsError: the records are unfinished, damaged, or made from something else.
-        TrainingError: see `training.fit` and `Run.begin`.
+        TrainingError: see `loop.fit` and `Run.begin`.
         UsageError: past records that the recipe would not use, or a run folder that is not on
             this machine.
     """

@@ -110,7 +110,7 @@ class Average(Past):
         self.model.load_state_dict(state)
 
 
-class Table(Past):
+class LogitTable(Past):
     """The student's logits when it last met this very (view, shape); no more forward."""
 
     def __init__(self, views: int, rows: int, classes: int, device: torch.device):
@@ -202,7 +202,7 @@ def past_of(
     if options.past == "ema":
         return Average(student, options.past_decay)
     if options.past == "table":
-        return Table(records.views, len(rows), len(records.attributes["classes"]), device)
+        return LogitTable(records.views, len(rows), len(records.attributes["classes"]), device)
     if past_records is None:
         raise RecordsError(
             "past=records needs --past-records STORE",
