@@ -124,7 +124,7 @@ def test_one_bad_cloud_among_many_stops_the_load(name, scans):
     assert len(data.train) + len(data.test) == good
     (left_out,) = data.train.bad + data.test.bad
     assert f"cube/{name} " in left_out
-    assert "pass --" not in left_out
+    assert "--skip-bad" not in left_out
 
 
 @pytest.mark.parametrize("kind", ["folder", "hdf5"])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, ForbiddenError, NoDataError, one_line
-from ..storage.files import check_readable
+from ..storage.files import check_readable, forbidden
 from .mesh_sampling import sample_mesh
 
 VERSION = "2"
@@ -51,6 +51,8 @@ def guarded(path: Path, reader: Callable[[Path], Content]) -> Content:
             raise NoDataError("does not exist", fix="check the path")
         check_readable(path, ForbiddenError)
         return reader(path)
+    except PermissionError as error:  # a folder on the way
+        raise forbidden(path, error, ForbiddenError) from error
     except DataError as error:
         raise error.but(where=path) from error
     except Exception as error:  # whatever the libraries raise on a damaged file
