@@ -305,7 +305,8 @@ def read_recipe(path: Path, *command: str, loss: str | None = None) -> Dict:
             fix="write the flags there without their dashes, one a line",
         )
     recipe = {name: value for name, value in recipe.items() if value is not None}
-    if recipe.pop("origin", None) or loss:
+    by_a_run = recipe.pop("origin", None) is not None
+    if command == ("distill",) and (by_a_run or loss):  # no other command has a loss
         recipe = of_its_loss(recipe, loss)
     # Under the command's name, as Cyclopts passes over top keys that are commands too (data).
     for name in reversed(command):
