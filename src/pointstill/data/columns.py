@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import readers
+from .readers.las import las
+from .readers.pcd import pcd
+from .readers.text import read_text, text_layout
 
 Array = NDArray[Any]
 Table = dict[str, Array]
@@ -92,7 +95,7 @@ def _ply(path: Path) -> Table:
 
 
 def _pcd(path: Path) -> Table:
-    cloud = readers.pcd(path)
+    cloud = pcd(path)
     columns = {name: cloud.pc_data[name] for name in cloud.fields}
     packed = columns.get("rgb", columns.get("rgba"))
     if packed is not None and packed.dtype.itemsize == 4:
@@ -103,10 +106,10 @@ def _pcd(path: Path) -> Table:
 
 
 def _las(path: Path) -> Table:
-    las = readers.las(path)
-    there = {"intensity", "red", "green", "blue"} & set(las.point_format.dimension_names)
-    columns = {name: np.asarray(las[name]) for name in there}
-    return from_columns(columns | dict(zip("xyz", np.asarray(las.xyz).T, strict=True)))
+    scan = las(path)
+    there = {"intensity", "red", "green", "blue"} & set(scan.point_format.dimension_names)
+    columns = {name: np.asarray(scan[name]) for name in there}
+    return from_columns(columns | dict(zip("xyz", np.asarray(scan.xyz).T, strict=True)))
 
 
 def _npz(path: Path) -> Table:
@@ -116,11 +119,11 @@ def _npz(path: Path) -> Table:
 
 
 def _text(path: Path, layout: Sequence[str] | None) -> Table:
-    found = readers.text_layout(path)
+    found = text_layout(path)
     names = found.names or layout
     if not names:
         return {}  # columns without names are not guessed
     known = {"x", "y", "z", *(name for each in COLUMNS.values() for some in each for name in some)}
     wanted = [name for name in dict.fromkeys(names) if name in known]
-    values = readers.read_text(path, found, tuple(list(names).index(name) for name in wanted))
+    values = read_text(path, found, tuple(list(names).index(name) for name in wanted))
     return from_columns(dict(zip(wanted, values.T, strict=True)))

@@ -1,0 +1,9 @@
+"""What a file announces, compared with what is there."""
+
+from ...errors import DataError
+
+
+def check_count(what: str, announced: int, there: int) -> None:
+    """Find out files that were cut off where no library notices."""
+    if there < announced:
+        raise DataError(f"is truncated (it announces {announced} {what}, but has {there})")
