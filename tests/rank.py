@@ -85,8 +85,7 @@ def functions(out: str) -> None:
     assert value.tolist() == [RANK + 1.0, 10.0 * (RANK + 1)]
     assert ranks.from_first({"rank": RANK}) == {"rank": 0}
     assert ranks.of_each(f"rank {RANK}") == ["rank 0", "rank 1"]
-    assert ranks.decided(RANK == 0, fabric.device)
-    assert not ranks.decided(RANK == 1, fabric.device)
+    assert ranks.most(RANK, fabric.device) == ranks.most(1 - RANK, fabric.device) == 1
 
     model = build_model("stillnet-n", 4)
     for number, each in enumerate(model.buffers()):

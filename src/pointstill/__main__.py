@@ -1,26 +1,36 @@
 """The entry of the command line: one line for every failure, and its exit code."""
 
 import os
+import signal
 import sys
 import warnings
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from cyclopts import CycloptsError
 
 from .cli.commands import app
 from .cli.shared_options import lacking, read_recipe
-from .errors import PointstillError, UsageError, one_line
+from .errors import PointstillError, Stopped, UsageError, one_line
 from .torchrun import first, left_alone, tell, world
+
+GOES_ON = ("train", "distill", "record", "demo", "records repair", "records extend")
+"""Commands that go on where they were stopped; any other has kept nothing."""
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 failed, 2 misused."""
+    """Run the command line; exit 0 done, 1 failed, 2 misused, 128 + n ended by signal n."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name it cannot write ends no finished job
             stream.reconfigure(errors="replace")
     warnings.showwarning = _warn
+    # A rank that is told to end may be inside torch, where no handler would run.
+    for name in ("SIGTERM", "SIGHUP") if world() == 1 else ():
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) == signal.SIG_DFL:  # or nohup has it ignored
+            signal.signal(number, _stop)
     # Torch reads it at its first tensor: large ones lie in pages of 2 MB, where Linux has them.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     sys.exit(run(sys.argv[1:]))
@@ -45,9 +55,12 @@ def run(tokens: list[str]) -> int:
     except PointstillError as error:
         tell(f"error: {error}")
         return error.exit_code
-    except KeyboardInterrupt:
-        tell("stopped; the same command goes on from here")
-        return 130
+    except KeyboardInterrupt as stop:
+        return _stopped(tokens, stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT))
+    except SystemExit as leave:
+        if leave.code != signal.SIGTERM:  # which Ray takes for itself, and leaves by
+            raise
+        return _stopped(tokens, Stopped(signal.SIGTERM))
     except BrokenPipeError:
         return 0
     except OSError as error:
@@ -71,6 +84,18 @@ def run(tokens: list[str]) -> int:
             )
         return 1
     return 0
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End the job in good order: what is kept is closed, drafts and locks go."""
+    raise Stopped(number)
+
+
+def _stopped(tokens: list[str], stop: Stopped) -> int:
+    """Say that a signal ended the job, and whether it goes on. Returns the exit code."""
+    goes_on = " ".join(tokens).startswith(GOES_ON)
+    tell(f"{stop.what}; the same command goes on from here" if goes_on else stop.what)
+    return 128 + stop.number
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:

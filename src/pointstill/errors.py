@@ -93,6 +93,19 @@ class UnreachableError(RemoteError):
     """The way to an object store fails."""
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal ended the work, which nothing that handles faults may take for one.
+
+    Args:
+        number: of the signal.
+        what: what became of the work, in a few words.
+    """
+
+    def __init__(self, number: int, what: str = "stopped"):
+        super().__init__(number, what)
+        self.number, self.what = number, what
+
+
 # Where there is nothing at all under a name or path that was given, the command line is wrong.
 
 

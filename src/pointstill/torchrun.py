@@ -9,7 +9,6 @@ import atexit
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -59,7 +58,8 @@ def tell(line: str) -> None:
                 # Whoever ends first makes torchrun end the others, so let the line be out before.
                 store.wait(["told"], timedelta(seconds=10))
                 return
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a terminal that hung up
+        print(line, file=sys.stderr, flush=True)
     if store is not None:
         with suppress(Exception):
             store.set("told", "")
@@ -70,24 +70,34 @@ def watch() -> None:
 
     On one machine torchrun would; but one on another machine may be waited for to no end.
     """
-
-    def look() -> None:
-        with suppress(Exception):  # the store is gone: the job is over, or collectives fail
-            store = _connect()  # asked, not waited at: a thread inside it disturbs the exit
-            while not _ending.wait(1.0):
-                if store.check(["told"]):
-                    time.sleep(2)  # this rank may be about to fail by itself, in better order
-                    os._exit(1)
-
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=_look, daemon=True)
     thread.start()
-    atexit.register(_stop_watching, thread)
+    atexit.register(_end_watch, thread)
 
 
-def _stop_watching(thread: threading.Thread) -> None:
-    """End the watch before the interpreter does, which would abort a thread inside the store."""
+def _look() -> None:
+    """Ask the store once a second; never wait inside it: see `_end_watch`."""
+    store = None
+    while not _ending.wait(1.0):
+        if store is None:
+            with suppress(Exception):  # a busy machine: the next time
+                store = _connect(seconds=5)
+            continue
+        try:
+            told = store.check(["told"])
+        except Exception:  # the store is gone: the job is over, or collectives fail
+            return
+        # A rank that is about to fail by itself does so in better order.
+        if told and not _ending.wait(2.0):
+            os._exit(1)
+
+
+def _end_watch(thread: threading.Thread) -> None:
+    """End the watch before the interpreter ends, which would abort a thread inside the store."""
     _ending.set()
-    thread.join(timeout=10)
+    thread.join(timeout=15)
+    if thread.is_alive():  # it asks a machine that went without a word, and the job with it
+        os._exit(1)
 
 
 def left_alone(error: Exception) -> bool:
@@ -98,12 +108,14 @@ def left_alone(error: Exception) -> bool:
     )
 
 
-def _connect() -> Any:
+def _connect(seconds: float = 300) -> Any:
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    patience = timedelta(seconds=seconds)  # to connect, and for an answer
     attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]  # with --max-restarts: a life of its own
-    return PrefixStore(f"pointstill/{attempt}", TCPStore(address, port, is_master=False))
+    store = TCPStore(address, port, is_master=False, timeout=patience)
+    return PrefixStore(f"pointstill/{attempt}", store)
 
 
 _store = cache(_connect)

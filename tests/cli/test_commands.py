@@ -19,6 +19,7 @@ import pointstill
 from command_line import SHORT, squeezed
 from pointstill import __main__
 from pointstill.data import open_dataset
+from pointstill.errors import Stopped
 
 COMMANDS = [
     ["train"],
@@ -169,13 +170,26 @@ def test_a_place_that_cannot_be_written_is_found_before_any_work(cli, solids, tm
     assert re.fullmatch(r"error: .*/file/x cannot be written \(.*\): choose another place\n", err)
 
 
-def test_interruption(cli, monkeypatch):
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    ("stop", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "stopped"),
+        (Stopped(15), 143, "stopped"),
+        (Stopped(1, "stopped at step 3"), 129, "stopped at step 3"),
+        (SystemExit(15), 143, "stopped"),  # as Ray leaves
+    ],
+)
+def test_interruption(cli, monkeypatch, tmp_path, stop, code, said):
+    """Only what is gone on with by the same command is said to be."""
 
-    monkeypatch.setattr("pointstill.cli.listing.predict_files", stop)
-    code, _, err = cli("predict", "x.onnx", "y.npy")
-    assert (code, err) == (130, "stopped; the same command goes on from here\n")
+    def stopped(*_: object, **__: object) -> None:
+        raise stop
+
+    monkeypatch.setattr("pointstill.cli.listing.predict_files", stopped)
+    assert cli("predict", "x.onnx", "y.npy")[::2] == (code, f"{said}\n")
+    monkeypatch.setattr("pointstill.demo.run_demo", stopped)
+    goes_on = f"{said}; the same command goes on from here\n"
+    assert cli("demo", "--out", tmp_path)[::2] == (code, goes_on)
 
 
 def test_a_fault_of_ours_is_called_one(cli, monkeypatch):

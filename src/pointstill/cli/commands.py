@@ -85,11 +85,12 @@ def train(
     """
     needs_torch()
     from ..training.jobs import train as job
+    from ..training.stopping import OnSignal
 
     with torchrun.in_turn():
         opened = data.open()
         left_out(opened.train)
-    run = job(model, opened, out=out, recipe=options)
+    run = job(model, opened, out=out, recipe=options, stop=OnSignal())
     finished(run.folder, data)
 
 
@@ -189,11 +190,20 @@ def distill(
     """
     needs_torch()
     from ..training.jobs import distill as job
+    from ..training.stopping import OnSignal
 
     with torchrun.in_turn():
         opened = data.open()
         left_out(opened.train)
-    run = job(student, opened, records=records, out=out, recipe=options, past_records=past_records)
+    run = job(
+        student,
+        opened,
+        records=records,
+        out=out,
+        recipe=options,
+        past_records=past_records,
+        stop=OnSignal(),
+    )
     finished(run.folder, data)
 
 

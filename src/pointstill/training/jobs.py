@@ -28,15 +28,22 @@ from ..records.matching import check_past, check_records, recorded_pipeline
 from ..records.verify import check_replay
 from ..run import Run
 from ..storage.paths import here, local
-from .loop import Objective, fit, start_fabric
+from .loop import NEVER, Objective, fit, start_fabric
 from .past_student import Past, past_of
 from .ranks import one_run
 from .shuffling import Windows
+from .stopping import Stop
 from .views import FreshViews, Material, RecordedViews
 
 
 def train(
-    model: str, data: Dataset, *, out: str | Path, recipe: TrainRecipe, quiet: bool = False
+    model: str,
+    data: Dataset,
+    *,
+    out: str | Path,
+    recipe: TrainRecipe,
+    quiet: bool = False,
+    stop: Stop = NEVER,
 ) -> Run:
     """Train a model from labels alone, on a fresh view of every shape in every epoch.
 
@@ -46,6 +53,7 @@ def train(
         out: run folder; one with an unfinished run of the same recipe is gone on with.
         recipe: the options.
         quiet: report nothing.
+        stop: asked after every step whether to end there: see `loop.fit`.
 
     Returns:
         The finished run.
@@ -75,7 +83,7 @@ def train(
         )
         material = Material.of(clouds, pipeline, views, shapes, split.labels, points)
         _announce(run, material, recipe, network, quiet)
-        fit(fabric, run, network, material, objective, recipe, quiet)
+        fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
 
 
@@ -88,6 +96,7 @@ def distill(
     recipe: DistillRecipe,
     past_records: str | Path | None = None,
     quiet: bool = False,
+    stop: Stop = NEVER,
 ) -> Run:
     """Train a student from the records of a teacher, which is not loaded.
 
@@ -102,6 +111,7 @@ def distill(
         recipe: the options.
         past_records: records of an earlier student, for `past="records"`.
         quiet: report nothing.
+        stop: asked after every step whether to end there: see `loop.fit`.
 
     Returns:
         The finished run.
@@ -156,7 +166,7 @@ def distill(
         views = RecordedViews(store, rows, windows, fabric.device, options.needs_teacher)
         material = Material.of(clouds, pipeline, views, shapes, split.labels, points)
         _announce(run, material, recipe, network, quiet)
-        fit(fabric, run, network, material, objective, recipe, quiet)
+        fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
 
 

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from .. import torchrun
-from ..errors import UsageError
+from ..errors import Stopped, UsageError
 from ..losses import LOSSES
 from ..losses.options import LossOptions
 from ..losses.targets import Targets
@@ -23,7 +23,10 @@ from . import ranks
 from .device import keep_memory, pick_device, pick_precision, set_threads
 from .past_student import Past, averaged
 from .state import State, diverged
+from .stopping import Stop
 from .views import Material
+
+NEVER = Stop()
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def fit(
     objective: Objective,
     recipe: FitOptions,
     quiet: bool = False,
+    stop: Stop = NEVER,
 ) -> None:
     """Train a model to the end of its recipe, from wherever the run folder has it.
 
@@ -82,8 +86,10 @@ def fit(
         objective: the loss, and the student's past where it looks at that.
         recipe: how to optimise.
         quiet: report nothing.
+        stop: asked after every step whether to end there.
 
     Raises:
+        Stopped: it was; the state is saved.
         TrainingError: the loss, a step or a weight is not finite; the last good state is kept.
     """
     device, past, options = fabric.device, objective.past, objective.options
@@ -102,7 +108,8 @@ def fit(
     state.resume()
     done = state.epoch * count + _shapes_before(state.step, count, steps)
 
-    with Track(objective.loss, recipe.epochs * count, "shapes", done=done, quiet=quiet) as track:
+    track = Track(objective.loss, recipe.epochs * count, "shapes", done=done, quiet=quiet)
+    with track, stop:
         for epoch in range(state.epoch, recipe.epochs):
             view = material.views.view(epoch)
             state.begin_epoch(epoch, recipe.seed)
@@ -139,8 +146,12 @@ def fit(
                 past.after_step(model, logits, epoch, rows)
                 state.count(parts, logits, labels)
                 track.advance(len(batch), f"epoch {epoch + 1}/{recipe.epochs} {state.note}")
-                if ranks.decided(state.age > recipe.save_minutes * 60, device):
+                due = state.age > recipe.save_minutes * 60
+                if asked := ranks.most(2 * stop.number + due, device):
                     state.save(epoch, step + 1)
+                if number := asked // 2:
+                    at = f"epoch {epoch + 1}, step {step + 1} of {steps}"
+                    raise Stopped(number, f"stopped at {at}, with all of it saved")
 
             final = average.module if average else model
             line = {"epoch": epoch, "view": view.number, "learning_rate": rate, **state.means()}

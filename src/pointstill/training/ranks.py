@@ -135,13 +135,13 @@ def from_first(thing: T) -> T:
     return box[0]
 
 
-def decided(by_first: bool, device: torch.device) -> bool:
-    """What the first rank decided, where clocks may differ; quicker than `from_first`."""
+def most(number: int, device: torch.device) -> int:
+    """The largest number of any rank, where clocks may differ and a signal may reach one alone."""
     if not several():
-        return by_first
-    decision = torch.tensor([by_first], dtype=torch.uint8, device=device)
-    dist.broadcast(decision, 0)
-    return bool(decision)
+        return number
+    largest = torch.tensor([number], dtype=torch.int64, device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
 
 
 def of_each(thing: T) -> list[T]:
