@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,15 +255,17 @@ def test_the_file_of_results_is_whole_or_not_at_all(data, teacher_run, tmp_path,
     assert [each.name for each in path.parent.iterdir()] == ["result.json"]
 
 
-def test_results_may_go_through_a_pipe(data, teacher_run, tmp_path):
+def test_results_take_the_place_of_no_pipe_and_no_link(data, teacher_run, tmp_path):
     result = evaluate(teacher_run, data, limit=3, quiet=True)
-    pipe = tmp_path / "pipe"
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
     os.mkfifo(pipe)
-    with ThreadPoolExecutor() as pool:
-        read = pool.submit(pipe.read_text, "utf-8")
-        result.write_json(pipe)
-        assert json.loads(read.result())["labels"] == result.labels
+    link.symlink_to(tmp_path / "elsewhere")
+    for path in (pipe, link):
+        with pytest.raises(OSError, match="it is a"):
+            result.write_json(path)
     assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_agreement_with_its_own_records(data, teacher_run, student_run, records):

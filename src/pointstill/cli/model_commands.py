@@ -103,7 +103,10 @@ def profile(
     from ..evaluation.profiling import write_profile
     from ..evaluation.tables import profile_table
     from ..reporting.tables import print_tables
+    from ..storage.files import check_writable
 
+    if json:
+        check_writable(json)
     profiles = job(models, classes=classes, points=points)
     print_tables(profile_table(profiles, points))
     if json:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .._version import __version__
 from ..errors import PointstillError, UsageError
 from ..progress import Reading, clock
+from ..storage.files import write_whole
 from .experiment import DATA, FULL, METHODS, QUICK, STORE, TEACHER, Job, Plan, students
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _begin(out: Path, plan: Plan) -> bool:
         return True
     try:
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted, "utf-8")
+        write_whole(path, wanted.encode())
     except OSError as error:
         raise PointstillError(
             f"cannot be written ({error.strerror})", where=out, fix="choose another --out"
@@ -141,8 +142,8 @@ def _report(outcome: "Outcome") -> None:
     from .tables import comparison_table, result_table
 
     out, findings = outcome.out, outcome.findings
-    (out / REPORT).write_text(page(outcome), "utf-8")
-    (out / RESULTS).write_text(json.dumps(results(outcome), indent=1) + "\n", "utf-8")
+    write_whole(out / REPORT, page(outcome).encode())
+    write_whole(out / RESULTS, (json.dumps(results(outcome), indent=1) + "\n").encode())
     print()
     print_tables(result_table(findings, outcome.plan), comparison_table(findings, outcome.plan))
     print("\n".join([findings.headline, *findings.verdict]))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..reporting.figures import confusion_figure
+from ..storage.files import whole
 from .scoring import Score
 
 
@@ -10,4 +11,6 @@ def confusion_picture(score: Score, classes: list[str], path: Path) -> None:
     """Draw the confusion matrix of a model as PNG; the folder is made."""
     title = f"{score.name}: OA {100 * score.overall_accuracy:.1f} %"
     path.parent.mkdir(parents=True, exist_ok=True)
-    confusion_figure(score.confusion, classes, title).savefig(path, dpi=120)
+    figure = confusion_figure(score.confusion, classes, title)
+    with whole(path) as draft:
+        figure.savefig(draft, dpi=120, format="png")

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from ..errors import TrainingError, UsageError
 from ..models import build_model
 from ..progress import Track
+from ..storage.files import write_whole
 
 Classify = Callable[[Tensor], Tensor]
 """Clouds (B, N, 3) -> logits (B, C)."""
@@ -182,10 +183,14 @@ def surroundings(threads: int) -> dict[str, Any]:
 
 
 def write_profile(profiles: list[Profile], points: int, path: Path) -> None:
-    """Write profiles as JSON, with what they were measured on."""
+    """Write profiles as JSON, whole or not at all, with what they were measured on.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     models = [asdict(each) for each in profiles]
     content = surroundings(threads=1) | {"points": points, "models": models}
-    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def sample_cloud(points: int, device: torch.device, channels: int = 3) -> Tensor:

@@ -28,7 +28,7 @@ from ..recipe import POINTS
 from ..records import Store
 from ..records.matching import check_records, recorded_pipeline
 from ..run import Run
-from ..storage.files import replace_file
+from ..storage.files import write_whole
 from ..storage.paths import here
 from ..teachers import Teacher, load_teacher
 from ..teachers.compatibility import check_fits
@@ -97,15 +97,12 @@ class Evaluation:
         """Write everything as JSON, whole or not at all; the folder is made.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written: a link, a pipe or a device is there, say.
             UsageError: it is not on this machine.
         """
         path, content = here(path, "path"), json.dumps(asdict(self), indent=1) + "\n"
-        if path.exists() and not path.is_file():
-            path.write_text(content, "utf-8")  # a pipe or a device is not to be replaced by a file
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path.resolve(), content.encode())
+        write_whole(path, content.encode())
 
 
 def evaluate(

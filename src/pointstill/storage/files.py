@@ -1,13 +1,18 @@
 """Files whole or not at all, on the disk and not in its cache alone; what may be written."""
 
 import os
+import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from errno import EISDIR
+from errno import EEXIST, EISDIR, ENOENT
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from ..errors import PointstillError
+
+LONGEST_NAME = 255
+"""Bytes of a file's name, on nearly every disk."""
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
@@ -16,12 +21,10 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
     Raises:
         PointstillError: they cannot.
     """
-    if not folder and path.exists() and not (path.is_file() or path.is_dir()):
-        return  # a pipe or a device
-    within = path if folder else path.resolve().parent
+    within = path if folder else path.parent
     try:
-        if not folder and path.is_dir():
-            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        if not folder:
+            _check_replaceable(path)
         within.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=within):
             pass
@@ -56,20 +59,31 @@ def check_readable(path: Path, kind: type[PointstillError]) -> None:
 def whole(path: Path, draft: Path | None = None) -> Iterator[Path]:
     """Replace a file by way of a draft, which is on the disk before it takes the name.
 
+    Everything that the package writes goes through here. A link, a pipe or a device at the path is
+    refused: what a job writes neither takes the place of one nor goes to where it leads.
+
     Args:
         path: the file.
-        draft: where to write, on the same disk; a hidden file beside it if nothing is said.
+        draft: where to write, on the same disk, and of the caller's own: what a killed process
+            left there is replaced; a hidden file of a new name beside it if nothing is said.
 
     Yields:
-        The draft, to be written.
+        The draft, an empty file, to be written.
 
     Raises:
         OSError: the disk refuses. Whatever fails, the file is what it was, and the draft is gone.
     """
-    draft = draft or path.with_name(f".{path.name}.{os.getpid()}.draft")
+    _check_replaceable(path)
+    if draft:
+        draft.unlink(missing_ok=True)
+    draft = draft or _beside(path)
+    # Nobody else's file, and no link that leads elsewhere.
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield draft
         with draft.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise FileNotFoundError(ENOENT, "nothing was written for it", path)
             os.fsync(file.fileno())
         draft.replace(path)
     finally:
@@ -87,6 +101,32 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and wait until it has its name on the disk."""
     write_whole(path, content, path.with_name(f"{path.name}.{os.getpid()}.partial"))
     _sync(path.parent)
+
+
+def _check_replaceable(path: Path) -> None:
+    """See that there is nothing at a path, or a file.
+
+    Raises:
+        OSError: a folder, a link, a pipe, a socket or a device is.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), path)
+    if not stat.S_ISREG(mode):
+        is_link = stat.S_ISLNK(mode)
+        kind = "a link, which is not followed" if is_link else "a pipe, a socket or a device"
+        raise FileExistsError(EEXIST, f"it is {kind}", path)
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name that nobody can foresee, no longer than a name may be."""
+    name, tail = path.name, f".{secrets.token_hex(6)}.draft"
+    while len(os.fsencode(name)) + len(tail) + 1 > LONGEST_NAME:
+        name = name[:-1]
+    return path.with_name(f".{name}{tail}")
 
 
 def sync(files: Iterable[Path]) -> None:
