@@ -6,24 +6,30 @@ metrics.jsonl         one line an epoch
 state.pt              everything that resuming needs; removed when the run is finished
 weights.safetensors   the finished weights; a folder that has them is a finished run
 .lock                 held by the process that trains, and there for so long
+
+Each file carries its SHA-256 (`storage.digests`) and the run that it is of, so that damage, edits
+and a file of another run are found when it is opened. A run of before 0.3 has none: it opens as
+ever, proves nothing (`Run.sealed`), and goes on without.
 """
 
 import io
 import json
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
-from .errors import NoRunError, TrainingError
+from .errors import NoRunError, TrainingError, one_line
 from .models import build_model
 from .points.features import Features, parse_features, width
 from .recipe import decisive
-from .storage.files import check_readable, forbidden, write_whole
+from .storage import digests
+from .storage.documents import check, parse_yaml
+from .storage.files import forbidden, write_whole
 from .storage.locking import lock
 from .storage.paths import here
 
@@ -36,6 +42,40 @@ MAY_CHANGE = (
 """Entries of a recipe that may be others when a run is resumed: where things are (fingerprints in
 `origin` tell what they are), and how fast it goes."""
 VERSION = "origin.pointstill"
+SEAL = "pointstill"
+"""Entry of the weights' metadata."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What every recipe of a run says of where it comes from; there may be more."""
+
+    model: str
+    classes: list[str]
+    data: str
+    up: str
+    augment: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Entries of a recipe that a run is used by; there may be more."""
+
+    origin: Origin
+    data: str | None = None
+    epochs: int | None = None
+    points: int | None = None
+    fold: int | None = None
+    features: str | None = None
+    skip_bad: bool = False
+    drop_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What every line of the metrics has."""
+
+    epoch: int
 
 
 @dataclass(frozen=True)
@@ -69,12 +109,16 @@ class Run:
             UsageError: it is not on this machine.
         """
         self.folder = here(folder, "run")
+        self.sealed = True
+        """Whether its files carry digests."""
+        self.recipe: dict[str, Any] = recipe or self._read_recipe(folder)
+        self.model_name: str = self.recipe["origin"]["model"]
+        self.classes: list[str] = self.recipe["origin"]["classes"]
+
+    def _read_recipe(self, folder: str | Path) -> dict[str, Any]:
+        path = self.folder / RECIPE
         try:
-            self.recipe: dict[str, Any] = recipe or yaml.safe_load(
-                (self.folder / RECIPE).read_text("utf-8")
-            )
-            self.model_name: str = self.recipe["origin"]["model"]
-            self.classes: list[str] = self.recipe["origin"]["classes"]
+            content = path.read_bytes().replace(b"\r\n", b"\n")  # which Git may write for "\n"
         except (FileNotFoundError, NotADirectoryError) as error:
             kind = TrainingError if self.folder.exists() else NoRunError
             raise kind(
@@ -83,13 +127,21 @@ class Run:
                 fix="give one that `pointstill train` or `distill` wrote",
             ) from error
         except PermissionError as error:
-            raise forbidden(self.folder / RECIPE, error, TrainingError) from error
-        except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+            raise forbidden(path, error, TrainingError) from error
+        try:
+            sealed_for = digests.check_seal(content)
+            recipe: dict[str, Any] = check(parse_yaml(content), dict[str, Any])
+            check(recipe, Known)
+            if sealed_for not in (None, _name(recipe)):
+                raise ValueError("carries the digest of another recipe")
+        except ValueError as error:
             raise TrainingError(
-                "is damaged",
-                where=self.folder / RECIPE,
-                fix="restore it, or train again in another folder",
+                f"is damaged, or was edited ({error})",
+                where=path,
+                fix="restore it; or give it as --recipe, with another --out, to train by it",
             ) from error
+        self.sealed = sealed_for is not None
+        return recipe
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -120,7 +172,10 @@ class Run:
                 where=path,
                 fix="choose another --out",
             )
-        _write(path / RECIPE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).encode())
+        text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+        text += "# To change something, edit a copy and give that as --recipe.\n"
+        text += f"# {digests.blank_seal(_name(recipe))}\n"
+        _write(path / RECIPE, digests.seal(text.encode()))
         return cls(path)
 
     def _check_same(self, recipe: dict[str, Any]) -> None:
@@ -187,7 +242,10 @@ class Run:
         """Keep everything that resuming needs, whole or not at all."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        _write(self.folder / STATE, buffer.getvalue())
+        content = buffer.getvalue()
+        if self.sealed:
+            content = digests.with_trailer(content, _name(self.recipe))
+        _write(self.folder / STATE, content)
 
     def load_state(self) -> dict[str, Any] | None:
         """What `save_state` kept last, or None for a run that has not come so far."""
@@ -195,21 +253,57 @@ class Run:
         if not path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            content, sealed_for = digests.without_trailer(path.read_bytes())
+            self._check_of_this_run(sealed_for)
+            state: dict[str, Any] = torch.load(
+                io.BytesIO(content), map_location="cpu", weights_only=True
+            )
+            check(state, dict[str, Any])
         except PermissionError as error:
             raise forbidden(path, error, TrainingError) from error
         except Exception as error:
             raise TrainingError(
-                "is damaged",
+                f"is damaged{_reason(error)}",
                 where=path,
                 fix="remove it to train from the start, or choose another --out",
             ) from error
+        self._check_logged(state.get("epoch", 0))
         return state
+
+    def _check_logged(self, epochs: int) -> None:
+        """See that no line at the end of the metrics is gone; all of them may be.
+
+        Raises:
+            TrainingError: one is.
+        """
+        lines = self.metrics()
+        if lines and lines[-1]["epoch"] + 1 < epochs:
+            raise TrainingError(
+                f"ends after {lines[-1]['epoch'] + 1} epochs, and {STATE} after {epochs}",
+                where=self.folder / METRICS,
+                fix="remove it to go on without it",
+            )
+
+    def _check_of_this_run(self, sealed_for: str | None) -> None:
+        """See that a file with a sound seal belongs here.
+
+        Raises:
+            ValueError: it does not, or only one of the file and the recipe carries a digest.
+        """
+        if self.sealed and sealed_for is None:
+            raise ValueError(f"carries no SHA-256, and {RECIPE} does")
+        if not self.sealed and sealed_for is not None:
+            raise ValueError(f"carries a SHA-256, and {RECIPE} does not")
+        if self.sealed and sealed_for != _name(self.recipe):
+            raise ValueError("is another run's")
 
     def log(self, line: dict[str, Any]) -> None:
         """Add the metrics of an epoch; lines of that epoch and later ones are replaced."""
-        lines = [old for old in self.metrics() if old["epoch"] < line["epoch"]]
-        text = "".join(json.dumps(each) + "\n" for each in [*lines, line])
+        lines = [*(old for old in self.metrics() if old["epoch"] < line["epoch"]), line]
+        if self.sealed:
+            text = digests.sealed_lines(lines, _name(self.recipe))
+        else:
+            text = "".join(json.dumps(each) + "\n" for each in lines)
         _write(self.folder / METRICS, text.encode())
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -218,13 +312,22 @@ class Run:
         if not path.exists():
             return []
         try:
-            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            lines, sealed = digests.open_lines(path.read_text("utf-8"), _name(self.recipe))
+            for number, line in enumerate(lines):
+                if check(line, Epoch).epoch < number:
+                    raise ValueError(f"line {number + 1} is of epoch {line['epoch']}")
+            if sealed != self.sealed:
+                self._check_of_this_run("" if sealed else None)
+            last, epochs = lines[-1]["epoch"] + 1, self.recipe.get("epochs")
+            if self.sealed and self.finished and last != (epochs or last):
+                raise ValueError(f"ends after {last} of {epochs} epochs")
         except PermissionError as error:
             raise forbidden(path, error, TrainingError) from error
-        except ValueError as error:
+        except (ValueError, IndexError) as error:
             raise TrainingError(
-                "is damaged", where=path, fix="remove it to go on without it"
+                f"is damaged{_reason(error)}", where=path, fix="remove it to go on without it"
             ) from error
+        return lines
 
     def finish(self, weights: dict[str, torch.Tensor]) -> None:
         """Write the weights and drop the resume state.
@@ -239,7 +342,12 @@ class Run:
                 fix="start again in another --out with a lower --learning-rate",
             )
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        _write(self.folder / WEIGHTS, save(tensors))
+        if self.sealed:
+            content = save(tensors, {SEAL: digests.blank_seal(_name(self.recipe))})
+            content = digests.seal(content)
+        else:
+            content = save(tensors)
+        _write(self.folder / WEIGHTS, content)
         (self.folder / STATE).unlink(missing_ok=True)
 
     def model(self) -> torch.nn.Module:
@@ -255,22 +363,46 @@ class Run:
                 fix="run the same command again to go on with it",
             )
         model = build_model(self.model_name, len(self.classes), width(self.features))
-        check_readable(self.folder / WEIGHTS, TrainingError)
+        path, what = self.folder / WEIGHTS, "is damaged"
         try:
-            model.load_state_dict(load_file(self.folder / WEIGHTS))
+            content = path.read_bytes()
+            self._check_of_this_run(digests.check_seal(content))
+            what = f"does not fit {self.model_name}"
+            model.load_state_dict(load(content))
+        except PermissionError as error:
+            raise forbidden(path, error, TrainingError) from error
         except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise TrainingError(
-                f"does not fit {self.model_name} ({reason})",
-                where=self.folder / WEIGHTS,
-                fix="train again",
-            ) from error
+            raise TrainingError(f"{what}{_reason(error)}", where=path, fix="train again") from error
         return model.eval()
+
+    def check_finished(self) -> None:
+        """See that a finished run is as it was written, before it is said to be what was asked for.
+
+        Raises:
+            TrainingError: a file is damaged, or another run's.
+        """
+        self.model()
+        self.metrics()
 
 
 def spoilt(weights: dict[str, torch.Tensor]) -> str | None:
     """The name of a tensor that is not finite everywhere, or None."""
     return next((name for name, each in weights.items() if not each.isfinite().all()), None)
+
+
+def _name(recipe: dict[str, Any]) -> str:
+    """What names a run in the seals of its files: a digest of what decides its result.
+
+    Runs of one recipe share it, as they share their weights. Seals are kept, so an entry that joins
+    `MAY_CHANGE` later must stay in here.
+    """
+    deciding = {name: value for name, value in recipe.items() if name not in MAY_CHANGE}
+    return digests.digest(json.dumps(deciding, sort_keys=True))
+
+
+def _reason(error: Exception) -> str:
+    """Why, in brackets: of a library's words the first line."""
+    return f" ({one_line(error, 160)})" if str(error) else ""
 
 
 def at_work(folder: str | Path) -> AbstractContextManager[None]:

@@ -76,6 +76,7 @@ def train(
     objective = Objective("ce", LabelOptions(smoothing=recipe.smoothing), Past())
     with one_run(out, {"model": model} | _resolved(model, data, split, recipe)) as run:
         if run.finished:
+            run.check_finished()
             return run
         clouds = Clouds.of(split, fabric.device)
         views = FreshViews(
@@ -155,6 +156,7 @@ def distill(
     resolved["origin"] |= _recorded(store, past_store)
     with one_run(out, resolved) as run:
         if run.finished:
+            run.check_finished()
             return run
 
         # 4. Replay is proven on two tiles before it is relied on.

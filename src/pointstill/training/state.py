@@ -1,16 +1,33 @@
 """Everything of a run that changes, and how it ends when that is not finite any more."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import TrainingError
-from ..run import Run, spoilt
+from ..errors import TrainingError, one_line
+from ..run import STATE, Run, spoilt
+from ..storage.documents import check
 from . import ranks
 from .past_student import Past
 from .shuffling import seed_of
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `State.save` keeps."""
+
+    epoch: int
+    step: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    average: dict[str, Any] | None
+    past: dict[str, Any]
+    best: dict[str, Any] | None
+    best_accuracy: float
+    ranks: list[dict[str, Any]]
 
 
 class State:
@@ -71,10 +88,25 @@ class State:
         self.saved = time.monotonic()
 
     def resume(self) -> None:
-        """Go on from what was saved last, if anything was."""
+        """Go on from what was saved last, if anything was.
+
+        Raises:
+            TrainingError: it is damaged, or another training's.
+        """
         state = ranks.from_first(self.run.load_state())
         if state is None:
             return
+        try:
+            check(state, Saved)
+            self._take(state)
+        except (ValueError, LookupError, RuntimeError) as error:
+            raise TrainingError(
+                f"does not fit this training ({one_line(error, 160)})",
+                where=self.run.folder / STATE,
+                fix="remove it to train from the start, or choose another --out",
+            ) from error
+
+    def _take(self, state: dict[str, Any]) -> None:
         self.epoch, self.step = state["epoch"], state["step"]
         own = state["ranks"][ranks.rank()]
         self.sums = {name: value.to(self.device) for name, value in own["sums"].items()}
