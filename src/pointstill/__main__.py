@@ -4,16 +4,16 @@ import os
 import signal
 import sys
 import warnings
-from io import TextIOWrapper
+from io import TextIOBase, TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO, cast
 
 from cyclopts import CycloptsError
 
 from .cli.commands import app
 from .cli.shared_options import lacking, read_recipe
-from .errors import PointstillError, Stopped, UsageError, one_line
+from .errors import PointstillError, Stopped, UsageError, one_line, printable
 from .torchrun import first, left_alone, tell, world
 
 GOES_ON = ("train", "distill", "record", "demo", "records repair", "records extend")
@@ -25,6 +25,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name it cannot write ends no finished job
             stream.reconfigure(errors="replace")
+    sys.stdout, sys.stderr = (cast(TextIO, _Printable(each)) for each in (sys.stdout, sys.stderr))
     warnings.showwarning = _warn
     # A rank that is told to end may be inside torch, where no handler would run.
     for name in ("SIGTERM", "SIGHUP") if world() == 1 else ():
@@ -38,7 +39,10 @@ def main() -> None:
 
 def run(tokens: list[str]) -> int:
     """Run one command line; a failure is one line on standard error. Returns the exit code."""
+    plain = all(token == printable(token) for token in tokens)  # else Cyclopts would print it raw
+    by_cyclopts = plain and world() == 1
     try:
+        _check_folder()
         if world() > 1 and tokens[:1] not in (["train"], ["distill"]):
             raise UsageError(
                 "other jobs are one process's", fix="start train or distill of several ranks"
@@ -47,9 +51,9 @@ def run(tokens: list[str]) -> int:
         command = tokens[:2] if tokens[:1] == ["records"] else tokens[:1]
         loss = _value_of("--loss", tokens)
         app.config = (read_recipe(Path(recipe), *command, loss=loss),) if recipe else ()
-        app(tokens, exit_on_error=False, print_error=world() == 1, result_action="return_none")
+        app(tokens, exit_on_error=False, print_error=by_cyclopts, result_action="return_none")
     except CycloptsError as error:
-        if world() > 1:
+        if not by_cyclopts:
             tell(f"error: {one_line(error, most=None)}")
         return 2  # Cyclopts has said what is wrong, and what was perhaps meant
     except PointstillError as error:
@@ -84,6 +88,40 @@ def run(tokens: list[str]) -> int:
             )
         return 1
     return 0
+
+
+def _check_folder() -> None:
+    """Refuse to work in a folder that was removed meanwhile, where no path means anything.
+
+    Raises:
+        UsageError: it was.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the current folder is gone", fix="change to one that is there") from error
+
+
+class _Printable(TextIOBase):
+    """A stream to which nothing goes that steers a terminal, but for Rich's own colours."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = self.rich_proxied_file = stream  # where Rich writes, whose tables are safe
+
+    def write(self, text: str) -> int:
+        return self._stream.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

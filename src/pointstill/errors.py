@@ -32,7 +32,7 @@ class PointstillError(Exception):
     def __str__(self) -> str:
         """The message: the only place that puts one together."""
         said = self.what if self.where is None else f"{self.where} {self.what}"
-        return said if self.fix is None else f"{said}: {self.fix}"
+        return printable(said if self.fix is None else f"{said}: {self.fix}")
 
     def but(self, **fields: Any) -> Self:
         """The same error with another `what`, `where` or `fix`."""
@@ -46,7 +46,21 @@ class PointstillError(Exception):
 
 def one_line(error: BaseException, most: int | None = 300) -> str:
     """The words of foreign code, for the brackets of a message: on one line, and not for ever."""
-    return " ".join(str(error).split())[:most]
+    return printable(" ".join(str(error).split())[:most])
+
+
+_ORDERS = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+"""Characters that steer a terminal, or turn the direction of what it shows."""
+_WRITTEN_OUT = {code: ascii(chr(code))[1:-1] for code in _ORDERS if chr(code) not in "\n\t"}
+
+
+def printable(text: str) -> str:
+    """Text in which nothing steers a terminal: names of files and classes come from anywhere.
+
+    >>> print(printable("a\\x1b[31mchair"))
+    a\\x1b[31mchair
+    """
+    return text.translate(_WRITTEN_OUT)
 
 
 def _remade(

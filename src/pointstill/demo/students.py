@@ -81,7 +81,8 @@ def _epochs(run: Path) -> int:
 
 def _begin() -> None:
     """Set a worker up: it dies at once with its parent, or with Ctrl-C, and says nothing."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     parent = parent_process()
     assert parent
 

@@ -165,10 +165,14 @@ def processor() -> str:
     """Name of the CPU, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
-        return f"{', '.join(sorted(names))} ({os.cpu_count()} cores)"
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
+    except OSError:
+        lines = []
+    names: set[str] = set()
+    for entry in ("model name", "Model", "Hardware"):  # x86; and ARM, where they have any
+        told = (line.partition(":")[2].strip() for line in lines if line.startswith(entry))
+        names = names or {name for name in told if name}
+    name = ", ".join(sorted(names)) or platform.processor() or platform.machine()
+    return f"{name} ({os.cpu_count()} cores)"
 
 
 def surroundings(threads: int) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Column, Table
 
+from ..errors import printable
+
 
 def draw_table(
     columns: Sequence[str | Column],
@@ -22,19 +24,19 @@ def draw_table(
         title: above.
         caption: below, at the left.
     """
-    first, *others = columns
+    first, *others = (each if isinstance(each, Column) else printable(each) for each in columns)
     table = Table(
         first if isinstance(first, Column) else Column(first, overflow="fold"),
         *(each if isinstance(each, Column) else number_column(each) for each in others),
-        title=title,
-        caption=caption,
+        title=title and printable(title),
+        caption=caption and printable(caption),
         caption_justify="left",
     )
     for row in rows:
         if row is None:
             table.add_section()
         else:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
     return table
 
 

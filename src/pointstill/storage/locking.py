@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EEXIST, ELOOP
 from pathlib import Path
+from typing import IO
 
 from ..errors import PointstillError
 from .documents import parse_json
@@ -50,6 +51,22 @@ def lock(
         with suppress(OSError):
             file.unlink(missing_ok=True)  # while it is still ours
         os.close(handle)
+
+
+def hold(handle: IO[bytes]) -> bool:
+    """Lock an open file until it is closed; False if another process has.
+
+    Where there are no locks nobody has.
+
+    Raises:
+        OSError: this disk has none.
+    """
+    try:
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _locked(file: Path, what: Path, busy: type[PointstillError]) -> int:

@@ -1,5 +1,6 @@
 """Paths and URLs that a user gives: what is on this machine, and what is not."""
 
+import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -36,6 +37,24 @@ def local(where: str | Path) -> Path | None:
             fix="choose a path, or a URL of s3://, gs://, az:// or file://",
         )
     return None
+
+
+def home() -> Path:
+    """The user's home folder; an empty `HOME` is none, and the system is asked.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        if os.environ.get("HOME") != "":
+            return Path.home()
+        import pwd
+
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except (ImportError, KeyError, RuntimeError) as error:
+        raise UsageError(
+            "there is no home folder to keep a cache in", fix="set HOME or POINTSTILL_CACHE"
+        ) from error
 
 
 def here(where: str | Path, name: str) -> Path:
