@@ -15,7 +15,7 @@ from pointstill.reporting.tables import draw_table, print_tables
 ESCAPE = "\x1b[31m"
 
 
-def pointstill(*tokens: object, before: str = "", **options) -> subprocess.CompletedProcess:
+def pointstill(*tokens: object, before: str = "pass", **options) -> subprocess.CompletedProcess:
     start = f"{before}; from pointstill.__main__ import main; main()"
     command = [sys.executable, "-c", start, *map(os.fspath, tokens)]
     return subprocess.run(

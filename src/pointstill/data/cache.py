@@ -6,7 +6,6 @@ whole entry or none, whoever is killed and however many write. Deleting any of t
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..storage.locking import hold
+from ..storage.paths import home
 from .source import unreadable
 
 FORMAT = 2
@@ -47,7 +48,8 @@ class Entry:
 
 def default_root() -> Path:
     """`$POINTSTILL_CACHE`, or `~/.cache/pointstill`."""
-    return Path(os.environ.get("POINTSTILL_CACHE") or "~/.cache/pointstill").expanduser()
+    said = os.environ.get("POINTSTILL_CACHE")
+    return Path(said).expanduser() if said else home() / ".cache" / "pointstill"
 
 
 def entry_key(files: Iterable[Path], **about: Any) -> str:
@@ -113,7 +115,7 @@ def write(
             with (folder / "points.npy").open("wb") as handle:
                 # Held until the entry is in place, or its writer dead: how a sweep tells which.
                 with suppress(OSError):  # some network file systems have no locks: never swept
-                    fcntl.flock(handle, fcntl.LOCK_EX)
+                    hold(handle)
                 meta, offsets, labels = _stream(handle, clouds, about, width)
                 np.save(folder / "offsets.npy", offsets)
                 np.save(folder / "labels.npy", labels)
@@ -227,11 +229,7 @@ def _held(file: Path) -> bool:
     if not file.exists():
         return False
     with file.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not hold(handle)
 
 
 def unwritable(root: Path, error: OSError) -> DataError:
