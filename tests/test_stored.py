@@ -116,3 +116,10 @@ def test_the_default_loss_is_another_than_it_was(stored, cli, monkeypatch):
     assert code == 1
     assert "loss: nwsd then, kd now" in err
     assert "give the same options to go on with it, or choose another --out" in err
+
+
+def test_exporting_says_what_a_run_of_old_cannot_prove(stored, cli, monkeypatch):
+    monkeypatch.chdir(stored.HERE)
+    code, out, err = cli("export", "labels", "--out", "again.onnx")
+    assert (code, err) == (0, "")
+    assert "note: labels is of a version that kept no digests" in out

@@ -305,8 +305,11 @@ def export(run: Path, /, *, out: Path) -> None:
     needs_torch()
     from ..deployment.exporting import export as job
     from ..progress import size
+    from ..run import Run
 
     path = job(run, out)
+    if not Run(run).sealed:
+        print(f"note: {run} is of a version that kept no digests, so damage may go unseen")
     print(f"wrote {path} ({size(path.stat().st_size)}); it agrees with torch")
     print(f"next: pointstill predict {quote(str(path))} SCAN.ply")
 
