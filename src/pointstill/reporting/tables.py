@@ -2,8 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Column, Table
+
+SHORTEST = 16
+"""Characters of a path that are always shown."""
 
 
 def draw_table(
@@ -17,7 +22,8 @@ def draw_table(
 
     Args:
         columns: headings. The first column is text, at the left and folded where the terminal is
-            narrow; the others are numbers, at the right and whole. A `Column` says otherwise.
+            narrow, but paths lose their middle; the others are numbers, at the right and whole. A
+            `Column` says otherwise.
         rows: the cells of each; None draws a line.
         title: above.
         caption: below, at the left.
@@ -34,8 +40,29 @@ def draw_table(
         if row is None:
             table.add_section()
         else:
-            table.add_row(*row)
+            table.add_row(LongPath(row[0]) if "/" in row[0] else row[0], *row[1:])
     return table
+
+
+class LongPath:
+    """A path that loses its middle where a table has no room for it."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __str__(self) -> str:
+        return self.path
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        length = cell_len(self.path)
+        return Measurement(min(length, SHORTEST), length)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        most, shown = options.max_width, self.path
+        if cell_len(shown) > most:
+            tail = set_cell_size(shown[::-1], most // 2)[::-1]
+            shown = f"{set_cell_size(shown, most - most // 2 - 1)}…{tail}"
+        yield shown
 
 
 def number_column(heading: str) -> Column:
@@ -44,7 +71,12 @@ def number_column(heading: str) -> Column:
 
 
 def print_tables(*tables: Table) -> None:
-    """Print tables on standard output; a name may have brackets, which mean nothing there."""
+    """Print tables on standard output; a name may have brackets, which mean nothing there.
+
+    A table is as wide as its numbers are, also where the terminal is not.
+    """
     console = Console(markup=False)
     for table in tables:
+        least = Measurement.get(console, console.options, table).minimum
+        console.width = max(console.width, least)
         console.print(table)
