@@ -38,9 +38,10 @@ WEIGHTS, LOCK = "weights.safetensors", ".lock"
 MAY_CHANGE = (
     *("data", "skip_bad", "drop_missing", "records", "past_records"),
     *("device", "threads", "save_minutes"),
+    "origin.fewest",
 )
 """Entries of a recipe that may be others when a run is resumed: where things are (fingerprints in
-`origin` tell what they are), and how fast it goes."""
+`origin` tell what they are), how fast it goes, and what older versions did not write down."""
 VERSION = "origin.pointstill"
 SEAL = "pointstill"
 """Entry of the weights' metadata."""
@@ -232,6 +233,15 @@ class Run:
             drop_missing=recipe.get("drop_missing", False),
             data=recipe["data"],
         )
+
+    @property
+    def fewest(self) -> int:
+        """Points that 99 % of the training clouds have, or those of a view where these are fewer.
+
+        A run that does not say, as it is older, counts as one on clouds that filled its views.
+        """
+        fewest: int = self.recipe["origin"].get("fewest", self.recipe["points"])
+        return fewest
 
     @property
     def finished(self) -> bool:

@@ -120,19 +120,35 @@ def test_predictions(student_onnx, student_run, solids, capsys):
     assert [line.split()[1] for line in from_run] == [line.split()[1] for line in lines]
 
 
-def test_one_bad_file_does_not_keep_the_others_from_being_read(
-    student_onnx, solids, tmp_path, capsys
-):
+def test_one_bad_file_does_not_keep_the_others_from_being_read(student_onnx, solids, tmp_path, cli):
     good = solids / "rod" / "00.npy"
     np.save(tmp_path / "few.npy", np.ones((3, 3)))
-    files = [tmp_path / "missing.ply", good, tmp_path / "few.npy", good]
-    with pytest.raises(DataError) as caught:
-        predict_files(student_onnx, files, top=1)
-    message = str(caught.value)
-    assert "missing.ply does not exist" in message
-    assert "few.npy has 3 points" in message
-    assert "\n" not in message
-    assert capsys.readouterr().out.count(str(good)) == 2
+    gone, few, other = (tmp_path / name for name in ("missing.ply", "few.npy", "other.npy"))
+    shutil.copy(few, other)
+    code, out, err = cli("predict", student_onnx, gone, good, few, good, other, "--top", 1)
+    assert code == 1
+    assert out.count(str(good)) == 2
+    first, second, third = err.splitlines()
+    assert first.startswith(f"error: {gone} does not exist")
+    assert second.startswith(f"error: {few} has 3 points")
+    assert third.startswith(f"error: {other} has 3 points")
+    code, out, err = cli("predict", student_onnx, gone, gone)  # nothing there at all: misuse
+    assert (code, out, err.count("\n")) == (2, "", 2)
+
+
+def test_each_file_with_too_few_points_is_warned_of(student_onnx, student_run, cli, tmp_path):
+    """The student learned from clouds of 64; the same count twice is said twice."""
+    files = [tmp_path / name for name in ("a.npy", "b.npy", "c.npy")]
+    for file, count in zip(files, (24, 24, 64), strict=True):
+        np.save(file, np.random.default_rng(0).normal(size=(count, 3)))
+    for model in (student_onnx, student_run):
+        code, out, err = cli("predict", model, *files)
+        assert (code, out.count("\n")) == (0, 3)
+        said = "has 24 points, fewer than half of the 64 that the student learned from"
+        assert err.splitlines() == [
+            f"warning: {file}: the cloud {said}: its answer is not to be trusted"
+            for file in files[:2]
+        ]
 
 
 @pytest.mark.parametrize("kind", ["student_onnx", "student_run"])

@@ -1,14 +1,19 @@
 """The classifier of small machines: one file, any cloud, NumPy and ONNX Runtime alone."""
 
+import copy
+import os
+import pickle
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from pointstill.deployment.runtime import Classifier
+from pointstill.deployment.runtime import Classifier, CloudClassifier, SparseCloudWarning
 from pointstill.errors import DataError, PointstillError, TeacherError, UsageError
 
 
@@ -42,6 +47,80 @@ def test_any_kind_of_array(classifier, points):
         np.testing.assert_allclose(classifier.logits(same), expected, rtol=1e-5, atol=1e-5)
     whole = np.round(points * 1000).astype(np.int16)  # millimetres
     assert classifier.predict(whole)[0][0] == classifier.predict(points)[0][0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c[::-1][::-1],
+        lambda c: np.repeat(c, 2, axis=0)[::2],
+        lambda c: c.astype(">f4"),
+        lambda c: c.astype(np.longdouble),
+        lambda c: np.asmatrix(c),
+        lambda c: torch.from_numpy(c),
+        lambda c: [tuple(point) for point in c.tolist()],
+        lambda c: list(c),
+        lambda c: np.ma.array(c),
+        lambda c: np.ma.array(c, mask=False),
+        lambda c: np.rec.fromarrays(c.T, names="x,y,z"),
+        lambda c: np.rec.fromarrays([*c.T[::-1], c[:, 0]], names="z,y,x,intensity"),
+        lambda c: np.rec.fromarrays(c.T, names="X,Y,Z").reshape(8, 8),
+    ],
+)
+def test_the_same_points_however_they_are_kept(classifier, points, change):
+    np.testing.assert_array_equal(classifier.logits(change(points)), classifier.logits(points))
+
+
+def test_memory_maps(classifier, points, tmp_path):
+    np.save(tmp_path / "a.npy", points)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    np.testing.assert_array_equal(classifier.logits(mapped), classifier.logits(points))
+
+
+def test_half_precision(classifier, points):
+    half = points.astype(np.float16)
+    expected = classifier.logits(half.astype(np.float64))
+    np.testing.assert_array_equal(classifier.logits(half), expected)
+
+
+class Table:
+    """What a data frame is to whoever takes its columns by name."""
+
+    def __init__(self, **columns: np.ndarray):
+        self.values, self.columns = columns, list(columns)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.values[name]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.stack(list(self.values.values()), axis=1)
+
+
+def test_tables(classifier, points):
+    expected = classifier.logits(points)
+    x, y, z = points.T
+    for table in (Table(x=x, y=y, z=z), Table(Z=z, X=x, Y=y), Table(time=x, z=z, y=y, x=x)):
+        np.testing.assert_array_equal(classifier.logits(table), expected)
+    np.testing.assert_array_equal(classifier.logits(Table(a=x, b=y, c=z)), expected)
+    with pytest.raises(DataError, match=r"shape \(64, 4\)"):
+        classifier.logits(Table(a=x, b=y, c=z, d=z))
+
+
+def test_a_mask_is_honoured(classifier, points):
+    expected = classifier.logits(points)
+    holes = np.insert(points, (0, 9, 64), np.nan, axis=0)
+    mask = np.zeros(holes.shape, bool)
+    mask[[0, 10], 1] = mask[66] = True  # one coordinate is enough
+    masked = np.ma.array(holes, mask=mask)
+    np.testing.assert_array_equal(classifier.logits(masked), expected)
+    np.testing.assert_array_equal(classifier.logits(list(masked)), expected)
+    fields = np.ma.array(np.rec.fromarrays(holes.T, names="x,y,z"), mask=mask[:, 1])
+    np.testing.assert_array_equal(classifier.logits(fields), expected)
+    with pytest.raises(DataError, match="the cloud has 64 points, all masked: give one with"):
+        classifier.logits(np.ma.array(points, mask=True))
+    most = np.ma.array(points, mask=np.repeat(np.arange(64) > 3, 3).reshape(64, 3))
+    with pytest.raises(DataError, match="the cloud has 4 points, but a cloud needs 8"):
+        classifier.logits(most)
 
 
 def test_far_from_the_origin_the_answer_is_the_same(classifier, points):
@@ -105,6 +184,20 @@ def bad(change) -> np.ndarray:
         ([["a", "b", "c"]] * 20, "array of numbers"),
         ([[1, 2, 3], [1, 2]] * 10, "array of numbers"),
         ([None] * 20, "array of numbers|shape"),
+        (None, "a cloud of object was given: give an .n, 3. array of numbers"),
+        (b"0 0 0\n1 1 1", "a cloud of .S11 was given"),
+        ("scan.ply", "a cloud of <U8 was given"),
+        (object(), "a cloud of object was given"),
+        ({"x": [1] * 20}, "a cloud of object was given"),
+        (iter([[1, 2, 3]] * 20), "a cloud of object was given"),
+        (np.zeros(20, "M8[s]"), "a cloud of datetime64.s. was given"),
+        (np.zeros((20, 3), object), "a cloud of object was given"),
+        (np.zeros(20, "f4, f4, f4"), "a cloud of the fields f0, f1, f2 was given"),
+        (np.zeros(20, [("x", "f4"), ("y", "f4")]), "a cloud of the fields x, y was given"),
+        (np.zeros(20, [(axis, "U3") for axis in "xyz"]), "a cloud of <U3 was given"),
+        (torch.ones(20, 3, requires_grad=True), "a cloud cannot be read .Can't call numpy"),
+        (torch.ones(20, 3, dtype=torch.bfloat16), "a cloud cannot be read .*BFloat16"),
+        (torch.ones(20, 3).to_sparse(), "a cloud cannot be read"),
         (bad(lambda c: c * 1e200), "NaN or infinite"),
         (bad(lambda c: c.T), r"shape \(3, 20\) was given; .*: transpose it, points.T"),
         (bad(lambda c: c + 1j), "a cloud of complex128 was given: give an .n, 3. array of numbers"),
@@ -116,6 +209,109 @@ def test_what_is_no_cloud(classifier, cloud, said):
     with pytest.raises(DataError, match=said) as caught:
         classifier.predict(cloud)
     assert "\n" not in str(caught.value)
+
+
+def test_copies(student_onnx, points, tmp_path):
+    """Also of a file that is not there any more, or is another one."""
+    path = Path(shutil.copy(student_onnx, tmp_path))
+    holes = np.insert(points, 0, np.nan, axis=0)
+    first = Classifier(path, threads=2, drop_missing=True)
+    path.write_bytes(b"something else")
+    for same in (copy.copy(first), copy.deepcopy(first), pickle.loads(pickle.dumps(first))):
+        np.testing.assert_array_equal(same.logits(holes), first.logits(points))
+        assert same.about == first.about
+        assert same.classes == first.classes
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_after_a_fork(student_onnx, points, threads):
+    """In a process of its own: pytest has threads, which forks do not like."""
+    program = """
+import os, sys
+import numpy as np
+from pointstill import Classifier
+classifier, points = Classifier(sys.argv[1], threads=int(sys.argv[3])), np.load(sys.argv[2])
+expected = classifier.logits(points)
+for _ in range(2):
+    child = os.fork()
+    if child == 0:
+        same = np.abs(classifier.logits(points) - expected).max() < 1e-5
+        os._exit(0 if same else 3)
+    assert os.waitpid(child, 0)[1] == 0
+assert np.abs(classifier.logits(points) - expected).max() < 1e-5
+"""
+    np.save(file := student_onnx.parent.parent / "fork.npy", points)
+    command = [sys.executable, "-c", program, student_onnx, file, str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("threads", [1.5, -1, True, None, "2", 2**40, np.float64(2)])
+def test_threads_that_are_no_number_of_them(student_onnx, threads):
+    with pytest.raises(UsageError, match=r"^threads is .*: choose 0 to 1,024$"):
+        Classifier(student_onnx, threads=threads)
+
+
+@pytest.mark.parametrize("threads", [0, np.int64(2)])
+def test_other_numbers_of_threads(student_onnx, classifier, points, threads):
+    found = Classifier(student_onnx, threads=threads).logits(points)
+    np.testing.assert_allclose(found, classifier.logits(points), atol=1e-5)
+
+
+@pytest.mark.parametrize("path", [None, b"student.onnx", 3, ["student.onnx"]])
+def test_what_is_no_path(path):
+    with pytest.raises(UsageError, match="a student is named by a path, not by") as caught:
+        Classifier(path)
+    assert "\n" not in str(caught.value)
+
+
+class Fixed(CloudClassifier):
+    """One that learned from clouds of 64 points, and has its answer ready."""
+
+    def __init__(self, logits=(0.0, 1.0), **about: int):
+        super().__init__({"classes": ["a", "b"], "points": 64} | about, drop_missing=True)
+        self.ready = np.array(logits, np.float32)
+
+    def _run(self, cloud: np.ndarray) -> np.ndarray:
+        return self.ready
+
+
+@pytest.mark.parametrize(
+    ("about", "count", "warned"),
+    [
+        ({}, 31, True),
+        ({}, 32, False),
+        ({}, 8, True),
+        ({}, 5000, False),
+        ({"fewest": 16}, 8, False),
+        ({"points": 1024, "fewest": 40}, 20, False),
+        ({"points": 1024, "fewest": 40}, 19, True),
+    ],
+)
+def test_clouds_of_few_points_are_warned_of(about, count, warned):
+    cloud = np.random.default_rng(0).normal(size=(count, 3))
+    holed = np.concatenate([cloud, np.full((100, 3), np.nan)])  # missing points do not count
+    for given in (cloud, holed):
+        for ask in (Fixed(**about).logits, Fixed(**about).predict):
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                ask(given)
+            assert [each.category for each in said] == [SparseCloudWarning] * warned
+            if warned:
+                assert said[0].filename == __file__
+                assert f"has {count} points, fewer than half of the " in str(said[0].message)
+
+
+@pytest.mark.parametrize("logits", [(1.0,), (1.0, 2.0, 3.0), ((1.0, 2.0),)])
+def test_another_number_of_logits_than_classes_is_an_error(logits, points):
+    with pytest.raises(PointstillError, match=r"logits of shape .* and has 2 classes"):
+        Fixed(logits).predict(points)
+
+
+@pytest.mark.parametrize("top", [1.5, True, None, "3"])
+def test_a_top_that_is_no_number(points, top):
+    with pytest.raises(UsageError, match=r"top is .*: choose 1 or more"):
+        Fixed().predict(points, top=top)
 
 
 @pytest.mark.parametrize("top", [0, -1])
@@ -146,9 +342,38 @@ def test_what_is_no_student(student_onnx, tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_is_no_student(tmp_path):
-    with pytest.raises(PointstillError, match="is no student: make one with"):
-        Classifier(tmp_path)
+def test_what_is_no_file_is_no_student(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null"), Path("/dev/zero"), "a\0b"):
+        with pytest.raises(PointstillError, match="is no student: make one with"):
+            Classifier(path)
+
+
+def test_a_newer_format_of_onnx_is_not_called_damaged(student_onnx, tmp_path):
+    import onnx
+
+    proto = onnx.load(student_onnx)
+    proto.ir_version = 99
+    onnx.save(proto, tmp_path / "new.onnx")
+    with pytest.raises(PointstillError) as caught:
+        Classifier(tmp_path / "new.onnx")
+    assert "differs from the SHA-256" in str(caught.value)
+    stored = {each.key: each.value for each in proto.metadata_props}
+    del stored["pointstill.sha256"]
+    onnx.helper.set_model_props(proto, stored)
+    onnx.save(proto, tmp_path / "new.onnx")
+    with pytest.raises(PointstillError, match=r"version: 99.*: install a newer onnxruntime$"):
+        Classifier(tmp_path / "new.onnx")
+
+
+def test_weights_in_another_file_are_refused(student_onnx, tmp_path):
+    import onnx
+
+    path = tmp_path / "student.onnx"
+    proto = onnx.load(student_onnx)
+    onnx.save(proto, path, save_as_external_data=True, location="weights", size_threshold=0)
+    with pytest.raises(PointstillError, match="keeps tensors in another file"):
+        Classifier(path)
 
 
 def test_a_student_that_may_not_be_read_is_not_called_damaged(
@@ -173,7 +398,7 @@ def test_an_onnx_file_of_someone_else(student_onnx, tmp_path):
     proto = onnx.load(student_onnx)
     del proto.metadata_props[:]
     onnx.save(proto, tmp_path / "other.onnx")
-    with pytest.raises(PointstillError, match="is no student of pointstill"):
+    with pytest.raises(PointstillError, match=r"is no student of pointstill.* has no metadata"):
         Classifier(tmp_path / "other.onnx")
 
 

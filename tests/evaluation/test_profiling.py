@@ -56,6 +56,22 @@ def test_latency_runs_on_one_thread_and_puts_the_others_back():
     assert 4 <= len(used) <= 6
 
 
+def test_a_batch_is_shared_among_its_clouds(monkeypatch):
+    """A clock that only work moves on: 8 ms a batch of 4, of which each cloud has 2."""
+    now, sizes = [0.0], []
+
+    def classify(points: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(points))
+        now[0] += 0.008
+        return points
+
+    monkeypatch.setattr("pointstill.evaluation.profiling.time.perf_counter", lambda: now[0])
+    assert latency(classify, 8, CPU, most=3, clouds=4) == pytest.approx(2.0)
+    assert set(sizes) == {4}
+    layer = nn.Linear(8 * 3, 5)
+    assert operations(lambda points: layer(points.flatten(1)), 8, CPU, 3, 4) == 2 * 3 * 8 * 5
+
+
 def test_turns_go_round_and_the_middle_counts(monkeypatch):
     """A clock that only work moves on: one takes 2 s, the other 1, 3, 1, 3, ... s."""
     now, turns = [0.0], []

@@ -22,6 +22,7 @@ from pointstill.evaluation.scoring import (
     Score,
     evaluate,
     exact,
+    fixed_batch,
     mcnemar,
     predict_all,
     score,
@@ -29,7 +30,9 @@ from pointstill.evaluation.scoring import (
 from pointstill.progress import Track
 from pointstill.run import Run
 from pointstill.teachers import NetworkTeacher, load_teacher
+from pointstill.teachers.ensemble import Ensemble
 from pointstill.teachers.torch_module import TorchNetwork
+from pointstill.teachers.votes import Votes
 
 CLASSES = ["a", "b", "c", "d", "e"]
 
@@ -60,6 +63,22 @@ def flat_teacher(points: int = 8, classes: int = len(CLASSES)) -> NetworkTeacher
         names=tuple(CLASSES[:classes]),
         fingerprint="f",
     )
+
+
+class InFours(TorchNetwork):
+    """A network that takes four clouds at once, neither more nor fewer."""
+
+    batch = 4
+
+
+def test_a_network_of_fixed_batches_costs_a_share_of_one():
+    plain = flat_teacher()
+    fours = replace(plain, network=InFours(Flat(8, 5).eval(), torch.device("cpu")))
+    assert [fixed_batch(each) for each in (plain, fours)] == [1, 4]
+    assert fixed_batch(Ensemble([plain, fours])) == 4
+    assert fixed_batch(Votes(fours, 3)) == 4
+    for teacher in (plain, fours):  # 3 x 8 x 5 multiply-adds a cloud, whatever fills the batch
+        assert score(teacher, *made_up(), CLASSES, None).flops == 2 * 3 * 8 * 5
 
 
 def scored(logits: Tensor, labels: Tensor) -> Score:

@@ -1,5 +1,7 @@
 """Looks at what is there: data sets, models, record stores, single clouds."""
 
+import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,7 +162,14 @@ def _describe_accuracy(store: "Store") -> None:
 
 
 def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool = False) -> None:
-    """Print the most probable classes of clouds in files; torch only for a run folder."""
+    """Print the most probable classes of clouds in files; torch only for a run folder.
+
+    A file that cannot be classified has a line of its own on standard error, and the others go on;
+    so has the doubt about one with too few points.
+
+    Raises:
+        DataError: the last such file's; a NoDataError if none of them is there.
+    """
     from ..data.readers import read_cloud
     from ..deployment.runtime import Classifier, CloudClassifier
     from ..points.validity import coordinates
@@ -176,11 +185,17 @@ def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool =
     for file in files:
         try:
             cloud = coordinates(str(file), read_cloud(file, classifier.about["up"]))
-            found = classifier.predict(cloud, top)
+            with warnings.catch_warnings(record=True) as doubts:
+                warnings.simplefilter("always")
+                found = classifier.predict(cloud, top)
         except DataError as error:
+            if bad:
+                print(f"error: {bad[-1]}", file=sys.stderr, flush=True)
             bad.append(error.but(where=file))
             continue
         print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in found))
+        for doubt in doubts:
+            print(f"warning: {file}: {doubt.message}", file=sys.stderr, flush=True)
     if bad:
         gone = all(isinstance(error, NoDataError) for error in bad)
-        raise (NoDataError if gone else DataError)("; ".join(map(str, bad)))
+        raise (NoDataError if gone else DataError)(str(bad[-1]))

@@ -114,8 +114,10 @@ def in_turns(
     return {name: 1e3 * statistics.median(mine) for name, mine in times.items()}
 
 
-def operations(classify: Classify, points: int, device: torch.device, channels: int = 3) -> int:
-    """Floating-point operations of matrix products for one cloud, 2 per multiply-add."""
+def operations(
+    classify: Classify, points: int, device: torch.device, channels: int = 3, clouds: int = 1
+) -> int:
+    """Floating-point operations of matrix products for one cloud of so many, 2 per multiply-add."""
     counter = FlopCounterMode(
         display=False,
         # Attention as it is computed on a CPU, which the counter does not know.
@@ -126,8 +128,8 @@ def operations(classify: Classify, points: int, device: torch.device, channels: 
         },
     )
     with torch.inference_mode(), counter:
-        classify(sample_cloud(points, device, channels))
-    return int(counter.get_total_flops())
+        classify(sample_cloud(points, device, channels).expand(clouds, -1, -1))
+    return int(counter.get_total_flops()) // clouds
 
 
 def latency(
@@ -137,9 +139,10 @@ def latency(
     seconds: float = 1.0,
     most: int = 50,
     channels: int = 3,
+    clouds: int = 1,
 ) -> float:
-    """Median milliseconds for one cloud on one CPU thread (on the device, for a GPU)."""
-    cloud = sample_cloud(points, device, channels)
+    """Median milliseconds for one cloud of so many, on one CPU thread, or on the GPU."""
+    cloud = sample_cloud(points, device, channels).expand(clouds, -1, -1)
     times: list[float] = []
     with one_thread(), torch.inference_mode():
         classify(cloud)
@@ -147,7 +150,7 @@ def latency(
             started = time.perf_counter()
             classify(cloud).cpu()
             times.append(time.perf_counter() - started)
-    return 1e3 * statistics.median(times)
+    return 1e3 * statistics.median(times) / clouds
 
 
 @contextmanager

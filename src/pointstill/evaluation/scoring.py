@@ -32,6 +32,9 @@ from ..storage.files import write_whole
 from ..storage.paths import here
 from ..teachers import Teacher, load_teacher
 from ..teachers.compatibility import check_fits
+from ..teachers.ensemble import Ensemble
+from ..teachers.teacher import NetworkTeacher
+from ..teachers.votes import Votes
 from .profiling import latency, operations, surroundings
 
 
@@ -60,8 +63,9 @@ class Score:
     bytes: int | None
     """Size of the weights and buffers."""
     latency_ms: float
-    """Median time for one cloud, batch 1, one CPU thread, in `runtime`. The cloud is normalised and
-    its points are drawn; an ONNX file of `export` does both again, and within this time."""
+    """Median time for one cloud, one CPU thread, in `runtime`: alone, or, of a network that takes
+    batches of one size, as its share of a full one. The cloud is normalised and
+    its points are drawn; an ONNX file of `export` does both again, within this time."""
     points: int
     agreement: dict[str, float] | None = None
     """With records: argmax agreement with the teacher, and KL(teacher || model) at T = 1, on the
@@ -211,7 +215,7 @@ def score(
     overall = float((predictions == labels).double().mean())
     probabilities = logits.double().softmax(1)
     calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=15)
-    points = teacher.points or POINTS
+    points, clouds = teacher.points or POINTS, fixed_batch(teacher)
     return Score(
         name=teacher.spec,
         overall_accuracy=overall,
@@ -225,15 +229,26 @@ def score(
         confusion=confusion.tolist(),
         predictions=predictions.tolist(),
         parameters=teacher.parameters,
-        flops=operations(teacher.logits, points, teacher.device, channels)
+        flops=operations(teacher.logits, points, teacher.device, channels, clouds)
         if teacher.counted
         else None,
         bytes=teacher.nbytes,
-        latency_ms=latency(teacher.logits, points, teacher.device, channels=channels),
+        latency_ms=latency(
+            teacher.logits, points, teacher.device, channels=channels, clouds=clouds
+        ),
         points=points,
         agreement=agreement,
         runtime="torch" if teacher.counted else "ONNX Runtime",
     )
+
+
+def fixed_batch(teacher: Teacher) -> int:
+    """Clouds that fill the batches of a teacher whose networks take one size of them; else 1."""
+    if isinstance(teacher, Ensemble):
+        return math.lcm(*map(fixed_batch, teacher.members))
+    if isinstance(teacher, Votes):
+        return fixed_batch(teacher.teacher)
+    return (teacher.network.batch or 1) if isinstance(teacher, NetworkTeacher) else 1
 
 
 def mcnemar(first: Score, second: Score, labels: np.ndarray) -> Pair:

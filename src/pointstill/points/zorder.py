@@ -22,8 +22,11 @@ def along_curve(points: Tensor) -> Tensor:
     operations, for export; no gradient flows.
     """
     cells = ((points / SIDE + 0.5) * 2**BITS).clamp(0, 2**BITS - 1).to(torch.int64)
-    spread = torch.tensor(SPREAD, device=points.device)[cells]
+    # Places have 30 digits: some runtimes count in 32, whatever a graph says.
+    spread = torch.tensor(SPREAD, dtype=torch.int32, device=points.device)[cells]
     places = 4 * spread[..., 0] + 2 * spread[..., 1] + spread[..., 2]
-    # A stable sort, which ONNX has not: the index is the last digits.
-    n = points.shape[1]
-    return (places * n + torch.arange(n, device=points.device)).argsort(1)
+    if torch.onnx.is_in_onnx_export():
+        # A stable sort is not exported, and a plain one becomes TopK, which is stable by its
+        # definition: of equal values, that with the lower index comes first.
+        return places.argsort(1)
+    return places.argsort(dim=1, stable=True)

@@ -1,6 +1,5 @@
 """A teacher in an ONNX file, computed by ONNX Runtime on the CPU."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from ..errors import TeacherError
 from ..run import TrainedOn
 from ..storage.files import check_readable
+from ..storage.student_file import ABOUT, check_about, check_content, is_student
 from .file_kind import FileKind, damaged, sha256
 from .interface_detection import input_shape
 from .network import Layout, Loaded
@@ -38,6 +38,7 @@ class OnnxNetwork:
     def __init__(self, path: Path, channels: int = 3):
         self.path = path
         check_readable(path, TeacherError)
+        sealed = _check_student(path)
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         session = self._session()
         inputs = session.get_inputs()
@@ -60,7 +61,7 @@ class OnnxNetwork:
         except TeacherError as error:
             raise error.but(where=path) from error
         self.batch, self.points, self.layout, self.channels = declared
-        self.about = _metadata(session)
+        self.about = _metadata(path, session, sealed)
         self.parameters, self.nbytes, others = _weights(path)
         self.files = [path, *(path.parent / other for other in others)]
 
@@ -103,13 +104,39 @@ class OnnxNetwork:
         return self._sessions[threads]
 
 
-def _metadata(session: onnxruntime.InferenceSession) -> dict[str, Any]:
-    """What `pointstill export` wrote into the file: classes, points, up and more; else nothing."""
+def _check_student(path: Path) -> bool:
+    """See that an exported student is as it was written; whether it carries a digest.
+
+    Raises:
+        TeacherError: it is not.
+    """
     try:
-        about = json.loads(session.get_modelmeta().custom_metadata_map["pointstill"])
-        return about if about.keys() >= {"classes", "points", "up"} else {}
-    except (KeyError, ValueError, AttributeError):
+        return is_student(path) and check_content(path.read_bytes())
+    except ValueError as error:
+        raise _no_student(path, error) from error
+
+
+def _metadata(path: Path, session: onnxruntime.InferenceSession, sealed: bool) -> dict[str, Any]:
+    """What `pointstill export` wrote into the file: classes, points, up and more; else nothing.
+
+    Raises:
+        TeacherError: it is of another form, or does not fit the graph.
+    """
+    try:
+        stored = session.get_modelmeta().custom_metadata_map
+        return check_about(session, sealed) if ABOUT in stored else {}
+    except UnicodeDecodeError:  # somebody else's
         return {}
+    except ValueError as error:
+        raise _no_student(path, error) from error
+
+
+def _no_student(path: Path, error: ValueError) -> TeacherError:
+    return TeacherError(
+        f"is no student of pointstill, or is damaged: it {error}",
+        where=path,
+        fix="export it again with `pointstill export`",
+    )
 
 
 def _weights(path: Path) -> tuple[int, int, list[str]]:

@@ -204,6 +204,7 @@ def _windows(shapes: np.ndarray, validation: np.ndarray, recipe: FitOptions) -> 
 
 def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> dict[str, Any]:
     """What decides the result, for the run folder."""
+    points = recipe.points or POINTS
     return {
         "data": data.name if data.kind == "primitives" else _absolute(data.name),
         "fold": data.fold,
@@ -218,6 +219,8 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
             "classes": list(split.classes),
             "up": split.up,
             "data": split.fingerprint,
+            # All but the smallest 1 %: what a cloud should have to be told by the student.
+            "fewest": min(points, int(np.quantile(split.sizes, 0.01, method="lower"))),
             **({"features": split.extra.fingerprint} if split.extra else {}),
             # They decide what BatchNorm sees, and so the result.
             **({"ranks": torchrun.world()} if torchrun.world() > 1 else {}),
