@@ -5,13 +5,13 @@ integers, instances, skins, compressed parts), and believe counts.
 """
 
 from base64 import b64decode
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from msgspec import Meta
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from ...errors import DataError
@@ -34,12 +34,17 @@ INSTANCES = "EXT_mesh_gpu_instancing"
 READ = ("KHR_mesh_quantization", INSTANCES)
 LOOKS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "MSFT_texture_", "KHR_lights_")
 """Beginnings of the names of extensions that leave the geometry alone."""
+UNMOVED = {
+    "translation": np.zeros(3),
+    "rotation": np.array([0.0, 0, 0, 1]),  # x, y, z, w
+    "scale": np.ones(3),
+}
+"""Of a node or an instance, where nothing else is given."""
 MOST = 1 << 21
 """Numbers and triangles that a small file may stand for: its parts can be shown again and again."""
 
 
-@dataclass(frozen=True)
-class SparseIndices:
+class SparseIndices(Struct, frozen=True, gc=False):
     """Which values of an accessor are replaced."""
 
     bufferView: Index
@@ -47,16 +52,14 @@ class SparseIndices:
     byteOffset: Index = 0
 
 
-@dataclass(frozen=True)
-class SparseValues:
+class SparseValues(Struct, frozen=True, gc=False):
     """What replaces them."""
 
     bufferView: Index
     byteOffset: Index = 0
 
 
-@dataclass(frozen=True)
-class Sparse:
+class Sparse(Struct, frozen=True, gc=False):
     """Some values of an accessor, replaced."""
 
     count: Index
@@ -64,8 +67,7 @@ class Sparse:
     values: SparseValues
 
 
-@dataclass(frozen=True)
-class Accessor:
+class Accessor(Struct, frozen=True, gc=False):
     """An array (count, width of its type)."""
 
     componentType: int
@@ -77,88 +79,80 @@ class Accessor:
     sparse: Sparse | None = None
 
 
-@dataclass(frozen=True)
-class View:
+class View(Struct, frozen=True, gc=False):
     """A part of a buffer."""
 
     buffer: Index
     byteLength: Index
     byteOffset: Index = 0
     byteStride: Index | None = None
-    extensions: dict[str, Any] = field(default_factory=dict)
+    extensions: dict[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Buffer:
+class Buffer(Struct, frozen=True, gc=False):
     """Bytes: the binary chunk of the file, or those in its URI."""
 
     byteLength: Index
     uri: str | None = None
-    extensions: dict[str, Any] = field(default_factory=dict)
+    extensions: dict[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Primitive:
+class Primitive(Struct, frozen=True, gc=False):
     """A part of a mesh."""
 
     attributes: dict[str, Index]
     indices: Index | None = None
     mode: int = TRIANGLES
-    targets: list[dict[str, Index]] = field(default_factory=list)
-    extensions: dict[str, Any] = field(default_factory=dict)
+    targets: list[dict[str, Index]] = []
+    extensions: dict[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Mesh:
+class Mesh(Struct, frozen=True, gc=False):
     """Parts, and how far each of their targets morphs them."""
 
     primitives: list[Primitive]
-    weights: list[float] = field(default_factory=list)
+    weights: list[float] = []
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Struct, frozen=True, gc=False):
     """A place within that of its parent: a matrix, or scale, rotation (x, y, z, w) and shift."""
 
     mesh: Index | None = None
     skin: Index | None = None
-    children: list[Index] = field(default_factory=list)
+    children: list[Index] = []
     matrix: Matrix | None = None
-    translation: Three = field(default_factory=lambda: [0, 0, 0])
-    rotation: Four = field(default_factory=lambda: [0, 0, 0, 1])
-    scale: Three = field(default_factory=lambda: [1, 1, 1])
-    weights: list[float] = field(default_factory=list)
-    extensions: dict[str, Any] = field(default_factory=dict)
+    translation: Three | None = None
+    rotation: Four | None = None
+    scale: Three | None = None
+    weights: list[float] = []
+    extensions: dict[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Skin:
+class Skin(Struct, frozen=True, gc=False):
     """The nodes that move the vertices of a mesh."""
 
     joints: list[Index]
     inverseBindMatrices: Index | None = None
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(Struct, frozen=True, gc=False):
     """The nodes that are shown."""
 
-    nodes: list[Index] = field(default_factory=list)
+    nodes: list[Index] = []
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(Struct, frozen=True, gc=False):
     """What is used of the JSON chunk."""
 
     scene: Index = 0
-    scenes: list[Scene] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
-    meshes: list[Mesh] = field(default_factory=list)
-    skins: list[Skin] = field(default_factory=list)
-    accessors: list[Accessor] = field(default_factory=list)
-    bufferViews: list[View] = field(default_factory=list)
-    buffers: list[Buffer] = field(default_factory=list)
-    extensionsRequired: list[str] = field(default_factory=list)
+    scenes: list[Scene] = []
+    nodes: list[Node] = []
+    meshes: list[Mesh] = []
+    skins: list[Skin] = []
+    accessors: list[Accessor] = []
+    bufferViews: list[View] = []
+    buffers: list[Buffer] = []
+    extensionsRequired: list[str] = []
 
 
 def read_glb(path: Path) -> Array:
@@ -187,37 +181,51 @@ class Geometry:
             if name not in READ and not name.startswith(LOOKS):
                 raise _unread(name)
         self.binary = chunks.get(b"BIN\0")
-        self.left = max(MOST, 2 * len(content))
+        self.left = max(MOST, 3 * len(content))
         self.nodes = self.file.nodes or [Node(mesh=i) for i in range(len(self.file.meshes))]
         self.known: dict[int, Array] = {}
         self.points = False
 
     def triangles(self) -> Triangles:
         """Vertices (V, 3) in their places, and triangles (F, 3) of them."""
+        with np.errstate(all="ignore"):  # what is not finite is found among the points
+            vertices, faces = _joined(self._parts())
+        if self.points and len(faces):
+            raise DataError("has points beside its triangles", fix="keep either of them")
+        return vertices, faces
+
+    def _parts(self) -> list[Triangles]:
+        """The meshes of all nodes that are shown, in their places."""
         places = self._places()
-        meshes: dict[int, Triangles] = {}
-        found: list[Triangles] = []
+        parts: list[Triangles] = []
+        plain: dict[int, dict[int, int]] = defaultdict(dict)  # mesh -> node -> which of the parts
         for number, place in places.items():
             node = self.nodes[number]
             if node.mesh is None:
                 continue
             if node.skin is not None:
-                found.append(self._mesh(node, self._joints(node.skin, places)))
-                continue
-            if node.weights:
-                points, triangles = self._mesh(node)
+                parts.append(self._mesh(node, self._joints(node.skin, places)))
+            elif node.weights or INSTANCES in node.extensions:
+                instances = self._instances(node.extensions.get(INSTANCES))
+                points, triangles = self._placed(self._mesh(node), _product(place, instances))
+                before = np.arange(len(points))[:, None, None] * points.shape[1]
+                triangles = (triangles + before).reshape(-1, 3)
+                parts.append((points.reshape(-1, 3), triangles))
             else:
-                if node.mesh not in meshes:
-                    meshes[node.mesh] = self._mesh(node)
-                points, triangles = meshes[node.mesh]
-            instances = self._instances(node.extensions.get(INSTANCES))
-            self._spend(len(triangles) * len(instances))
-            moved = _moved(points, _product(place, instances))
-            found += [(each, triangles) for each in moved]
-        vertices, faces = _joined(found)
-        if self.points and len(faces):
-            raise DataError("has points beside its triangles", fix="keep either of them")
-        return vertices, faces
+                plain[node.mesh][number] = len(parts)
+                parts.append(_joined([]))
+        for mesh, nodes in plain.items():
+            where = np.stack([places[number] for number in nodes])
+            points, triangles = self._placed(self._mesh(Node(mesh=mesh)), where)
+            for which, moved in zip(nodes.values(), points, strict=True):
+                parts[which] = moved, triangles
+        return parts
+
+    def _placed(self, mesh: Triangles, places: Array) -> Triangles:
+        """The vertices (n, V, 3) of a mesh in each of some places (n, 4, 4), and its triangles."""
+        points, triangles = mesh
+        self._spend(len(places) * len(triangles))
+        return _moved(points, places), triangles
 
     def _places(self) -> dict[int, Array]:
         """The matrices (4, 4) of all nodes that are shown."""
@@ -226,22 +234,37 @@ class Geometry:
         else:
             children = {child for node in self.nodes for child in node.children}
             roots = [number for number in range(len(self.nodes)) if number not in children]
-        shifts, turns, scales = (
-            np.array([getattr(node, name) for node in self.nodes]).reshape(-1, width)
-            for name, width in (("translation", 3), ("rotation", 4), ("scale", 3))
-        )
-        within = _matrices(shifts, turns, scales)
-        places: dict[int, Array] = {}
-        waiting = [(root, np.eye(4)) for root in roots]
+        parents: dict[int, int] = {}
+        levels: list[list[int]] = []
+        waiting = [(root, -1, 0) for root in roots]
         while waiting:
-            number, parent = waiting.pop()
+            number, parent, level = waiting.pop()
             node = _at(self.nodes, number, "node")
-            if number in places:
+            if number in parents:
                 raise DataError(f"has node {number} in two places")
-            matrix = np.reshape(node.matrix, (4, 4)).T if node.matrix else within[number]
-            places[number] = place = _product(parent, matrix)
-            waiting += [(child, place) for child in node.children]
-        return places
+            parents[number] = parent
+            if level == len(levels):
+                levels.append([])
+            levels[level].append(number)
+            waiting += [(child, number, level + 1) for child in node.children]
+        given: dict[str, Array] = {
+            name: np.tile(default, (len(self.nodes), 1)) for name, default in UNMOVED.items()
+        }
+        for number, node in enumerate(self.nodes):
+            if node.translation:
+                given["translation"][number] = node.translation
+            if node.rotation:
+                given["rotation"][number] = node.rotation
+            if node.scale:
+                given["scale"][number] = node.scale
+        places = _matrices(**given)
+        for number, node in enumerate(self.nodes):
+            if node.matrix:
+                places[number] = np.reshape(node.matrix, (4, 4)).T
+        for numbers in levels[1:]:
+            above = places[[parents[number] for number in numbers]]
+            places[numbers] = _product(above, places[numbers])
+        return {number: places[number] for number in parents}
 
     def _instances(self, extension: Any) -> Array:
         """Matrices (n, 4, 4) of the instances of a node: one that changes nothing, if none."""
@@ -258,12 +281,13 @@ class Geometry:
         if len(counts) != 1:
             raise DataError(f"is damaged ({INSTANCES}: attributes of {sorted(counts)} instances)")
         [count] = counts
-        defaults = {"TRANSLATION": [0.0, 0, 0], "ROTATION": [0.0, 0, 0, 1], "SCALE": [1.0, 1, 1]}
         return _matrices(
-            *(
-                _wide(named.get(name, np.tile(default, (count, 1))), len(default), name)
-                for name, default in defaults.items()
-            )
+            **{
+                name: _wide(
+                    named.get(name.upper(), np.tile(default, (count, 1))), len(default), name
+                )
+                for name, default in UNMOVED.items()
+            }
         )
 
     def _joints(self, number: int, places: dict[int, Array]) -> Array:
@@ -448,7 +472,10 @@ def _chunks(content: bytes) -> dict[bytes, bytes]:
     chunks: dict[bytes, bytes] = {}
     place = 12
     while place + 8 <= length:
-        size, kind = int.from_bytes(content[place : place + 4], "little"), content[place + 4 :][:4]
+        size, kind = (
+            int.from_bytes(content[place : place + 4], "little"),
+            content[place + 4 : place + 8],
+        )
         place += 8
         if place + size > length:
             raise DataError(f"is truncated (a chunk of {size} bytes has {length - place})")
@@ -483,31 +510,28 @@ def _joined(parts: Sequence[Triangles]) -> Triangles:
     return np.concatenate(points), np.concatenate([np.empty((0, 3), np.int64), *triangles])
 
 
-def _matrices(shifts: Array, turns: Array, scales: Array) -> Array:
-    """Matrices (n, 4, 4) of scales (n, 3), then turns (n, 4: x, y, z, w), then shifts (n, 3)."""
-    with np.errstate(all="ignore"):
-        norms = np.sqrt((turns * turns).sum(axis=1, keepdims=True))
-        x, y, z, w = np.where(norms > 0, turns / norms, (0, 0, 0, 1)).T
-        rows = (
-            (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
-            (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
-            (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
-        )
-        matrices = np.tile(np.eye(4), (len(shifts), 1, 1))
-        matrices[:, :3, :3] = np.array(rows).transpose(2, 0, 1) * scales[:, None]
-        matrices[:, :3, 3] = shifts
+def _matrices(translation: Array, rotation: Array, scale: Array) -> Array:
+    """Matrices (n, 4, 4) that scale (n, 3), then rotate (n, 4), then shift (n, 3)."""
+    norms = np.sqrt((rotation * rotation).sum(axis=1, keepdims=True))
+    x, y, z, w = np.where(norms > 0, rotation / norms, UNMOVED["rotation"]).T
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+    )
+    matrices = np.tile(np.eye(4), (len(scale), 1, 1))
+    matrices[:, :3, :3] = np.array(rows).transpose(2, 0, 1) * scale[:, None]
+    matrices[:, :3, 3] = translation
     return matrices
 
 
 def _product(a: Array, b: Array) -> Array:
     """The product (..., 4, 4) of matrices, without the libraries that round as the CPU likes."""
-    with np.errstate(all="ignore"):  # what is not finite is found among the points
-        terms = [a[..., :, i, None] * b[..., i, None, :] for i in range(4)]
-        return np.asarray(terms[0] + terms[1] + terms[2] + terms[3])
+    terms = [a[..., :, i, None] * b[..., i, None, :] for i in range(4)]
+    return np.asarray(terms[0] + terms[1] + terms[2] + terms[3])
 
 
 def _moved(points: Array, places: Array) -> Array:
     """Points (m, 3) or (n, m, 3) in places (n, 4, 4): (n, m, 3)."""
-    with np.errstate(all="ignore"):
-        terms = [points[..., axis, None] * places[:, None, :3, axis] for axis in range(3)]
-        return np.asarray(terms[0] + terms[1] + terms[2] + places[:, None, :3, 3])
+    terms = [points[..., axis, None] * places[:, None, :3, axis] for axis in range(3)]
+    return np.asarray(terms[0] + terms[1] + terms[2] + places[:, None, :3, 3])

@@ -25,24 +25,27 @@ def read_obj(path: Path) -> NDArray[Any]:
     """
     vertices, corners, sizes = array("d"), array("q"), array("q")
     with open_text(path) as file:
-        for number, line in _statements(file):
+        number = 0
+        for line in file:
+            number += 1
+            if "#" in line or "\\" in line:
+                line, more = _statement(line, file)
+                number += more
             words = line.split()
             keyword = words[0] if words else ""
             try:
                 if keyword == "v":
-                    _, x, y, z, *_ = words
-                    vertices.extend((float(x), float(y), float(z)))
+                    vertices.extend(map(float, words[1:4]))
+                    if len(words) < 4:
+                        raise ValueError
                 elif keyword in ("f", "fo"):  # an old name
                     if "/" in line:
                         words = [word.partition("/")[0] for word in words]
-                    face = [int(word) for word in words[1:]]
-                    if min(face) < 1:  # counted from the last vertex before the face
+                    if "-" in line:  # counted from the last vertex before the face
                         after = len(vertices) // 3 + 1
-                        face = [corner if corner >= 0 else after + corner for corner in face]
-                        if min(face) < 1:
-                            raise ValueError
-                    corners.extend(face)
-                    sizes.append(len(face))
+                        words[1:] = [_counted(word, after) for word in words[1:]]
+                    corners.extend(map(int, words[1:]))
+                    sizes.append(len(words) - 1)
                 elif keyword in SURFACES:
                     raise DataError(
                         f"has {keyword!r} in line {number}, which is not read",
@@ -55,27 +58,25 @@ def read_obj(path: Path) -> NDArray[Any]:
             except (ValueError, OverflowError) as error:
                 raise bad_line(number, line) from error
     points = np.array(vertices).reshape(-1, 3)
-    if sizes:
-        if max(corners) > len(points):
-            raise DataError(f"has a face of vertex {max(corners)}, but {len(points)} vertices")
-        return surface(path, points, fans(np.array(corners) - 1, sizes, turned=True))
-    if not len(points):
-        raise DataError("has neither faces nor vertices")
-    return points
+    if not sizes:
+        if not len(points):
+            raise DataError("has neither faces nor vertices")
+        return points
+    triangles = fans(corners, sizes, turned=True) - 1
+    if len(triangles) and not 0 <= triangles.min() <= triangles.max() < len(points):
+        worst = triangles.min() if triangles.min() < 0 else triangles.max()
+        raise DataError(f"has a face of vertex {worst + 1}, but vertices 1 to {len(points)}")
+    return surface(path, points, triangles)
 
 
-def _statements(file: Iterator[str]) -> Iterator[tuple[int, str]]:
-    """Lines and their numbers, without comments, and whole where a backslash cuts them."""
-    number = 0
-    for line in file:
-        number += 1
-        first = number
-        if "#" in line:
-            line = line.partition("#")[0]
-        if "\\" in line:
-            parts = [line]
-            while parts[-1].rstrip("\n").endswith("\\"):
-                number += 1
-                parts.append(next(file, "").partition("#")[0])
-            line = "".join(part.rstrip("\n").removesuffix("\\") + " " for part in parts)
-        yield first, line
+def _statement(line: str, file: Iterator[str]) -> tuple[str, int]:
+    """A line without its comment, and whole where a backslash cuts it; and the lines added."""
+    parts = [line.partition("#")[0]]
+    while parts[-1].rstrip("\n").endswith("\\"):
+        parts.append(next(file, "").partition("#")[0])
+    return " ".join(part.rstrip("\n").removesuffix("\\") for part in parts), len(parts) - 1
+
+
+def _counted(word: str, after: int) -> str:
+    """A corner counted from the first vertex, where it was from the last."""
+    return str(after + int(word)) if word.startswith("-") else word
