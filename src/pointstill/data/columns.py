@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from . import readers
 from .readers.las import las
 from .readers.pcd import pcd
+from .readers.ply import has_faces, read_elements, scalars
 from .readers.text import read_text, text_layout
 
 Array = NDArray[Any]
@@ -84,14 +85,10 @@ def from_arrays(arrays: Any, points: Any, rows: slice = slice(None)) -> Table:
 
 
 def _ply(path: Path) -> Table:
-    from plyfile import PlyData, PlyListProperty
-
-    ply = PlyData.read(path)
-    if "face" in ply and len(ply["face"]):
+    elements = read_elements(path)
+    if has_faces(elements):
         return {}  # a mesh, whose points are drawn
-    vertex = ply["vertex"]
-    scalars = [each.name for each in vertex.properties if not isinstance(each, PlyListProperty)]
-    return from_columns({name: np.asarray(vertex[name]) for name in scalars})
+    return from_columns(scalars(elements))
 
 
 def _pcd(path: Path) -> Table:

@@ -1,6 +1,7 @@
 """YAML and JSON that come from outside: bounded, and of the shape that is expected."""
 
 import json
+from collections import Counter
 from typing import Any, TypeVar
 
 import msgspec
@@ -96,8 +97,8 @@ def _decoded(text: str | bytes) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"the key {twice!r} stands there twice")
     return found
 

@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 from ...errors import DataError, ForbiddenError, NoDataError, one_line
 from ...storage.files import check_readable, forbidden
 from .arrays import read_npy, read_npz
+from .gltf import read_glb
 from .las import read_las
-from .meshes import read_mesh, read_obj, read_off
+from .obj import read_obj
+from .off import read_off
 from .pcd import read_pcd
 from .ply import read_ply
+from .stl import read_stl
 from .surface import MESH_POINTS
 from .text import read_points
 
 __all__ = ["MESH_POINTS", "READERS", "SUFFIXES", "VERSION", "guarded", "read_cloud"]
 
-VERSION = "2"
+VERSION = "3"
 """Of the readers: raised when the same file would give other points, so that caches are re-read."""
 
 Array = NDArray[Any]
@@ -90,7 +93,7 @@ READERS: dict[str, Callable[[Path], Array]] = {
     ".npz": read_npz,
     ".off": read_off,
     ".obj": read_obj,
-    ".stl": read_mesh,
-    ".glb": read_mesh,
+    ".stl": read_stl,
+    ".glb": read_glb,
 }
 SUFFIXES = ", ".join(suffix[1:] for suffix in READERS)

@@ -7,3 +7,8 @@ def check_count(what: str, announced: int, there: int) -> None:
     """Find out files that were cut off where no library notices."""
     if there < announced:
         raise DataError(f"is truncated (it announces {announced} {what}, but has {there})")
+
+
+def bad_line(number: int, line: object) -> DataError:
+    """The error for a line that is not what its format has there."""
+    return DataError(f"cannot be read in line {number} ({str(line).strip()[:40]!r})")
