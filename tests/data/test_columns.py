@@ -15,8 +15,7 @@ from pypcd4 import Encoding, PointCloud
 
 from pointstill.data import open_dataset
 from pointstill.data.channels import feature_values
-from pointstill.data.columns import read_table
-from pointstill.data.readers import read_cloud
+from pointstill.data.readers import read_cloud, read_table
 from pointstill.errors import DataError
 
 COUNT = 20
@@ -219,7 +218,7 @@ def test_features_lie_beside_the_points_of_the_same_split(coloured, truth):
 
 def test_a_second_start_reads_no_file(coloured, monkeypatch):
     first = open_dataset(coloured, features="xyz,normal").train.extra
-    monkeypatch.setattr("pointstill.data.sources.class_folders.read_table", None)
+    monkeypatch.setattr("pointstill.data.sources.class_folders.readers.read_table", None)
     monkeypatch.setattr("pointstill.data.sources.class_folders.readers.read_cloud", None)
     again = open_dataset(coloured, features=("xyz", "normal")).train.extra
     np.testing.assert_array_equal(first.values, again.values)

@@ -1,23 +1,24 @@
 """PLY: clouds, and meshes where there are faces."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..columns import Table, from_columns
 from .surface import fans, surface
 
 
-def read_ply(path: Path) -> NDArray[Any]:
-    """Points (n, 3) of a cloud, or drawn from a mesh."""
-    from plyfile import PlyData
+def read_ply(path: Path, features: Iterable[str] = ()) -> Table:
+    """Points (n, 3) and features of a cloud, or points drawn from a mesh."""
+    from plyfile import PlyData, PlyListProperty
 
     ply = PlyData.read(path)
     vertex = ply["vertex"]
-    points = np.stack([np.asarray(vertex[axis]) for axis in "xyz"], axis=1)
+    scalars = [each.name for each in vertex.properties if not isinstance(each, PlyListProperty)]
+    table = from_columns({name: np.asarray(vertex[name]) for name in scalars})
     if "face" not in ply or not len(ply["face"]):
-        return points
+        return table
     faces = ply["face"]
     corners = next(p.name for p in faces.properties if p.name in ("vertex_indices", "vertex_index"))
-    return surface(path, points, fans(faces[corners]))
+    return {"xyz": surface(path, table["xyz"], fans(faces[corners]))}
