@@ -14,6 +14,9 @@ from ...errors import DataError
 from ..columns import Table, array_names, from_columns
 from .announced import check_unpacked
 
+# Of headers that Python 2 wrote, which are as good as others.
+warnings.filterwarnings("ignore", "Reading `.npy` or `.npz` file required additional")
+
 POINTS = ("points", "xyz", "data")
 """What the array of the points is called in an NPZ archive, first choice first."""
 

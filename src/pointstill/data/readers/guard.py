@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import DataError, ForbiddenError, NoDataError
 from ...storage.files import check_readable, forbidden
 
@@ -31,7 +33,8 @@ def guarded(path: Path) -> Iterator[None]:
         if not path.is_file():  # opening a pipe may wait for ever
             raise DataError("is no regular file", fix="give a file on a disk")
         check_readable(path, ForbiddenError)
-        yield
+        with np.errstate(all="ignore"):  # whether its numbers are sound is looked at later
+            yield
     except PermissionError as error:  # a folder on the way
         raise forbidden(path, error, ForbiddenError) from error
     except DataError as error:

@@ -404,10 +404,12 @@ def _check_first_column(path: Path, layout: TextLayout, points: Array) -> None:
     if len(points) < 2 or not _whole(x):
         return
     if layout.delimiter == "," and layout.width >= 4:
-        # No number is written -0 or 05: parts of decimals are, and of thousands.
+        # No whole number is written -0 or 05: parts of decimals are, and of thousands.
+        parts = layout.width >= 6 and layout.width % 2 == 0 and _whole(points)
+        found = re.compile(r"(?:^|,)\s*[+-]0\s*,|,\s*0\d" if parts else r",\s*0\d")
         with open_text(path) as file:
             for line in file:
-                if re.search(r"(?:^|,)\s*[+-]0\s*,|,\s*0\d", line):
+                if found.search(line):
                     raise DataError(
                         "has commas between columns and within numbers",
                         fix="write decimal points and no thousands, or semicolons between columns",
