@@ -351,20 +351,32 @@ def _check_widths(path: Path, layout: TextLayout) -> None:
 
 
 def _check_block(block: bytes, number: int, layout: TextLayout) -> None:
-    block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip() + b"\n"
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    block = block.rstrip() + b"\n"
+    first = block.partition(b"\n")[0].decode("latin1")
+    _check_lines([first], number, layout)
+    if layout.comment.encode() in block or b'"' in block or not _all_alike(block, first, layout):
+        _check_lines(StringIO(block.decode("latin1")), number, layout)
+
+
+def _all_alike(block: bytes, first: str, layout: TextLayout) -> bool:
+    """Whether each line has as many columns as the first one."""
     letters = np.frombuffer(block, np.uint8)
-    if layout.comment.encode() not in block and b'"' not in block:
-        if layout.delimiter is None:
-            blank = letters <= ord(" ")
-            blank_before = np.concatenate([[True], blank[:-1]])
-            found = np.flatnonzero(~blank & blank_before)
-        else:
-            found = np.flatnonzero(letters == ord(layout.delimiter))
-        ends = np.flatnonzero(letters == ord("\n"))
-        counts = np.diff(np.searchsorted(found, ends), prepend=0)
-        if (counts == counts[0]).all():
-            return _check_lines([block.partition(b"\n")[0].decode("latin1")], number, layout)
-    return _check_lines(StringIO(block.decode("latin1")), number, layout)
+    ends = np.flatnonzero(letters == ord("\n"))
+    if layout.delimiter is None:
+        blank = letters <= ord(" ")
+        found = np.flatnonzero(blank[:-1] & ~blank[1:]) + 1  # where words begin
+        if not blank[0]:
+            found = np.concatenate([[0], found])
+        each = len(first.split())
+    else:
+        found = np.flatnonzero(letters == ord(layout.delimiter))
+        each = first.count(layout.delimiter)
+    if not each or len(found) != each * len(ends):
+        return False
+    lines = found.reshape(-1, each)
+    return bool((lines[:, -1] < ends).all() and (lines[1:, 0] > ends[:-1]).all())
 
 
 def _check_lines(lines: Iterable[str], number: int, layout: TextLayout) -> None:
