@@ -15,8 +15,7 @@ from pypcd4 import Encoding, PointCloud
 
 from pointstill.data import open_dataset
 from pointstill.data.channels import feature_values
-from pointstill.data.columns import read_table
-from pointstill.data.readers import read_cloud
+from pointstill.data.readers import read_cloud, read_table
 from pointstill.errors import DataError
 
 COUNT = 20
@@ -147,6 +146,8 @@ def test_normals_that_are_not_known_are_zeros():
         (np.uint8([[0, 51, 255]]), [[0, 0.2, 1]]),
         (np.uint16([[0, 13107, 65535]]), [[0, 0.2, 1]]),
         (np.array([[0, 13107, 100]], ">u2"), [[0, 0.2, 100 / 65535]]),
+        (np.uint16([[0, 51, 255]]), [[0, 0.2, 1]]),  # 8 bits in 16
+        (np.array([[0, 51, 100]], ">u2"), [[0, 0.2, 100 / 255]]),
         (np.float64([[0, 0.2, 1]]), [[0, 0.2, 1]]),
         (np.int64([[0, 51, 255]]), [[0, 0.2, 1]]),
         (np.float32([[0, 51, 2]]), [[0, 0.2, 2 / 255]]),
@@ -219,7 +220,7 @@ def test_features_lie_beside_the_points_of_the_same_split(coloured, truth):
 
 def test_a_second_start_reads_no_file(coloured, monkeypatch):
     first = open_dataset(coloured, features="xyz,normal").train.extra
-    monkeypatch.setattr("pointstill.data.sources.class_folders.read_table", None)
+    monkeypatch.setattr("pointstill.data.sources.class_folders.readers.read_table", None)
     monkeypatch.setattr("pointstill.data.sources.class_folders.readers.read_cloud", None)
     again = open_dataset(coloured, features=("xyz", "normal")).train.extra
     np.testing.assert_array_equal(first.values, again.values)

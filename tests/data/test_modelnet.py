@@ -34,7 +34,7 @@ def test_train_opens_with_test_files_missing_or_garbage(hdf5):
 def test_a_truncated_h5_is_named(hdf5):
     whole = (hdf5 / "train1.h5").read_bytes()
     (hdf5 / "train1.h5").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"train1\.h5 is truncated, corrupt"):
+    with pytest.raises(DataError, match=r"train1\.h5 is damaged, or not a \.h5 file: restore it"):
         open_dataset(hdf5).train  # noqa: B018
 
 
@@ -131,3 +131,109 @@ def test_modelnet40(shared):
     data = open_dataset(shared / "data" / "modelnet40_ply_hdf5_1024")
     assert (len(data.train), len(data.test), len(data.classes)) == (9843, 2468, 40)
     assert set(data.test.sizes) == {1024}
+
+
+def _replaced(file, name, make):
+    with h5py.File(file, "a") as arrays:
+        values = arrays[name][()]
+        del arrays[name]
+        make(arrays, name, values)
+
+
+def _external(arrays, name, values):
+    kind = {"shape": values.shape, "dtype": values.dtype}
+    arrays.create_dataset(name, external=[("/etc/passwd", 0, values.nbytes)], **kind)
+
+
+def _linked(arrays, name, values):
+    arrays[name] = h5py.ExternalLink("other.h5", "/data")
+
+
+def _soft(arrays, name, values):
+    arrays["there"] = h5py.ExternalLink("other.h5", "/")
+    arrays[name] = h5py.SoftLink("/there/data")
+
+
+def _virtual(arrays, name, values):
+    layout = h5py.VirtualLayout(values.shape, values.dtype)
+    layout[:] = h5py.VirtualSource("other.h5", "data", values.shape)
+    arrays.create_virtual_dataset(name, layout)
+
+
+def _huge(arrays, name, values):
+    shape = (1 << 30, *values.shape[1:])
+    arrays.create_dataset(name, shape, "f4", chunks=(1, *values.shape[1:]))
+
+
+def _huge_chunk(arrays, name, values):
+    kind = {"chunks": (1 << 20, 16, 3), "maxshape": (None, 16, 3), "compression": "gzip"}
+    arrays.create_dataset(name, values.shape, "f4", **kind)
+
+
+HOSTILE = {
+    "a group": (lambda a, n, _: a.create_group(n), "what is no array of numbers"),
+    "empty": (lambda a, n, _: a.create_dataset(n, data=h5py.Empty("f4")), "no array of numbers"),
+    "a number": (lambda a, n, _: a.create_dataset(n, data=1.0), "no array of numbers"),
+    "words": (lambda a, n, _: a.create_dataset(n, data=["a"] * 5), "no array of numbers"),
+    "a committed type": (lambda a, n, _: a.__setitem__(n, np.dtype("f4")), "no array of numbers"),
+    "external storage": (_external, "in another file, which is not opened: write the numbers into"),
+    "external link": (_linked, "has a link for"),
+    "soft link": (_soft, "has a link for"),
+    "virtual": (_virtual, "in another file, which is not opened"),
+    "huge": (_huge, "bytes, packed into 0: more than clouds unpack to"),
+    "gone": (lambda *_: None, "has no array"),
+}
+
+
+@pytest.mark.parametrize("name", ["data", "label", "normal"])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_arrays_that_are_none_are_refused(kind, name, hdf5):
+    make, message = HOSTILE[kind]
+    for file in ("train0.h5", "train1.h5"):
+        with h5py.File(hdf5 / file, "a") as arrays:
+            arrays["normal"] = arrays["data"][()]
+    with h5py.File(hdf5 / "other.h5", "w") as arrays:
+        arrays["data"] = np.ones((5, 16, 3), np.float32)
+    _replaced(hdf5 / "train1.h5", name, make)
+    if (kind, name) == ("gone", "normal"):
+        message = "has no normal"
+    with pytest.raises(DataError) as caught:
+        open_dataset(hdf5, features="xyz,normal").train  # noqa: B018
+    assert message in str(caught.value)
+    assert "train1.h5" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_chunk_may_not_be_larger_than_memory(hdf5):
+    _replaced(hdf5 / "train1.h5", "data", _huge_chunk)
+    with pytest.raises(DataError, match=r"train1\.h5 announces 201,326,592 bytes, packed into 0"):
+        open_dataset(hdf5).train  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0.5, 1.7, 0, 1, 2], "has labels that are no whole numbers: restore it"),
+        ([0, 1, 2, np.nan, 0], "has labels that are no whole numbers: restore it"),
+        ([0, 1, 2, np.inf, 0], "has labels that are no whole numbers: restore it"),
+        ([0, -1, 2, 0, 0], "has labels from -1 to 2, but 3 classes are named"),
+        ([0, 1, 3, 0, 0], "has labels from 0 to 3, but 3 classes are named"),
+        ([0, 1, 2, 0], r"has data \(5, 16, 3\) and label \(4,\)"),
+    ],
+)
+def test_labels_are_classes(labels, message, hdf5):
+    _replaced(hdf5 / "train1.h5", "label", lambda a, n, _: a.__setitem__(n, labels))
+    with pytest.raises(DataError, match=message):
+        open_dataset(hdf5).train  # noqa: B018
+    whole = [0.0, 1.0, 2.0, 1.0, 0.0]
+    _replaced(hdf5 / "train1.h5", "label", lambda a, n, _: a.__setitem__(n, whole))
+    assert open_dataset(hdf5).train.labels[300:].tolist() == [0, 1, 2, 1, 0]
+
+
+def test_lists_name_no_files_elsewhere(tmp_path, clouds):
+    root = tmp_path / "tree"
+    write_text_tree(root, clouds)
+    (root / "modelnet40_shape_names.txt").write_text("../airplane\n")
+    (root / "modelnet40_train.txt").write_text("../airplane_0001\n")
+    with pytest.raises(DataError, match="which is no name of a shape"):
+        open_dataset(root).train  # noqa: B018

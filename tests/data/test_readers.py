@@ -162,7 +162,6 @@ def test_a_scene_is_one_mesh_with_its_parts_in_place(tmp_path):
             "line 1 ('x' is not a number): write numbers, or name the columns, "
             "among them x, y and z",
         ),
-        ("a.csv", "1,5;2,5;3,5\n", "line 1 ('1,5' is not a number"),
         ("a.xyz", "1_000 2 3\n4 5 6\n", "line 1 ('1_000' is not a number"),
         ("a.txt", "0 0 0\n1 2\n", "line 2 (2 columns, 3 needed"),
         ("a.pts", "3\n0 0 0\n1 2 3\n", "announces 3 points, but has 2"),

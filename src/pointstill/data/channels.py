@@ -11,7 +11,7 @@ from ..points.features import WIDTHS, Features, format_features
 from ..points.validity import is_numeric
 
 Array = NDArray[Any]
-VERSION = 1
+VERSION = 2
 """Raised when the same file would give other features, so that caches are read again."""
 
 
@@ -63,9 +63,13 @@ def _normal(values: Array) -> Array:
 
 
 def _colour(values: Array) -> Array:
-    """0 to 1: of 8 and 16 bits by their largest value; else 0 to 1 or 0 to 255, as it looks."""
+    """0 to 1: of 8 and 16 bits by their largest value; else 0 to 1 or 0 to 255, as it looks.
+
+    In 16 bits a cloud with none above 255 has colours of 8, as many writers of LAS leave them.
+    """
     if values.dtype.kind == "u" and values.dtype.itemsize <= 2:  # of either byte order
-        return values / np.float64(np.iinfo(values.dtype).max)
+        wide = values.dtype.itemsize == 2 and values.max() > 255
+        return values / np.float64(65535 if wide else 255)
     values = values.astype(np.float64)
     if not (values.min() >= 0 and values.max() <= 255):  # NaN compares false
         raise DataError(

@@ -4,6 +4,7 @@ Refused are arrays that are none, too few points, coordinates that are not finit
 far points that would press all others together in normalization.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ else."""
 FAR = 10.0
 """A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
 shifted there, as float32 would round its shape away (UTM coordinates in metres)."""
+STEPS = 500
+"""Coordinates that were rounded to fewer steps than this across a cloud are warned of."""
 
 
 def check_cloud(name: str, cloud: NDArray[Any], drop_missing: bool = False) -> NDArray[np.float32]:
@@ -90,7 +93,8 @@ def check_points(name: str, points: NDArray[np.float64], lost: int = 0) -> None:
     """Refuse coordinates (n, 3) that are no shape.
 
     Outliers: the farthest 1 % of the points (or one) from the median point, if they alone make the
-    bounding box more than 100 times larger. Normalised with one, all others would fall together.
+    bounding box more than 100 times larger, or all others are in one place. Normalised with one,
+    all others would fall together.
 
     Args:
         name: of the cloud, for the error.
@@ -99,6 +103,9 @@ def check_points(name: str, points: NDArray[np.float64], lost: int = 0) -> None:
 
     Raises:
         DataError: fewer than `MIN_POINTS`, some that are not `finite`, or outliers.
+
+    Warns:
+        UserWarning: coordinates far from the origin that were rounded, see `rounded_to`.
     """
     if len(points) < MIN_POINTS:
         beside = f" beside {lost} that are NaN or infinite" if lost else ""
@@ -113,13 +120,22 @@ def check_points(name: str, points: NDArray[np.float64], lost: int = 0) -> None:
             where=name,
             fix="remove those points, or pass --drop-missing (in Python drop_missing=True)",
         )
-    if not may_have_outliers(points):
+    low, high = points.min(axis=0), points.max(axis=0)
+    if step := rounded_to(points, low, high):
+        across = np.linalg.norm(high - low)
+        warnings.warn(
+            f"{name} has coordinates so far from the origin that they are rounded to steps of "
+            f"{step:.3g}, and is {across:.3g} across: keep them in float64, or shift them before "
+            "they become float32",
+            stacklevel=3,
+        )
+    if not may_have_outliers(points, (high - low).max()):
         return
     away = np.abs(points - np.median(points, axis=0)).max(axis=1)
     count = max(1, int(OUTLIER_PART * len(points)))
     inliers = points[np.argpartition(away, -count)[:-count]]
     across, within = (np.linalg.norm(np.ptp(each, axis=0)) for each in (points, inliers))
-    if 0 < OUTLIER_FACTOR * within < across:
+    if OUTLIER_FACTOR * within < across:
         raise DataError(
             f"has outliers, {count} at most, that stretch it from {within:.4g} to {across:.4g} "
             "across",
@@ -128,13 +144,40 @@ def check_points(name: str, points: NDArray[np.float64], lost: int = 0) -> None:
         )
 
 
-def may_have_outliers(points: NDArray[np.float64], few: int = 64) -> bool:
+def rounded_to(
+    points: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> float:
+    """The step to which coordinates (n, 3) were rounded, if it is large against their box; else 0.
+
+    That of float32, where all of them are such numbers; else, on an axis whose coordinates are, the
+    least distance of two: these were written with few digits.
+    """
+    steps = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32)).astype(np.float64)
+    least = np.linalg.norm(high - low) / STEPS
+    if not 0 < least < steps.max():
+        return 0.0
+    small = (points.astype(np.float32) == points).all(axis=0)
+    if small.all():
+        return float(steps.max())
+    for axis in np.flatnonzero(small & (steps > least)):
+        apart = np.diff(np.unique(points[:, axis]))
+        if apart.size and apart.min() > least:
+            return float(apart.min())
+    return 0.0
+
+
+def may_have_outliers(points: NDArray[np.float64], extent: float, few: int = 64) -> bool:
     """Whether points (n, 3) may have outliers: a glance that costs little of a classification.
 
     The middle distance of some points from their middle hardly feels outliers, and the box of most
     shapes is a few times that. The points are spread by the golden ratio: outliers may be periodic.
+
+    Args:
+        points: the coordinates.
+        extent: the longest edge of their bounding box.
+        few: how many are looked at.
     """
     some = points[(np.arange(few) * 0.6180339887 % 1 * len(points)).astype(np.int64)]
     middle = np.sort(some, axis=0)[len(some) // 2]
     typical = np.sort(np.abs(some - middle).max(axis=1))[len(some) // 2]
-    return bool(np.ptp(points, axis=0).max() > OUTLIER_FACTOR / 4 * typical)
+    return bool(extent > OUTLIER_FACTOR / 4 * typical)

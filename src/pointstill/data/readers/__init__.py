@@ -1,16 +1,17 @@
-"""Any file that holds one cloud, or one mesh, to points."""
+"""Any file that holds one cloud, or one mesh, to points and what else it has of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError, ForbiddenError, NoDataError, one_line
-from ...storage.files import check_readable, forbidden
-from .arrays import read_npy, read_npz
+from ...errors import DataError
+from ..columns import COLUMNS, Table
+from .arrays import read_arrays
 from .gltf import read_glb
+from .guard import guarded
 from .las import read_las
 from .obj import read_obj
 from .off import read_off
@@ -18,15 +19,17 @@ from .pcd import read_pcd
 from .ply import read_ply
 from .stl import read_stl
 from .surface import MESH_POINTS
-from .text import read_points
+from .text import read_text
 
-__all__ = ["MESH_POINTS", "READERS", "SUFFIXES", "VERSION", "guarded", "read_cloud"]
+__all__ = ["MESH_POINTS", "READERS", "SUFFIXES", "VERSION", "read_cloud", "read_table"]
 
 VERSION = "3"
 """Of the readers: raised when the same file would give other points, so that caches are re-read."""
 
 Array = NDArray[Any]
-Content = TypeVar("Content")
+Reader = Callable[[Path, Iterable[str]], Table]
+"""Reads the points of a file, and those features beside them that are asked for and there."""
+FEATURES = tuple(feature for feature in COLUMNS if feature != "xyz")
 
 
 def read_cloud(path: str | Path, up: str | None = None) -> Array:
@@ -42,36 +45,38 @@ def read_cloud(path: str | Path, up: str | None = None) -> Array:
         DataError: missing, a folder, unknown suffix, or damaged; the message names the file.
         ForbiddenError: its permissions do not let it be read.
     """
+    return read_table(path, up, ())["xyz"]
+
+
+def read_table(
+    path: str | Path,
+    up: str | None = None,
+    features: Iterable[str] = FEATURES,
+    names: Iterable[str] | None = None,
+) -> Table:
+    """Read the points of one file and the features that it names; meshes have none.
+
+    Args:
+        path: the file.
+        up: see `read_cloud`.
+        features: those that are read, if they are there.
+        names: of the columns of a text file that does not name them itself.
+
+    Raises:
+        DataError, ForbiddenError: as `read_cloud`.
+    """
     path = Path(path)
-    points = guarded(path, READERS.get(path.suffix.lower(), _unknown))
-    return _turned(points, up) if up and path.suffix.lower() == ".glb" else points
-
-
-def guarded(path: Path, reader: Callable[[Path], Content]) -> Content:
-    """Read a file; whatever goes wrong is a DataError that names it, see `read_cloud`."""
-    try:
-        if path.is_dir():
-            raise DataError(
-                "is a folder, but a cloud is a file", fix=f"give its files, such as {path}/*"
-            )
-        if not path.is_file():
-            raise NoDataError("does not exist", fix="check the path")
-        check_readable(path, ForbiddenError)
-        return reader(path)
-    except PermissionError as error:  # a folder on the way
-        raise forbidden(path, error, ForbiddenError) from error
-    except DataError as error:
-        raise error.but(where=path) from error
-    except Exception as error:  # whatever the libraries raise on a damaged file
-        reason = one_line(error, 160) or type(error).__name__
-        raise DataError(
-            f"is damaged, or not a {path.suffix} file ({reason})", where=path
-        ) from error
-
-
-def _unknown(path: Path) -> Array:
-    found = f"the suffix {path.suffix}" if path.suffix else "no suffix"
-    raise DataError(f"has {found}, which is not read", fix=f"give a file of {SUFFIXES}")
+    suffix = path.suffix.lower()
+    with guarded(path):
+        if suffix not in READERS:
+            found = f"the suffix {path.suffix}" if path.suffix else "no suffix"
+            raise DataError(f"has {found}, which is not read", fix=f"give a file of {SUFFIXES}")
+        if names:
+            return read_text(path, features, tuple(names))
+        table = READERS[suffix](path, features)
+    if up and suffix == ".glb":
+        table["xyz"] = _turned(table["xyz"], up)
+    return table
 
 
 def _turned(points: Array, up: str) -> Array:
@@ -80,20 +85,24 @@ def _turned(points: Array, up: str) -> Array:
     return np.stack({"x": (y, -x, z), "y": (x, y, z), "z": (x, -z, y)}[up], axis=1)
 
 
-READERS: dict[str, Callable[[Path], Array]] = {
+def _points_alone(read: Callable[[Path], Array]) -> Reader:
+    return lambda path, features: {"xyz": read(path)}
+
+
+READERS: dict[str, Reader] = {
     ".ply": read_ply,
     ".pcd": read_pcd,
     ".las": read_las,
     ".laz": read_las,
-    ".xyz": read_points,
-    ".txt": read_points,
-    ".csv": read_points,
-    ".pts": read_points,
-    ".npy": read_npy,
-    ".npz": read_npz,
-    ".off": read_off,
-    ".obj": read_obj,
-    ".stl": read_stl,
-    ".glb": read_glb,
+    ".xyz": read_text,
+    ".txt": read_text,
+    ".csv": read_text,
+    ".pts": read_text,
+    ".npy": read_arrays,
+    ".npz": read_arrays,
+    ".off": _points_alone(read_off),
+    ".obj": _points_alone(read_obj),
+    ".stl": _points_alone(read_stl),
+    ".glb": _points_alone(read_glb),
 }
 SUFFIXES = ", ".join(suffix[1:] for suffix in READERS)

@@ -1,28 +1,94 @@
 """NPY and NPZ: arrays of NumPy."""
 
+import math
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ..columns import Table, array_names, from_columns
+from .announced import check_unpacked
+
+# Of headers that Python 2 wrote, which are as good as others.
+warnings.filterwarnings("ignore", "Reading `.npy` or `.npz` file required additional")
+
+POINTS = ("points", "xyz", "data")
+"""What the array of the points is called in an NPZ archive, first choice first."""
 
 
-def read_npy(path: Path) -> NDArray[Any]:
-    """The array of an NPY file."""
-    return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
+def read_arrays(path: Path, features: Iterable[str] = ()) -> Table:
+    """The array of an NPY file, or those of an NPZ archive, whichever its suffix says.
+
+    Of an archive: the array named points, xyz or data, or its only one, and features in arrays of
+    known names with a row a point. An array of records is read by the names of its columns.
+
+    Raises:
+        DataError: an archive of several arrays none of which is named so; Python objects; more
+            numbers announced than are there, or than clouds unpack to.
+
+    Warns:
+        UserWarning: bytes behind the array of an NPY file.
+    """
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":
+            return _archive(path, features)
+        file.seek(0)
+        points = _array(file, path.stat().st_size)
+        if file.read(1):
+            warnings.warn(
+                f"{path}: bytes behind its array are not read: write one array a file", stacklevel=2
+            )
+    return _table(points)
 
 
-def read_npz(path: Path) -> NDArray[Any]:
-    """The array named points, xyz or data of an NPZ archive, or its only one."""
-    with np.load(path, allow_pickle=False) as arrays:
-        for name in ("points", "xyz", "data"):
-            if name in arrays:
-                return arrays[name]  # type: ignore[no-any-return]
-        if len(arrays.files) != 1:
+def _archive(path: Path, features: Iterable[str]) -> Table:
+    with ZipFile(path) as archive:
+        entries = {each.filename.removesuffix(".npy"): each for each in archive.infolist()}
+        name = next((name for name in POINTS if name in entries), None)
+        if name is None and len(entries) == 1:
+            (name,) = entries
+        if name is None:
+            there = ", ".join(list(entries)[:9])[:160]
             raise DataError(
-                f"has arrays {', '.join(arrays.files) or 'of no name'}",
+                f"has arrays {ascii(there)[1:-1] or 'of no name'}",
                 fix="name one of them points, xyz or data",
             )
-        return arrays[arrays.files[0]]  # type: ignore[no-any-return]
+        table = _table(_entry(archive, entries[name]))
+        for feature, each in array_names(entries, features).items():
+            values = _entry(archive, entries[each])
+            if values.shape[:1] == table["xyz"].shape[:1]:
+                table[feature] = values.reshape(len(values), -1)
+    return table
+
+
+def _entry(archive: ZipFile, entry: ZipInfo) -> NDArray[Any]:
+    check_unpacked(entry.file_size, entry.compress_size)
+    with archive.open(entry) as file:
+        return _array(file, entry.file_size)
+
+
+def _array(file: IO[bytes], size: int) -> NDArray[Any]:
+    """An array of a file of some bytes."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0
+    if version != (1, 0):  # 3.0 is 2.0 with names that are not Latin-1
+        read = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise DataError("holds Python objects, which are not opened", fix="save arrays of numbers")
+    announced, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if announced > there:
+        raise DataError(f"is truncated (it announces {announced} bytes, but has {there})")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _table(points: NDArray[Any]) -> Table:
+    if points.dtype.names is None:
+        return {"xyz": points}
+    return from_columns({name: points.reshape(-1)[name] for name in points.dtype.names})

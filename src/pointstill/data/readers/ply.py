@@ -1,6 +1,7 @@
 """PLY: clouds, and meshes where there are faces."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from .announced import bad_line, check_count
+from ..columns import Table, from_columns
+from .announced import bad_line, check_count, printable
 from .surface import fans, strips, surface
 
 TYPES = {
@@ -63,25 +65,17 @@ Columns = dict[str, NDArray[Any] | Lists]
 """Of one element: name -> (rows,)."""
 
 
-def read_ply(path: Path) -> NDArray[Any]:
-    """Points (n, 3) of a cloud, or drawn from a mesh."""
+def read_ply(path: Path, features: Iterable[str] = ()) -> Table:
+    """Points (n, 3) and features of a cloud, or points drawn from a mesh."""
     elements = read_elements(path)
-    vertex = scalars(elements)
-    missing = [axis for axis in "xyz" if axis not in vertex]
-    if missing:
-        raise DataError(f"has vertices without {', '.join(missing)}")
-    points = np.stack([vertex[axis] for axis in "xyz"], axis=1)
-    if not has_faces(elements):
-        return points
-    return surface(path, points, _triangles(elements))
-
-
-def scalars(elements: dict[str, Columns]) -> dict[str, NDArray[Any]]:
-    """What each vertex has, by names in small letters: (n,) each."""
     if "vertex" not in elements:
         raise DataError("has no vertices")
     columns = elements["vertex"].items()
-    return {name.lower(): np.asarray(each) for name, each in columns if not isinstance(each, Lists)}
+    scalars = {name: np.asarray(each) for name, each in columns if not isinstance(each, Lists)}
+    table = from_columns(scalars)
+    if not has_faces(elements):
+        return table
+    return {"xyz": surface(path, table["xyz"], _triangles(elements))}
 
 
 def has_faces(elements: dict[str, Columns]) -> bool:
@@ -192,7 +186,7 @@ def _read(element: Element, body: Bytes) -> tuple[Columns, Bytes]:
     least = sum((each.length or each.kind).itemsize for each in element.properties.values())
     if not least or not element.count:
         return {name: _joined(each, [], []) for name, each in element.properties.items()}, body
-    check_count(f"{element.name} rows", element.count, len(body) // least)
+    check_count(f"{printable(element.name)} rows", element.count, len(body) // least)
     return _equal_rows(element, body) or _unequal_rows(element, body)
 
 
@@ -242,13 +236,15 @@ def _unequal_rows(element: Element, body: Bytes) -> tuple[Columns, Bytes]:
             size = 1
             if length:
                 if place + length.size > len(content):
-                    check_count(f"{element.name} rows", element.count, row)
+                    check_count(f"{printable(element.name)} rows", element.count, row)
                 (size,) = length.unpack_from(content, place)
                 if not size >= 0 or size % 1:
-                    raise DataError(f"has a list of {size} values in its {element.name} rows")
+                    raise DataError(
+                        f"has a list of {size} values in its {printable(element.name)} rows"
+                    )
                 place += length.size
             if not place + size * width <= len(content):
-                check_count(f"{element.name} rows", element.count, row)
+                check_count(f"{printable(element.name)} rows", element.count, row)
             end = place + int(size) * width
             sizes.append(int(size))
             parts.append(content[place:end])
@@ -308,7 +304,7 @@ def _typed(element: Element, columns: Columns) -> Columns:
         with np.errstate(invalid="ignore", over="ignore"):
             found = values.astype(each.kind)
         if each.kind.kind != "f" and (found != values).any():
-            raise DataError(f"has a {name} in its {element.name} rows that is no {each.kind}")
+            raise DataError(f"has a value of {printable(name)} that is no {each.kind.name}")
         if isinstance(column, Lists):
             typed[name] = Lists(found, column.sizes.astype(np.int64))
         else:

@@ -8,7 +8,6 @@ from typing import ClassVar, Self
 
 from ...errors import DataError
 from .. import readers
-from ..columns import read_table
 from ..keyed_draws import shuffled
 from ..source import FOLDS, Shape, SplitName, refuse_fold
 
@@ -101,7 +100,7 @@ class ClassFolders:
                 file.relative_to(self.root).as_posix(),
                 label,
                 partial(readers.read_cloud, file, self.up),
-                partial(read_table, file, self.up),
+                partial(readers.read_table, file, self.up),
             )
             for label, file in self.listing[split]
         ]

@@ -1,5 +1,6 @@
 """ModelNet40 and ModelNet10 (Wu et al., CVPR 2015) in the layouts that they are passed on in."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,15 +11,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError, ForbiddenError, one_line
-from ...storage.files import forbidden
+from ...errors import DataError, ForbiddenError
 from .. import readers
-from ..columns import from_arrays, read_table
+from ..columns import ARRAYS, array_names
+from ..readers.announced import check_unpacked
+from ..readers.guard import guarded
 from ..source import Shape, SplitName, refuse_fold, unreadable
 from .class_folders import ClassFolders
 
 BLOCK = 256
 """Clouds of an HDF5 file that are read, and held, at a time."""
+HELD = 1 << 24
+"""Bytes that any array of an HDF5 file may unpack to."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class ModelNetHDF5:
 
     kind: ClassVar[str] = "modelnet-hdf5"
     up: ClassVar[str] = "y"
-    key: ClassVar[str] = "1"
+    key: ClassVar[str] = "2"
     variants: ClassVar[tuple[str, ...]] = ()
     any_up: ClassVar[bool] = False
     looks_for: ClassVar[str] = "shape_names.txt with train_files.txt, test_files.txt (HDF5)"
@@ -111,7 +115,7 @@ class ModelNetText:
                     fix="restore both",
                 )
             file = self._file(name)
-            table = partial(read_table, file, layout=("x", "y", "z", "nx", "ny", "nz"))
+            table = partial(readers.read_table, file, names=("x", "y", "z", "nx", "ny", "nz"))
             shapes.append(Shape(name, label, partial(readers.read_cloud, file), table))
         return shapes
 
@@ -119,6 +123,12 @@ class ModelNetText:
         return self.root / f"{self.prefix}_{split}.txt"
 
     def _file(self, name: str) -> Path:
+        if Path(name).name != name:
+            raise DataError(
+                f"lists {name!a}, which is no name of a shape",
+                where=self.root,
+                fix="restore the lists",
+            )
         return self.root / class_of(name) / f"{name}.txt"
 
 
@@ -153,13 +163,14 @@ def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
     Features are in arrays beside them, such as `normal` (n, P, 3); see `columns.ARRAYS`.
 
     Raises:
-        DataError: truncated or corrupt, without these arrays, or with a label out of range.
+        DataError: damaged, without these arrays, with a label that is no class, or with numbers
+            that lie elsewhere than in the file.
     """
 
     @lru_cache(maxsize=1)  # read in order, a block is read once, and one is held
     def block(file: Path, start: int) -> NDArray[Any]:
         with _opened(file) as arrays:
-            return np.asarray(arrays["data"][start : start + BLOCK])
+            return np.asarray(_array(arrays, "data")[start : start + BLOCK])
 
     def cloud(file: Path, index: int) -> NDArray[Any]:
         points: NDArray[Any] = block(file, index - index % BLOCK)[index % BLOCK]  # (P, 3)
@@ -167,8 +178,15 @@ def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
 
     @lru_cache(maxsize=1)
     def tables(file: Path, start: int) -> dict[str, NDArray[Any]]:
+        rows = slice(start, start + BLOCK)
         with _opened(file) as arrays:
-            return from_arrays(arrays, arrays["data"], slice(start, start + BLOCK))
+            points = _array(arrays, "data")
+            table = {"xyz": points[rows]}
+            for feature, name in array_names(arrays, ARRAYS).items():
+                values = _array(arrays, name)
+                if values.shape[:2] == points.shape[:2]:
+                    table[feature] = values[rows].reshape(*table["xyz"].shape[:2], -1)
+        return table
 
     def table(file: Path, index: int) -> dict[str, NDArray[Any]]:
         found = tables(file, index - index % BLOCK)
@@ -188,21 +206,24 @@ def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
 
 def _h5_labels(file: Path, classes: int) -> NDArray[np.int64]:
     with _opened(file) as arrays:
-        shape = arrays["data"].shape
-        labels = np.asarray(arrays["label"], dtype=np.int64).reshape(-1)
-    if len(shape) != 3 or shape[2] < 3 or len(labels) != shape[0]:
-        raise DataError(
-            f"has data {shape} and label ({len(labels)},), which are not (n, P, 3) and (n,)",
-            where=file,
-            fix="restore it",
-        )
+        shape = _array(arrays, "data").shape
+        given = _array(arrays, "label")
+        fits = given.size == given.shape[0] == shape[0]
+        if len(shape) != 3 or shape[2] < 3 or not fits:
+            raise DataError(
+                f"has data {shape} and label {given.shape}, which are not (n, P, 3) and (n,)"
+            )
+        labels = np.asarray(given).reshape(-1)
+    if not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
+        raise DataError("has labels that are no whole numbers", where=file, fix="restore it")
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise DataError(
-            f"has labels from {labels.min()} to {labels.max()}, but {classes} classes are named",
+            f"has labels from {labels.min():g} to {labels.max():g}, but {classes} classes are "
+            "named",
             where=file,
             fix="restore it, or shape_names.txt",
         )
-    return labels
+    return labels.astype(np.int64)
 
 
 @contextmanager
@@ -210,17 +231,39 @@ def _opened(file: Path) -> Iterator[Any]:
     import h5py
 
     try:
-        with h5py.File(file, "r") as arrays:
+        with guarded(file), h5py.File(file, "r") as arrays:
             yield arrays
-    except PermissionError as error:
-        raise forbidden(file, error, ForbiddenError) from error
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        reason = one_line(error)
+    except ForbiddenError:
+        raise
+    except DataError as error:
+        raise error.but(fix=error.fix or "restore it") from error
+
+
+def _array(arrays: Any, name: str) -> Any:
+    """An array of numbers that lies in the file itself, and is not larger than the file can hold.
+
+    Raises:
+        DataError: it is not.
+    """
+    import h5py
+
+    link = arrays.get(name, getlink=True)
+    if link is None:
+        raise DataError(f"has no array {name}")
+    if not isinstance(link, h5py.HardLink):  # which may lead to another file
+        raise DataError(f"has a link for {name}", fix="write the numbers into the file")
+    array = arrays[name]
+    if not isinstance(array, h5py.Dataset) or not array.shape or array.dtype.kind not in "fiu":
+        raise DataError(f"has for {name} what is no array of numbers")
+    if array.external or array.is_virtual:
         raise DataError(
-            f"is truncated, corrupt, or without data and label ({reason})",
-            where=file,
-            fix="restore it",
-        ) from error
+            f"has its {name} in another file, which is not opened",
+            fix="write the numbers into the file",
+        )
+    stored = array.id.get_storage_size()
+    check_unpacked(array.nbytes, stored, HELD)
+    check_unpacked(math.prod(array.chunks or ()) * array.dtype.itemsize, stored, HELD)
+    return array
 
 
 def lines(file: Path) -> list[str]:

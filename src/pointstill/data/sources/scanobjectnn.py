@@ -78,7 +78,7 @@ class ScanObjectNN:
     @property
     def key(self) -> str:
         """The variant."""
-        return f"1 {self.variant}"
+        return f"2 {self.variant}"
 
     def files(self, split: SplitName) -> list[Path]:
         """One HDF5 file a split."""
