@@ -17,7 +17,7 @@ from ..points.features import XYZ, Extra, Features, format_features, width
 from ..points.validity import check_cloud, finite
 from . import cache as store
 from .channels import VERSION, feature_values, features_in
-from .source import Source, SplitName
+from .source import SPLITS, Listed, Source, SplitName
 
 Progress = Callable[[int, int], None]
 """Called with (clouds done, clouds in all; 0 when unknown) while a source is first read."""
@@ -156,6 +156,11 @@ class Dataset:
         return self.source.kind
 
     @property
+    def listed(self) -> Listed:
+        """What is known of the folder that it was found in."""
+        return getattr(self.source, "listed", Listed())
+
+    @property
     def train(self) -> Split:
         """The training split."""
         return self.split("train")
@@ -192,6 +197,33 @@ class Dataset:
         if name not in self._opened:
             self._opened[name] = self._open(name)
         return self._opened[name]
+
+    def leak(self) -> str | None:
+        """A line on clouds of the test split whose very points are in the training split as well.
+
+        Of what is in the cache: nothing is read for it, and where a split was never read, or its
+        files are gone, there is nothing to compare.
+        """
+        entries = []
+        for name in SPLITS:
+            split = self._opened.get(name)
+            try:
+                entry = split.entry if split else store.read(self.cache / self._key(name, {}))
+            except DataError:
+                entry = None
+            if entry is None:
+                return None
+            entries.append(entry)
+        train, test = entries
+        known = dict(zip(map(bytes, train.clouds), train.names, strict=True))
+        seen = [i for i, digest in enumerate(map(bytes, test.clouds)) if digest in known]
+        if not seen:
+            return None
+        one, other = known[bytes(test.clouds[seen[0]])], test.names[seen[0]]
+        return (
+            f"{len(seen):,} of {len(test.names):,} test clouds are in the training split too, "
+            f"point by point, such as {other} and {one}"
+        )
 
     def _open(self, name: SplitName) -> Split:
         entry = self._entry(name, {}, partial(self._checked, name))

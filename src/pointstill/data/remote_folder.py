@@ -21,7 +21,7 @@ from ..progress import Track
 from ..storage.files import write_whole
 from ..storage.object_store import PARALLEL, Found, Remote
 from .cache import unwritable
-from .source import Shape, Source, SplitName
+from .source import Listed, Shape, Source, SplitName
 from .sources.finding import SOURCES, find_source
 
 STALE = 3600.0
@@ -77,6 +77,11 @@ class Fetched:
     def key(self) -> str:
         """Whatever decides what is read, besides the files."""
         return self.source.key
+
+    @property
+    def listed(self) -> Listed:
+        """What is known of the folder."""
+        return getattr(self.source, "listed", Listed())
 
     def files(self, split: SplitName) -> list[Path]:
         """List the files of a split, all of them fetched."""

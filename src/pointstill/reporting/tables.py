@@ -34,8 +34,17 @@ def draw_table(
         if row is None:
             table.add_section()
         else:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
     return table
+
+
+def printable(text: str) -> str:
+    """A text whose control characters, which a terminal would obey, are written out.
+
+    >>> printable("a\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def number_column(heading: str) -> Column:
