@@ -198,6 +198,10 @@ class Dataset:
             self._opened[name] = self._open(name)
         return self._opened[name]
 
+    def count(self) -> int:
+        """Shapes in both splits, as they are listed: bad ones count."""
+        return sum(length_hint(self.source.shapes(name)) for name in SPLITS)
+
     def leak(self) -> str | None:
         """A line on clouds of the test split whose very points are in the training split as well.
 
@@ -208,7 +212,10 @@ class Dataset:
         for name in SPLITS:
             split = self._opened.get(name)
             try:
-                entry = split.entry if split else store.read(self.cache / self._key(name, {}))
+                # Of data by URL, as far as it was fetched.
+                files = getattr(self.source, "source", self.source).files(name)
+                key = self._key(name, {}, files)
+                entry = split.entry if split else store.read(self.cache / key)
             except DataError:
                 entry = None
             if entry is None:
@@ -266,13 +273,13 @@ class Dataset:
         entry.remake = partial(self._again, name, key, make, entry.meta["fingerprint"])
         return entry
 
-    def _key(self, name: SplitName, more: dict[str, Any]) -> str:
-        """The key of an entry."""
+    def _key(self, name: SplitName, more: dict[str, Any], files: list[Path] | None = None) -> str:
+        """The key of an entry, which is made of some files."""
         source = self.source
         if self.drop_missing:  # in the key only then, so that entries made without stay
             more = more | {"drop_missing": True}
         return store.entry_key(
-            source.files(name),
+            source.files(name) if files is None else files,
             kind=source.kind,
             key=source.key,
             classes=source.classes,
