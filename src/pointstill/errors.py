@@ -49,6 +49,15 @@ def one_line(error: BaseException, most: int | None = 300) -> str:
     return " ".join(str(error).split())[:most]
 
 
+def printable(text: str) -> str:
+    """A text whose control characters, which a terminal would obey, are written out.
+
+    >>> printable("a\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _remade(
     kind: type[PointstillError], what: str, where: str | None, fix: str | None
 ) -> PointstillError:

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Column, Table
 
+from ..errors import printable
+
 
 def draw_table(
     columns: Sequence[str | Column],
@@ -38,15 +40,6 @@ def draw_table(
         else:
             table.add_row(*map(printable, row))
     return table
-
-
-def printable(text: str) -> str:
-    """A text whose control characters, which a terminal would obey, are written out.
-
-    >>> printable("a\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def number_column(heading: str) -> Column:

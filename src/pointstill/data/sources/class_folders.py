@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
-from ...errors import DataError
+from ...errors import DataError, printable
 from .. import readers
 from ..columns import read_table
 from ..keyed_draws import shuffled
@@ -329,7 +329,9 @@ def _summary(over: list[PassedOver]) -> Iterator[str]:
     said = [each for each in over if each.said]
     first = {each.reason: each.path for each in reversed(said)}
     counts = Counter(each.reason for each in said).most_common()
-    parts = [f"{reason} ({count:,}, such as {first[reason]})" for reason, count in counts]
+    parts = [
+        f"{reason} ({count:,}, such as {printable(first[reason])})" for reason, count in counts
+    ]
     if parts:
         yield f"passed over {', '.join(parts)}: `pointstill data info` counts all"
 
