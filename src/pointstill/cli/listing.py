@@ -63,7 +63,7 @@ def _describe_passed_over(data: Dataset) -> None:
     counts = Counter(each.reason for each in over).most_common()
     rows = [(reason, f"{count:,}", first[reason]) for reason, count in counts]
     example = Column("such as", overflow="fold")
-    print_tables(draw_table(["passed over", "count", example], rows))
+    print_tables(draw_table(["reason", "count", example], rows, title="passed over"))
 
 
 def _describe_features(split: Split) -> None:

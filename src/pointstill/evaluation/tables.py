@@ -39,8 +39,9 @@ def _measured(about: dict[str, Any]) -> str:
         return f"{part} shapes, all splits"
     if fold is None or total is None:
         return f"{part} {split} shapes"
-    part = f"{part} of all {total:,} shapes" if shapes < among else f"{part} of {total:,} shapes"
-    return f"{part} (the {split} part of fold {fold}; --split all for all)"
+    some = f"of the {among:,} in " if shapes < among else ""
+    where = f"{some}the {split} part of fold {fold}; --split all for all"
+    return f"{shapes:,} of {total:,} shapes ({where})"
 
 
 def _score_row(score: Score) -> list[str]:

@@ -69,7 +69,7 @@ def one_below_the_other(table: Table, width: int) -> list[str]:
         table: from `draw_table`.
         width: of a line, unless a cell is longer.
     """
-    lines = [str(table.title)] if table.title else []
+    lines = wrap(str(table.title), width) if table.title else []
     first, *others = ([str(cell) for cell in column.cells] for column in table.columns)
     headings = [str(column.header) for column in table.columns[1:]]
     for name, *cells in zip(first, *others, strict=True):
