@@ -131,7 +131,8 @@ def test_the_picture(tmp_path: Path):
         ),
         (
             {"split_shapes": 12, "fold": 2, "data_shapes": 50},
-            "10 of 50 shapes (of the 12 in the test part of fold 2; --split all for all), no voting",
+            "10 of 50 shapes (of the 12 in the test part of fold 2; --split all for all), "
+            "no voting",
         ),
         ({"split": "all", "fold": 0, "data_shapes": 10}, "10 shapes, all splits, no voting"),
     ],
