@@ -35,6 +35,21 @@ def test_a_data_set(solids, capsys):
         assert row.replace("│", " ").split() == [name, "16", "4"]
 
 
+def test_what_a_data_set_passes_over_is_counted(make_solids, tmp_path, cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    root = make_solids(tmp_path / "own")
+    for name in ("ball/a.json", "ball/b.json", "ball/\x1b[2J.yaml", "rod/.DS_Store", "README.md"):
+        (root / name).write_text("no cloud")
+    with pytest.warns(UserWarning, match=r"not read \(3, such as ball/.x1b.2J.yaml\): `points"):
+        code, out, _ = cli("data", "info", root)
+    assert code == 0
+    rows = [line.replace("│", " ").split() for line in out.splitlines()]
+    rows = [" ".join(row) for row in rows]
+    assert "files of an ending that is not read 3 ball/\\x1b[2J.yaml" in rows
+    assert "left by a system 1 rod/.DS_Store" in rows
+    assert "files beside class folders 1 README.md" in rows
+
+
 @pytest.mark.parametrize(("there", "gone"), [("train", "test"), ("test", "train")])
 def test_a_data_set_of_one_split_alone(solids, tmp_path, capsys, there, gone):
     shutil.copytree(solids, tmp_path / "half" / there)

@@ -1,6 +1,7 @@
 """Recipes: a run's options from a file, and a run repeated by the one that it wrote."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,10 @@ def test_a_run_that_left_out_bad_clouds_is_repeated(cli, solids, tmp_path):
     assert (code, "was trained on fold 0 of" in err) == (2, True)
 
 
+BOMB = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghij"))
+"""Nine lists of nine, within each other."""
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -94,6 +99,10 @@ def test_a_run_that_left_out_bad_clouds_is_repeated(cli, solids, tmp_path):
         ("points: .inf\n", "inf: give a whole number"),
         ("learning_rate: .inf\n", "learning_rate is inf; it must be finite"),
         (None, "cannot be read"),
+        ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + BOMB, "once its aliases are written out"),
+        ("a: &a [*a]\n", "cannot be read"),
+        (f"a: {'[' * 2000}{']' * 2000}\n", "within each other"),
+        ("epochs: 3\nepochs: 4\n", "the key 'epochs' stands there twice"),
     ],
 )
 def test_recipes_that_make_no_sense(cli, tmp_path, content, said):

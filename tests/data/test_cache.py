@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def test_an_entry_comes_back(cache, clouds):
     np.testing.assert_array_equal(entry.points, np.concatenate([c for *_, c in three(clouds)]))
     assert entry.offsets.tolist() == [0, 10, 21, 33]
     assert entry.labels.tolist() == [0, 1, 0]
-    assert entry.meta["names"] == ["cloud 0", "cloud 1", "cloud 2"]
+    assert entry.names == ["cloud 0", "cloud 1", "cloud 2"]
     assert isinstance(entry.points.base, np.memmap)
     assert np.load(cache / "key" / "points.npy").shape == (33, 3)
 
@@ -122,7 +123,8 @@ def test_a_damaged_entry_is_made_again(name, damage, scans, cache):
     if damage != "missing":
         content = {"short": whole[:-5], "empty": b"", "garbage": b"garbage"}[damage]
         file.write_bytes(content)
-    after = open_dataset(scans).train
+    with pytest.warns(UserWarning, match="train clouds in the cache were damaged, and are read"):
+        after = open_dataset(scans).train
     assert after.fingerprint == before.fingerprint
     np.testing.assert_array_equal(after.points, whole_points)
     assert entries(cache) == [entry.name]
@@ -187,7 +189,7 @@ def test_the_first_of_two_writers_wins(cache, clouds):
         store.write(cache, "key", [("first", 0, clouds(20))], ABOUT)
 
     entry = store.write(cache, "key", overtaken(), ABOUT)
-    assert entry.meta["names"] == ["first"]
+    assert entry.names == ["first"]
     assert entries(cache) == ["key"]
 
 
@@ -275,21 +277,172 @@ def test_a_second_open_is_immediate(shared):
     pytest.fail(f"the second open took {seconds} s")
 
 
-def test_verify_finds_and_mends_a_damaged_cache(scans):
+def flip(file: Path, place: int, bits: int = 0x40) -> None:
+    """Change one byte of a file, and nothing else that is seen of it."""
+    stat = file.stat()
+    with file.open("r+b") as handle:
+        handle.seek(place, os.SEEK_SET if place >= 0 else os.SEEK_END)
+        (byte,) = handle.read(1)
+        handle.seek(-1, os.SEEK_CUR)
+        handle.write(bytes([byte ^ bits]))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.fixture
+def points_file(scans, cache) -> Path:
+    """That of the cached training split of `scans`."""
+    open_dataset(scans).train  # noqa: B018
+    (file,) = cache.glob("*/points.npy")
+    return file
+
+
+USES = {
+    "points": lambda split: split.points,
+    "cloud": lambda split: split.cloud(len(split) - 1),
+    "check": lambda split: split.check(),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_damaged_points_are_found_and_read_again_when_first_used(use, scans, points_file):
+    before = np.array(open_dataset(scans).train.points)
+    flip(points_file, -5)
+    split = open_dataset(scans).train
+    assert len(split) == 12  # no point is read yet
+    with pytest.warns(UserWarning, match="train clouds in the cache were damaged, and are read"):
+        USES[use](split)
+    np.testing.assert_array_equal(split.points, before)
+    np.testing.assert_array_equal(np.load(points_file), before)
+
+
+def test_points_that_another_process_mended_are_taken(scans, points_file):
+    flip(points_file, -5)
+    first, second = open_dataset(scans).train, open_dataset(scans).train
+    with pytest.warns(UserWarning, match="were damaged"):
+        kept = np.array(first.points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(second.points, kept)
+
+
+def test_damaged_points_whose_source_is_gone_are_an_error(scans, points_file):
+    split = open_dataset(scans).train
+    flip(points_file, -5)
+    (scans / split.names[3]).unlink()
+    with (
+        pytest.warns(UserWarning, match="were damaged"),
+        pytest.raises(DataError, match="does not exist"),
+    ):
+        split.points  # noqa: B018
+
+
+def test_damaged_points_whose_source_changed_are_an_error(scans, points_file, clouds):
+    split = open_dataset(scans).train
+    flip(points_file, -5)
+    np.save(scans / split.names[3], clouds(30))
+    with (
+        pytest.warns(UserWarning, match="were damaged"),
+        pytest.raises(DataError, match="are not those read before, which were damaged in the"),
+    ):
+        split.points  # noqa: B018
+
+
+def test_damaged_features_are_found_and_made_again(scans, cache):
+    data = open_dataset(scans, features="xyz,height")
+    before = np.array(data.train.extra.values)
+    (file,) = [f for f in cache.glob("*/points.npy") if np.load(f).shape[1] == 1]
+    flip(file, -1)
+    with pytest.warns(UserWarning, match="were damaged"):
+        after = open_dataset(scans, features="xyz,height").train.extra.values
+    np.testing.assert_array_equal(after, before)
+
+
+def test_a_block_is_checked_once_and_alone(cache, monkeypatch):
+    big = np.random.default_rng(0).random((100_000, 3), dtype=np.float32)  # 1.2 MB
+    store.write(cache, "key", ((f"{i}", 0, big + i) for i in range(3)), ABOUT)
+    entry = store.read(cache / "key")
+    flip(cache / "key" / "points.npy", -1)
+    size, ends = big.itemsize * 3, [int(end) for end in entry.offsets]
+    for i in range(2):
+        np.testing.assert_array_equal(entry.rows(ends[i], ends[i + 1]), big + i)
+    last = -(-ends[2] * size // store.BLOCK)
+    monkeypatch.setattr(hashlib, "sha256", lambda *_: pytest.fail("checked again"))
+    entry.rows(0, last * store.BLOCK // size)
+    monkeypatch.undo()
+    with pytest.raises(DataError, match=r"train clouds in the cache are damaged: .*--verify"):
+        entry.rows(ends[2], ends[3])
+    assert not entry.sound()
+
+
+def test_blocks_have_the_digests_of_what_lies_there(cache):
+    clouds = np.random.default_rng(0).random((9, 40_000, 3), dtype=np.float32)  # 0.48 MB each
+    entry = store.write(cache, "key", ((f"{i}", 0, c) for i, c in enumerate(clouds)), ABOUT)
+    content, blocks = clouds.tobytes(), np.load(cache / "key" / "blocks.npy")
+    for i, block in enumerate(blocks):
+        part = content[i * store.BLOCK : (i + 1) * store.BLOCK]
+        assert part
+        assert hashlib.sha256(part).digest() == block.tobytes()
+    assert len(blocks) * store.BLOCK >= len(content)
+    assert entry.sound()
+
+
+def damaged(folder: Path, generator: np.random.Generator) -> None:
+    """Damage one file of an entry: a byte, a truncation, bytes of nothing, or its deletion."""
+    file = generator.choice(sorted(folder.iterdir()))
+    size = file.stat().st_size
+    kind = generator.choice(["byte", "byte", "byte", "short", "zeros", "gone"])
+    place = int(generator.integers(size))
+    if kind == "byte":
+        flip(file, place, int(generator.integers(1, 256)))
+    elif kind == "short":
+        os.truncate(file, place)
+    elif kind == "zeros":
+        with file.open("r+b") as handle:
+            handle.seek(place)
+            handle.write(bytes(min(512, size - place)))
+    else:
+        file.unlink()
+
+
+@pytest.mark.filterwarnings("ignore:.*were damaged")
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_no_damage_goes_unseen(count, cache, tmp_path, clouds):
+    """Every way in which data leave the cache gives what was written, or an error."""
+    root = tmp_path / "few"
+    for seed, name in enumerate(("a", "b")):
+        (root / name).mkdir(parents=True)
+        for i in range(3):
+            np.save(root / name / f"{name} {i}.npy", clouds(9 + i, seed=10 * seed + i))
+    generator = np.random.default_rng(count)
+
+    def content() -> tuple:
+        split = open_dataset(root, features="xyz,height").train
+        arrays = (split.labels, split.offsets, split.points, split.extra.values)
+        about = (split.names, split.classes, split.up, split.name, split.fingerprint)
+        return (*about, split.bad, split.missing, *(array.tobytes() for array in arrays))
+
+    good = content()
+    for _ in range(count):
+        damaged(generator.choice(sorted(cache.iterdir())), generator)
+        assert content() == good  # read again from the source where that was needed
+        assert len(list(cache.iterdir())) == 2
+
+
+def test_verify_finds_and_mends_a_damaged_cache(scans, points_file):
     good = open_dataset(scans).train
     kept, fingerprint = np.array(good.points), good.fingerprint
-    (file,) = [f for f in store.default_root().glob("*/points.npy") if len(np.load(f)) == len(kept)]
-    with file.open("r+b") as handle:
-        handle.seek(-8, os.SEEK_END)
-        handle.write(b"\x00\x00\x00\x40")
-    damaged = open_dataset(scans).train
-    assert damaged.fingerprint == fingerprint
-    assert not np.array_equal(damaged.points, kept)
-    with pytest.raises(DataError, match=r"train clouds in the cache are damaged: .* --verify"):
-        damaged.check()
+    flip(points_file, -8)
     with pytest.raises(DataError, match="were damaged, and are mended"):
         open_dataset(scans, verify=True).train  # noqa: B018
     mended = open_dataset(scans, verify=True).train
     mended.check()
     assert mended.fingerprint == fingerprint
     np.testing.assert_array_equal(mended.points, kept)
+
+
+def test_a_sealed_document_holds_its_digest():
+    sealed = store.seal({"names": ["a", "\udcff"], "points": 3})
+    assert store.unseal(sealed) == {"names": ["a", "\udcff"], "points": 3}
+    for changed in (sealed.replace("3}", "4}"), sealed.replace('"a"', '"b"'), "[]", "{}", "{"):
+        with pytest.raises(ValueError, match=r"."):
+            store.unseal(changed)

@@ -1,7 +1,9 @@
 """Folders of class folders: what is found, and how it is split."""
 
+import os
 import shutil
 import warnings
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -101,13 +103,30 @@ def test_kinds_of_files_may_be_mixed(scans, clouds):
     assert sizes["cone/mesh.stl"] == 2048
 
 
-def test_hidden_and_unknown_files_are_ignored(scans):
+def test_hidden_and_unknown_files_are_passed_over_and_counted(scans):
     before = open_dataset(scans).train.fingerprint
     for name in (".DS_Store", ".hidden.npy", "README.md", "notes"):
         (scans / "cone" / name).write_text("no cloud")
     (scans / ".git").mkdir()
     (scans / "about.txt").write_text("no class")
-    assert open_dataset(scans).train.fingerprint == before
+    (scans / "__MACOSX" / "cone").mkdir(parents=True)
+    np.save(scans / "__MACOSX" / "cone" / "._000.npy", np.ones((9, 3)))
+    for name in ("._000.npy", "Thumbs.db", "desktop.ini"):
+        (scans / "cube" / name).write_text("no cloud")
+    said = (
+        "passed over files of an ending that is not read (2, such as cone/README.md), "
+        "hidden (1, such as cone/.hidden.npy): `pointstill data info` counts all"
+    )
+    assert remarks(scans) == [said]
+    with pytest.warns(UserWarning, match="passed over"):
+        data = open_dataset(scans)
+    assert data.train.fingerprint == before
+    assert Counter(each.reason for each in data.listed.passed_over) == {
+        "left by a system": 6,
+        "hidden": 1,
+        "files of an ending that is not read": 2,
+        "files beside class folders": 1,
+    }
 
 
 def test_an_empty_class_is_named(scans):
@@ -190,6 +209,181 @@ def test_nothing_readable_names_what_would_be(tmp_path):
         DataError, match=r"no known layout: give a folder that holds .*ply, pcd, las, laz"
     ):
         open_dataset(tmp_path / "odd")
+
+
+def remarks(root) -> list[str]:
+    """What is said when a folder is opened, without its name."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        open_dataset(root)
+    return [str(each.message).removeprefix(f"{root}: ") for each in told]
+
+
+def test_a_plain_folder_is_opened_without_a_word(scans):
+    (scans / "README.txt").write_text("about\n")
+    (scans / "cone" / ".DS_Store").write_text("")
+    assert remarks(scans) == []
+
+
+PASSED = {
+    "README.txt": "texts about the data",
+    "classes.txt": "texts about the data",
+    "train_list.txt": "texts about the data",
+    "000_labels.txt": "files whose names go on from that of a cloud",
+    "000.seg": "files of an ending that is not read",
+    "000.json": "files of an ending that is not read",
+    "001-normals.npy": "files whose names go on from that of a cloud",
+}
+
+
+@pytest.mark.parametrize("name", PASSED)
+def test_files_that_go_with_clouds_are_passed_over_and_said(name, scans):
+    before = open_dataset(scans)
+    np.savetxt(scans / "cone" / name, np.ones((9, 3)))
+    (said,) = remarks(scans)
+    assert said.startswith(f"passed over {PASSED[name]}")
+    assert f" (1, such as cone/{name}): " in said
+    with pytest.warns(UserWarning, match="passed over"):
+        after = open_dataset(scans)
+    assert (after.train.names, after.test.names) == (before.train.names, before.test.names)
+
+
+@pytest.mark.filterwarnings("ignore:.*passed over")
+def test_folders_below_a_class_and_broken_links_are_said(scans):
+    shutil.copytree(scans / "cube", scans / "cone" / "raw")
+    (scans / "cone" / "gone.npy").symlink_to(scans / "nowhere.npy")
+    (scans / "cone" / "circle.npy").symlink_to("circle.npy")
+    os.mkfifo(scans / "ring" / "pipe.npy")
+    np.save(scans / "loose.npy", np.ones((9, 3)))
+    (said,) = remarks(scans)
+    for part in (
+        "broken links (2, such as cone/circle.npy)",
+        "folders below a class (1, such as cone/raw/)",
+        "neither files nor folders (1, such as ring/pipe.npy)",
+        "clouds beside class folders (1, such as loose.npy)",
+    ):
+        assert part in said
+    data = open_dataset(scans)
+    assert len(data.train) + len(data.test) == 18
+
+
+@pytest.mark.parametrize("other", ["001.ply", "001.xyz", "001.npy.txt", "001.NPZ"])
+def test_an_object_in_two_formats_is_refused(other, scans):
+    (scans / "cone" / other).write_text("?")
+    with pytest.raises(DataError, match=r"cone holds an object twice, as 001\..*: move one of"):
+        open_dataset(scans)
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_file_under_two_names_is_refused_where_it_leaks(link, scans, tmp_path):
+    getattr(scans / "cone" / "other.npy", link)(scans / "cone" / "001.npy")
+    with pytest.raises(DataError, match=r"has one file, by a link, as cone/001.npy and cone/other"):
+        open_dataset(scans)
+    (scans / "cone" / "other.npy").unlink()
+    own = tmp_path / "own"
+    shutil.copytree(scans, own / "train")
+    shutil.copytree(scans, own / "test")
+    getattr(own / "train" / "cone" / "again.npy", link)(own / "train" / "cone" / "001.npy")
+    assert remarks(own) == [
+        "1 files are twice in a split, by links, such as train/cone/001.npy and "
+        "train/cone/again.npy"
+    ]
+    getattr(own / "test" / "ring" / "leak.npy", link)(own / "train" / "cone" / "001.npy")
+    with pytest.raises(DataError, match=r"has one file, by a link, as train/cone.*and test/ring/l"):
+        open_dataset(own)
+
+
+def test_a_split_that_is_a_link_to_the_other_is_refused(scans, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(scans, own / "train")
+    (own / "test").symlink_to(own / "train")
+    with pytest.raises(DataError, match="has one file, by a link"):
+        open_dataset(own)
+
+
+def test_links_to_files_elsewhere_are_fine(scans, tmp_path):
+    shutil.move(scans, tmp_path / "store")
+    for file in sorted((tmp_path / "store").rglob("*.npy")):
+        link = scans / file.relative_to(tmp_path / "store")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file)
+    assert remarks(scans) == []
+    assert len(open_dataset(scans).train) == 12
+
+
+@pytest.mark.parametrize("other", ["Cone", "CONE", "cone "])
+def test_classes_that_differ_in_case_alone_are_refused(other, scans):
+    shutil.move(scans / "cube", scans / other)
+    with pytest.raises(DataError, match=r"has classes '.*' and '.*', whose names differ in case"):
+        open_dataset(scans)
+
+
+def test_classes_of_one_split_alone_are_said(scans, tmp_path):
+    for split, names in {"train": ("cone", "cube"), "test": ("cone", "ring")}.items():
+        for name in names:
+            shutil.copytree(scans / name, tmp_path / "own" / split / name)
+    assert remarks(tmp_path / "own") == [
+        "train/ has classes that test/ has not: cube",
+        "test/ has classes that train/ has not: ring",
+    ]
+
+
+@pytest.mark.parametrize("splits", [("train", "val"), ("Train", "Test"), ("train", "test")])
+def test_clouds_without_class_folders_are_refused(splits, scans, tmp_path):
+    for split, name in zip(splits, ("cone", "cube"), strict=True):
+        shutil.copytree(scans / name, tmp_path / "flat" / split)
+    with pytest.raises(DataError, match=r"clouds right in .* as in (train|Test)/chair/"):
+        open_dataset(tmp_path / "flat")
+
+
+def test_splits_of_other_names_are_no_classes(scans, tmp_path):
+    for split in ("train", "val"):
+        shutil.copytree(scans, tmp_path / "own" / split)
+    with pytest.raises(DataError, match=r"has train/ and val/, but no test/: call val/ test/"):
+        open_dataset(tmp_path / "own")
+    (tmp_path / "own" / "train").rename(tmp_path / "own" / "Train")
+    with pytest.raises(DataError, match=r"has Train/ and val/, as splits are called"):
+        open_dataset(tmp_path / "own")
+
+
+def test_one_folder_too_high_or_too_low_is_told(scans, hdf5, tmp_path):
+    (scans / "README.txt").write_text("about")
+    for root in (scans, hdf5):
+        above = tmp_path / f"above {root.name}"
+        above.mkdir()
+        shutil.move(root, above / "inside")
+        with pytest.raises(DataError, match=r"known layout, but what it holds.*below, .*/inside"):
+            open_dataset(above)
+    with pytest.raises(DataError, match=r"holds clouds, but no class folders.*folder above"):
+        open_dataset(tmp_path / "above scans" / "inside" / "cone")
+
+
+def test_a_class_with_its_clouds_in_folders_is_named(scans):
+    (scans / "cone" / "a").mkdir()
+    for file in sorted((scans / "cone").glob("*.npy")):
+        file.rename(scans / "cone" / "a" / file.name)
+    with pytest.raises(DataError, match="cone holds its clouds in folders, such as a/, which"):
+        open_dataset(scans)
+
+
+def test_the_same_points_in_train_and_test_are_told_once_both_are_read(scans, tmp_path, clouds):
+    own = tmp_path / "own"
+    shutil.copytree(scans, own / "train")
+    for seed, name in enumerate(("cone", "cube", "ring")):
+        (own / "test" / name).mkdir(parents=True)
+        np.save(own / "test" / name / "000.npy", clouds(20, seed=77 + seed))
+    np.savez(own / "test" / "ring" / "copy.npz", xyz=np.load(scans / "ring" / "003.npy"))
+    assert open_dataset(own).leak() is None  # neither is read
+    open_dataset(own).test  # noqa: B018
+    assert open_dataset(own).leak() is None
+    open_dataset(own).train  # noqa: B018
+    assert open_dataset(own).leak() == (
+        "1 of 4 test clouds are in the training split too, point by point, such as "
+        "test/ring/copy.npz and train/ring/003.npy"
+    )
+    (own / "test" / "ring" / "copy.npz").unlink()
+    open_dataset(own).test  # noqa: B018
+    assert open_dataset(own).leak() is None
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 
 import s3_server
 from pointstill.data import open_dataset
+from pointstill.data.remote_folder import _leads_out
 from pointstill.errors import DataError, RemoteError, UsageError
 from pointstill.storage import object_store
 from pointstill.teachers.compatibility import check_fold
@@ -168,6 +169,34 @@ def test_a_killed_fetch_leaves_nothing_half(s3, scans, cache):
     assert open_dataset(url, cache=cache).train.fingerprint == whole
     lost = {json.loads(note)[0] for note in notes[4:]} | {"train/ball/01.npy"}
     assert set(got(s3)) == lost
+
+
+@pytest.mark.parametrize("damage", ["one byte", "cut off", "another shape"])
+def test_a_damaged_listing_is_not_believed(s3, scans, cache, monkeypatch, damage):
+    url = upload(s3, scans, f"{s3.bucket()}/scans")
+    open_dataset(url, cache=cache).train  # noqa: B018
+    (index,) = cache.glob("url-*/listing.json")
+    whole = index.read_text()
+    changed = whole.replace("ball/00", "ball/07", 1)
+    content = {"one byte": changed, "cut off": whole[:-9], "another shape": "[]"}[damage]
+    assert content != whole
+    index.write_text(content)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(RemoteError, match="connection refused"):
+        open_dataset(url, cache=cache)
+
+
+@pytest.mark.parametrize("name", ["/etc/x.npy", "a/../../x.npy", "a\0.npy"])
+def test_no_object_gets_a_file_elsewhere(name):
+    assert _leads_out(name)
+    assert not _leads_out("a/b..c/.d.npy")
+
+
+def test_one_folder_too_high_is_told_by_url(s3, scans, cache):
+    url = s3.bucket()
+    upload(s3, scans, f"{url}/above/scans")
+    with pytest.raises(DataError, match=f"{url}/above has no .*: give the folder below, {url}/ab"):
+        open_dataset(f"{url}/above", cache=cache)
 
 
 def test_without_a_network_what_was_fetched_is_read_and_said(s3, scans, cache, monkeypatch):

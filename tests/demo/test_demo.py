@@ -30,6 +30,7 @@ def a_score(right: int, name: str = "run") -> Score:
         name=name,
         overall_accuracy=share,
         standard_error=0.05,
+        interval=[share - 0.1, share + 0.1],
         mean_class_accuracy=share,
         class_accuracy={"a": share, "b": share},
         calibration_error=0.0,

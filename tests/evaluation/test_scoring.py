@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,6 +133,20 @@ def test_the_standard_error_by_hand():
     found = scored(logits, labels)
     assert found.overall_accuracy == pytest.approx(0.9)
     assert found.standard_error == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(("right", "shapes"), [(90, 100), (40, 40), (0, 7), (1, 2)])
+def test_the_interval_by_hand(right, shapes):
+    """Wilson 1927: (p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n)."""
+    logits = torch.zeros(shapes, 5)
+    logits[:right, 0], logits[right:, 1] = 1.0, 1.0
+    low, high = scored(logits, torch.zeros(shapes, dtype=torch.int64)).interval
+    z, p, n = 1.959963984540054, right / shapes, shapes
+    half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    middle = p + z * z / (2 * n)
+    assert low == pytest.approx((middle - half) / (1 + z * z / n), abs=1e-12)
+    assert high == pytest.approx((middle + half) / (1 + z * z / n), abs=1e-12)
+    assert high - low > 0.05  # 40 of 40 is no certainty
 
 
 def test_calibration_by_hand():
@@ -365,3 +380,50 @@ def test_a_run_that_is_not_finished(data, tmp_path, teacher_run):
     (tmp_path / "recipe.yaml").write_bytes((teacher_run / "recipe.yaml").read_bytes())
     with pytest.raises(TrainingError, match="is not finished"):
         evaluate(tmp_path, data, quiet=True)
+
+
+def test_all_of_a_folder_is_measured_for_who_was_not_trained_there(
+    data, solids, teacher_run, tmp_path
+):
+    other = tmp_path / "other"
+    for number, file in enumerate(sorted(solids.rglob("*.npy"))):
+        (other / file.parent.name).mkdir(parents=True, exist_ok=True)
+        np.save(other / file.parent.name / file.name, np.load(file)[number % 3 :] * 1.5)
+    opened = open_dataset(other)
+    result = evaluate(teacher_run, opened, split="all", quiet=True)
+    assert sorted(result.names) == sorted(opened.train.names + opened.test.names)
+    assert len(result.labels) == 60
+    assert result.about["shapes"] == result.about["split_shapes"] == result.about["data_shapes"]
+    parts = [evaluate(teacher_run, opened, split=split, quiet=True) for split in ("train", "test")]
+    predicted = [part.scores[0].predictions for part in parts]
+    assert result.scores[0].predictions == predicted[0] + predicted[1]
+    assert result.labels == parts[0].labels + parts[1].labels
+    assert (parts[1].about["fold"], parts[1].about["data_shapes"]) == (0, 60)
+    some = evaluate(teacher_run, opened, split="all", limit=9, quiet=True)
+    assert np.bincount(some.labels).tolist() == [3, 3, 3]
+    whole = dict(zip(result.names, result.scores[0].predictions, strict=True))
+    assert some.scores[0].predictions == [whole[name] for name in some.names]
+
+
+@pytest.mark.parametrize("fold", [0, 3])
+def test_all_of_the_data_of_a_run_is_refused(data, teacher_run, fold, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(data.name, copied)
+    for place in (data.name, copied):
+        with pytest.raises(UsageError, match=r"was trained on shapes of .*: leave --split all out"):
+            evaluate(teacher_run, open_dataset(place, fold=fold), split="all", quiet=True)
+
+
+def test_test_clouds_that_are_in_train_are_told(data, teacher_run, tmp_path):
+    root = tmp_path / "leak"
+    for split in (data.train, data.test):
+        for i, name in enumerate(split.names):
+            file = root / split.name / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, split.cloud(i) * 2)
+    name = data.train.names[0]
+    shutil.copy(root / "train" / name, root / "test" / Path(name).with_stem("copy"))
+    opened = open_dataset(root)
+    opened.train  # noqa: B018
+    with pytest.warns(UserWarning, match="1 of 13 test clouds are in the training split too"):
+        evaluate(teacher_run, opened, limit=3, quiet=True)

@@ -10,11 +10,13 @@ from rich.console import Console
 from pointstill.evaluation.figures import confusion_picture
 from pointstill.evaluation.scoring import Evaluation, Pair, Score
 from pointstill.evaluation.tables import class_table, pair_lines, score_table
+from pointstill.reporting.tables import print_tables
 
 SCORE = Score(
     name="runs/nwsd",
     overall_accuracy=0.9,
     standard_error=0.03,
+    interval=[0.5958, 0.9821],
     mean_class_accuracy=0.875,
     class_accuracy={"a": 0.75, "b": None, "c": 1.0},
     calibration_error=0.042,
@@ -54,7 +56,7 @@ def test_scores_side_by_side(evaluation):
     for part in ("scans", "10 ", "test", "no voting", "a CPU", "2.9.0", "one thread"):
         assert part in text
     row = next(line for line in lines if "runs/nwsd" in line)
-    for cell in ("90.00 ± 3.00", "87.50", "4.2", "8.8", "3.46", "95.3"):
+    for cell in ("90.00 (59.6-98.2)", "87.50", "4.2", "8.8", "3.46", "95.3"):
         assert cell in row
     assert any("53" in cell for cell in row)
     other = next(line for line in lines if "runs/kd" in line)
@@ -116,3 +118,38 @@ def test_the_picture(tmp_path: Path):
     picture = imread(path)
     assert picture.shape[0] == picture.shape[1] > 300
     assert np.ptp(picture[..., :3]) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({}, "10 test shapes, no voting"),
+        ({"split_shapes": 40}, "10 of 40 test shapes, no voting"),
+        (
+            {"split_shapes": 10, "fold": 2, "data_shapes": 50},
+            "10 of 50 shapes (the test part of fold 2; --split all for all), no voting",
+        ),
+        (
+            {"split_shapes": 12, "fold": 2, "data_shapes": 50},
+            "10 of 50 shapes (of the 12 in the test part of fold 2; --split all for all), "
+            "no voting",
+        ),
+        ({"split": "all", "fold": 0, "data_shapes": 10}, "10 shapes, all splits, no voting"),
+    ],
+)
+def test_the_title_says_what_was_measured(about, said, evaluation):
+    evaluation.about.update(about)
+    assert score_table(evaluation).title == f"scans, {said}"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_nothing_is_lost_in_a_narrow_terminal(width, evaluation, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    path = "/a/long/path/with/many/folders/in/it/that/has/no/end/runs/student"
+    long = replace(evaluation, scores=[replace(evaluation.scores[0], name=path)])
+    print_tables(score_table(long), class_table(long))
+    lines = capsys.readouterr().out.splitlines()
+    assert path in lines
+    assert all(len(line) <= width or path in line for line in lines)
+    for cell in ("OA % 90.00 (59.6-98.2)", "mAcc % 87.50", "params 53.3 k", "ms 3.46"):
+        assert any(cell in line for line in lines)

@@ -55,6 +55,15 @@ def test_another_number_of_shapes(go, solids, tmp_path):
     refused(RecordsError, lambda: go(data=open_dataset(other)), "data.shapes: 48 in the records")
 
 
+def test_points_that_the_teacher_never_saw(go, records, tmp_path):
+    seen = Store.open(records).attributes["points"]
+    fix = f"give --points {seen} or fewer, or record again with --points {seen + 1}"
+    refused(
+        RecordsError, lambda: go(points=seen + 1), str(records), f"views of {seen:,} points", fix
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_shapes_that_were_not_recorded(go, again):
     store = again(views=1, limit=12)
     named = ("covers 12 of the data's 48 shapes", "--limit 12", "record all shapes")

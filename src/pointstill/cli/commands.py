@@ -1,5 +1,6 @@
 """The command line: one function a verb, no logic; heavy imports inside."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -213,7 +214,7 @@ def evaluate(
     /,
     *,
     data: Annotated[DataOptions, Flat],
-    split: Literal["train", "test"] = "test",
+    split: Literal["train", "test", "all"] = "test",
     limit: int | None = None,
     records: str | None = None,
     batch_size: int = 16,
@@ -237,7 +238,8 @@ def evaluate(
         Finished run folders, and teachers as `pointstill record --teacher` takes them. With
         --ensemble, their mean is measured as well.
     split:
-        Which split; the test split is for the last word.
+        Which split; the test split is for the last word. all: every shape of the data, for models
+        that were not trained on it.
     limit:
         Use this many shapes only (stratified).
     records:
@@ -252,6 +254,8 @@ def evaluate(
         Also print the accuracy of every class.
     """
     needs_torch()
+    from ..data.source import SPLITS
+    from ..errors import EmptySplitError
     from ..evaluation.scoring import evaluate as job
     from ..evaluation.tables import class_table, pair_lines, score_table
     from ..reporting.tables import print_tables
@@ -265,7 +269,9 @@ def evaluate(
         check_writable(pictures, folder=True)
     opened = data.open()
     loaded = teacher_options.load_each(models, opened)
-    left_out(opened.split(split))
+    for part in SPLITS if split == "all" else (split,):
+        with suppress(EmptySplitError):
+            left_out(opened.split(part))
     result = job(
         loaded,
         opened,

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 from rich.table import Column
 
 from ..data import Dataset, Split
-from ..data.source import SplitName
+from ..data.source import SPLITS
 from ..errors import DataError, EmptySplitError, NoDataError
 from ..points.features import XYZ, columns, format_features
 from ..progress import size
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 def describe_dataset(data: Dataset) -> None:
     """Print the counts of a data set."""
     splits, missing = [], []
-    names: tuple[SplitName, ...] = ("train", "test")
-    for name in names:
+    for name in SPLITS:
         try:
             splits.append(data.split(name))
         except EmptySplitError:
@@ -51,6 +51,21 @@ def describe_dataset(data: Dataset) -> None:
             print(f"left out ({split.name}): {gone}")
         for line in split.bad:
             print(f"left out ({split.name}): {line}")
+    _describe_passed_over(data)
+    if leak := data.leak():
+        print(f"warning: {leak}")
+
+
+def _describe_passed_over(data: Dataset) -> None:
+    """Print what lies in the folder and is no cloud of it: how many of each reason, and one."""
+    over = data.listed.passed_over
+    if not over:
+        return
+    first = {each.reason: each.path for each in reversed(over)}
+    counts = Counter(each.reason for each in over).most_common()
+    rows = [(reason, f"{count:,}", first[reason]) for reason, count in counts]
+    example = Column("such as", overflow="fold")
+    print_tables(draw_table(["reason", "count", example], rows, title="passed over"))
 
 
 def _describe_features(split: Split) -> None:

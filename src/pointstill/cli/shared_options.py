@@ -288,11 +288,11 @@ def read_recipe(path: Path, *command: str, loss: str | None = None) -> Dict:
     Raises:
         UsageError: it cannot be read, or is no list of `name: value` lines.
     """
-    import yaml  # 40 ms of the start, which few commands need
+    from ..storage.documents import parse_yaml  # 40 ms of the start, which few commands need
 
     try:
-        recipe = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        recipe = parse_yaml(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"cannot be read ({one_line(error)})",
             where=f"recipe {path}",

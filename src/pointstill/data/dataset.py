@@ -1,5 +1,6 @@
 """A data set and its splits: read once, checked, cached and memory-mapped."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ from ..points.features import XYZ, Extra, Features, format_features, width
 from ..points.validity import check_cloud, finite
 from . import cache as store
 from .channels import VERSION, feature_values, features_in
-from .source import Source, SplitName
+from .source import SPLITS, Listed, Source, SplitName
 
 Progress = Callable[[int, int], None]
 """Called with (clouds done, clouds in all; 0 when unknown) while a source is first read."""
@@ -26,32 +27,87 @@ CloudStream = Iterator[tuple[str, int, NDArray[np.float32]]]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The clouds of one split, ragged, memory-mapped and in a fixed order."""
+    """The clouds of one split, ragged, memory-mapped and in a fixed order.
 
-    points: NDArray[np.float32]  # (total, 3)
-    offsets: NDArray[np.int64]  # (S + 1,): cloud i is points[offsets[i] : offsets[i + 1]]
-    labels: NDArray[np.int64]  # (S,)
-    names: list[str]
-    classes: tuple[str, ...]
-    up: str
-    name: SplitName
-    fingerprint: str
-    """SHA-256 (hex) over points, offsets, labels, class names, split name and up axis."""
-    bad: tuple[str, ...] = ()
-    """What was left out by `skip_bad`: one line each, naming the cloud and what is wrong."""
-    missing: tuple[int, ...] = ()
-    """Points left out by `drop_missing`, of each cloud that lost some."""
-    extra: Extra | None = None
-    """Features beside the points, where the data set was opened with some."""
+    Names, labels and offsets were compared with what was written when it was opened; the numbers
+    of points are when they are first asked for.
+    """
+
+    entry: store.Entry
+    more: store.Entry | None = None
+    """The features beside the points, where the data set was opened with some."""
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        """(total, 3).
+
+        Raises:
+            DataError: the cache is damaged, and the source cannot be read again.
+        """
+        return self.entry.points
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """(S + 1,): cloud i is points[offsets[i] : offsets[i + 1]]."""
+        return self.entry.offsets
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(S,)."""
+        return self.entry.labels
+
+    @property
+    def names(self) -> list[str]:
+        """Of the shapes."""
+        return self.entry.names
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+        return tuple(self.entry.meta["classes"])
+
+    @property
+    def up(self) -> str:
+        """The axis that points up: x, y or z."""
+        return self.entry.meta["up"]
+
+    @property
+    def name(self) -> SplitName:
+        """`train` or `test`."""
+        return "train" if self.entry.meta["name"] == "train" else "test"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over points, offsets, labels, class names, split name and up axis."""
+        return self.entry.meta["fingerprint"]
+
+    @property
+    def bad(self) -> tuple[str, ...]:
+        """What was left out by `skip_bad`: one line each, naming the cloud and what is wrong."""
+        return tuple(self.entry.meta.get("bad", ()))
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Points left out by `drop_missing`, of each cloud that lost some."""
+        return tuple(self.entry.meta.get("missing", ()))
+
+    @property
+    def extra(self) -> Extra | None:
+        """Features beside the points; see `points`."""
+        if self.more is None:
+            return None
+        meta = self.more.meta
+        names = tuple(meta.get("features", ()))
+        return Extra(self.more.points, names, meta["up"], meta["fingerprint"])
 
     def cloud(self, index: int) -> NDArray[np.float32]:
         """Copy out the points (n, 3) of one shape."""
         if not 0 <= index < len(self):
             raise IndexError(f"shape {index} of {len(self)}")
-        return np.array(self.points[self.offsets[index] : self.offsets[index + 1]])
+        return np.array(self.entry.rows(int(self.offsets[index]), int(self.offsets[index + 1])))
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -59,22 +115,10 @@ class Split:
         return np.diff(self.offsets)
 
     def check(self) -> None:
-        """Read all of it, as opening does not.
-
-        Raises:
-            DataError: the cache does not hold what the fingerprints say.
-        """
-        meta = {"classes": self.classes, "name": self.name, "up": self.up}
-        found = {self.fingerprint: self.points}
-        if self.extra:
-            found[self.extra.fingerprint] = self.extra.values
-        for fingerprint, values in found.items():
-            about = meta | {"fingerprint": fingerprint}
-            if not store.sound(store.Entry(values, self.offsets, self.labels, about)):
-                raise DataError(
-                    f"the {self.name} clouds in the cache are damaged",
-                    fix="read them anew with `pointstill data info DATA --verify`",
-                )
+        """Read all of it, as opening does not; see `points`."""
+        for entry in (self.entry, self.more):
+            if entry:
+                entry.points  # noqa: B018
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +154,11 @@ class Dataset:
     def kind(self) -> str:
         """Name of the layout, such as `modelnet-hdf5`."""
         return self.source.kind
+
+    @property
+    def listed(self) -> Listed:
+        """What is known of the folder that it was found in."""
+        return getattr(self.source, "listed", Listed())
 
     @property
     def train(self) -> Split:
@@ -149,49 +198,88 @@ class Dataset:
             self._opened[name] = self._open(name)
         return self._opened[name]
 
-    def _open(self, name: SplitName) -> Split:
-        source = self.source
-        bad: list[str] = []
-        missing: list[int] = []
-        about: dict[str, Any] = {"classes": source.classes, "name": name, "up": source.up}
-        about |= {"bad": bad, "missing": missing}
-        entry = self._entry(name, {}, lambda: self._checked(name, bad, missing), about)
-        meta = entry.meta
-        extra = None
-        if self.features != XYZ:
-            # An entry of its own, so that points and fingerprint are those of xyz alone.
-            more = {"features": self.features, "channels": VERSION}
-            clouds = partial(self._featured, name, entry)
-            found = self._entry(name, more, clouds, about | more, width(self.features) - 3)
-            extra = Extra(found.points, self.features, source.up, found.meta["fingerprint"])
-        return Split(
-            points=entry.points,
-            offsets=entry.offsets,
-            labels=entry.labels,
-            names=meta["names"],
-            classes=tuple(meta["classes"]),
-            up=meta["up"],
-            name=name,
-            fingerprint=meta["fingerprint"],
-            bad=tuple(meta["bad"]),
-            missing=tuple(meta.get("missing", ())),  # entries of before the option have none
-            extra=extra,
+    def count(self) -> int:
+        """Shapes in both splits, as they are listed: bad ones count."""
+        return sum(length_hint(self.source.shapes(name)) for name in SPLITS)
+
+    def leak(self) -> str | None:
+        """A line on clouds of the test split whose very points are in the training split as well.
+
+        Of what is in the cache: nothing is read for it, and where a split was never read, or its
+        files are gone, there is nothing to compare.
+        """
+        entries = []
+        for name in SPLITS:
+            split = self._opened.get(name)
+            try:
+                # Of data by URL, as far as it was fetched.
+                files = getattr(self.source, "source", self.source).files(name)
+                key = self._key(name, {}, files)
+                entry = split.entry if split else store.read(self.cache / key)
+            except DataError:
+                entry = None
+            if entry is None:
+                return None
+            entries.append(entry)
+        train, test = entries
+        known = dict(zip(map(bytes, train.clouds), train.names, strict=True))
+        seen = [i for i, digest in enumerate(map(bytes, test.clouds)) if digest in known]
+        if not seen:
+            return None
+        one, other = known[bytes(test.clouds[seen[0]])], test.names[seen[0]]
+        return (
+            f"{len(seen):,} of {len(test.names):,} test clouds are in the training split too, "
+            f"point by point, such as {other} and {one}"
         )
+
+    def _open(self, name: SplitName) -> Split:
+        entry = self._entry(name, {}, partial(self._checked, name))
+        if self.features == XYZ:
+            return Split(entry)
+        # An entry of its own, so that points and fingerprint are those of xyz alone.
+        more = {"features": self.features, "channels": VERSION}
+        return Split(entry, self._entry(name, more, partial(self._featured, name, entry)))
 
     def _entry(
         self,
         name: SplitName,
         more: dict[str, Any],
-        clouds: Callable[[], CloudStream],
-        about: dict[str, Any],
-        width: int = 3,
+        clouds: Callable[[dict[str, Any]], CloudStream],
     ) -> store.Entry:
-        """An entry of the cache, made of `clouds` if it is not there; `more` is part of its key."""
+        """An entry of the cache, made of `clouds` if it is not there, or not as it was written.
+
+        Args:
+            name: the split.
+            more: what is part of its key, and of what it says of itself, beside what all have.
+            clouds: makes its clouds, and adds to what it says of itself.
+        """
+        key = self._key(name, more)
+        entry = store.read(self.cache / key)
+        make = partial(self._make, name, key, more, clouds)
+        if entry is None:
+            if (self.cache / key).exists():
+                self._say_damaged(name)
+            entry = make()
+        elif self.verify:
+            before, damaged = entry.meta["fingerprint"], not entry.sound()
+            entry = make(replace=True)
+            if damaged:
+                raise DataError(
+                    f"has {name} clouds in the cache that were damaged, and are mended",
+                    where=self.name,
+                    fix="run again, and make again whatever was made from them",
+                )
+            self._same(name, entry, before, "though sizes and times of the files are")
+        entry.remake = partial(self._again, name, key, make, entry.meta["fingerprint"])
+        return entry
+
+    def _key(self, name: SplitName, more: dict[str, Any], files: list[Path] | None = None) -> str:
+        """The key of an entry, which is made of some files."""
         source = self.source
         if self.drop_missing:  # in the key only then, so that entries made without stay
             more = more | {"drop_missing": True}
-        key = store.entry_key(
-            source.files(name),
+        return store.entry_key(
+            source.files(name) if files is None else files,
             kind=source.kind,
             key=source.key,
             classes=source.classes,
@@ -200,29 +288,52 @@ class Dataset:
             skip_bad=self.skip_bad,
             **more,
         )
+
+    def _make(
+        self,
+        name: SplitName,
+        key: str,
+        more: dict[str, Any],
+        clouds: Callable[[dict[str, Any]], CloudStream],
+        replace: bool = False,
+    ) -> store.Entry:
+        """Write an entry."""
+        about: dict[str, Any] = {"classes": self.classes, "name": name, "up": self.up, **more}
+        wide = width(more["features"]) - 3 if more else 3
+        return store.write(self.cache, key, clouds(about), about, width=wide, replace=replace)
+
+    def _again(
+        self, name: SplitName, key: str, make: Callable[..., store.Entry], before: str
+    ) -> store.Entry:
+        """A sound entry in place of one that is damaged, with the same fingerprint."""
         entry = store.read(self.cache / key)
-        if entry is None or self.verify:
-            before = entry and entry.meta["fingerprint"]
-            damaged = entry is not None and not store.sound(entry)
-            entry = store.write(self.cache, key, clouds(), about, width=width, replace=self.verify)
-            if damaged:
-                raise DataError(
-                    f"has {name} clouds in the cache that were damaged, and are mended",
-                    where=self.name,
-                    fix="run again, and make again whatever was made from them",
-                )
-            if before and before != entry.meta["fingerprint"]:
-                raise DataError(
-                    f"has {name} clouds that are not those read before, though sizes and times of "
-                    "the files are",
-                    where=self.name,
-                    fix="run again, as the cache now holds what is there, and record again "
-                    "whatever was made from it",
-                )
+        if entry is None or not entry.sound():  # else another process was faster
+            self._say_damaged(name)
+            entry = make(replace=True)
+        self._same(name, entry, before, "which were damaged in the cache")
         return entry
 
-    def _checked(self, name: SplitName, bad: list[str], missing: list[int]) -> CloudStream:
+    def _say_damaged(self, name: SplitName) -> None:
+        warnings.warn(
+            f"{self.name}: its {name} clouds in the cache were damaged, and are read again from "
+            "their source",
+            stacklevel=1,
+        )
+
+    def _same(self, name: SplitName, entry: store.Entry, before: str, why: str) -> None:
+        """See that the source gives what was read before."""
+        if entry.meta["fingerprint"] != before:
+            raise DataError(
+                f"has {name} clouds that are not those read before, {why}",
+                where=self.name,
+                fix="run again, as the cache now holds what is there, and record again "
+                "whatever was made from it",
+            )
+
+    def _checked(self, name: SplitName, about: dict[str, Any]) -> CloudStream:
         """Yield the points (n, 3) of every good cloud; stop at a bad one, or list it."""
+        bad: list[str] = about.setdefault("bad", [])
+        missing: list[int] = about.setdefault("missing", [])
         shapes = self.source.shapes(name)
         total = length_hint(shapes)
         good = 0
@@ -257,13 +368,13 @@ class Dataset:
             where=self.name,
         )
 
-    def _featured(self, name: SplitName, entry: store.Entry) -> CloudStream:
+    def _featured(self, name: SplitName, entry: store.Entry, about: dict[str, Any]) -> CloudStream:
         """Yield the features (n, F) beside xyz of every cloud of a cached split, in its order.
 
         Raises:
             DataError: the data has not what was asked for, or a cloud holds what it cannot mean.
         """
-        names, ends = entry.meta["names"], entry.offsets
+        names, ends = entry.names, entry.offsets
         from_files = {*self.features} - {"xyz", "height"}
         there = self.offers(name) if from_files else []
         if lacking := sorted(from_files - {*there}):
@@ -274,7 +385,7 @@ class Dataset:
             )
         tables = self._tables(name, {*names}) if from_files else iter([{}] * len(names))
         for i, table in enumerate(tables):
-            points = entry.points[ends[i] : ends[i + 1]]
+            points = entry.rows(int(ends[i]), int(ends[i + 1]))
             try:
                 values = feature_values({**table, "xyz": points}, self.features, self.up)
             except DataError as error:

@@ -1,5 +1,6 @@
 """How a data set is opened: recognised now, read when a split is asked for."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def open_dataset(
         cache: folder of parsed splits; `$POINTSTILL_CACHE` or `~/.cache/pointstill` by default.
         progress: called with (done, total) while a split is first read; total 0 is unknown.
 
+    Warns:
+        UserWarning: what was passed over and may have been meant.
+
     Raises:
         DataError: nothing known is at `source`; the message lists what was looked for. If there is
             nothing at all, a NoDataError, which is a UsageError as well.
@@ -52,7 +56,7 @@ def open_dataset(
     if up not in (None, "x", "y", "z"):
         raise UsageError(f"up is {up!r}", fix="choose x, y or z")
     root = cache or default_root()
-    return Dataset(
+    data = Dataset(
         name=str(source),
         source=_find(source, fold, up, root, quiet=progress is None),
         fold=fold,
@@ -64,6 +68,10 @@ def open_dataset(
         cache=root,
         progress=progress,
     )
+    for remark in data.listed.remarks:
+        # From one place, so that a folder that is opened again is spoken of once.
+        warnings.warn(f"{data.name}: {remark}", stacklevel=1)
+    return data
 
 
 def _find(source: str | Path, fold: int, up: str | None, cache: Path, quiet: bool) -> Source:

@@ -18,10 +18,11 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, NoDataError, RemoteError, UnreachableError, UsageError
 from ..progress import Track
+from ..storage.documents import check, parse_json
 from ..storage.files import write_whole
 from ..storage.object_store import PARALLEL, Found, Remote
-from .cache import unwritable
-from .source import Shape, Source, SplitName
+from .cache import seal, unseal, unwritable
+from .source import Listed, Shape, Source, SplitName
 from .sources.finding import SOURCES, find_source
 
 STALE = 3600.0
@@ -47,8 +48,11 @@ def find_remote(url: str, fold: int, up: str | None, cache: Path, quiet: bool) -
         return Fetched(find_source(folder.root / part, fold, up), folder)
     except (DataError, UsageError) as error:
         # What was found on this machine is meant of the URL.
-        there = (error.where or url).replace(str(folder.root), folder.url)
-        raise error.but(where=there) from error
+        there, fix = (
+            text.replace(str(folder.root), folder.url)
+            for text in (error.where or url, error.fix or "")
+        )
+        raise error.but(where=there, fix=fix or None) from error
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,11 @@ class Fetched:
     def key(self) -> str:
         """Whatever decides what is read, besides the files."""
         return self.source.key
+
+    @property
+    def listed(self) -> Listed:
+        """What is known of the folder."""
+        return getattr(self.source, "listed", Listed())
 
     def files(self, split: SplitName) -> list[Path]:
         """List the files of a split, all of them fetched."""
@@ -113,8 +122,8 @@ class RemoteFolder:
             found = remote.list()
         except UnreachableError as error:
             try:
-                found = [Found(*each) for each in json.loads(index.read_text("utf-8"))]
-            except (OSError, ValueError, TypeError):
+                found = check(unseal(index.read_bytes()), dict[str, list[Found]])["objects"]
+            except (OSError, ValueError, LookupError):
                 raise error from None
             day = time.strftime("%Y-%m-%d %H:%M", time.localtime(index.stat().st_mtime))
             warnings.warn(
@@ -125,11 +134,11 @@ class RemoteFolder:
         self.listing = {each.name: each for each in found if each.name not in folders}
         if not self.listing:
             return False
-        if bad := next((n for n in self.listing if ".." in PurePosixPath(n).parts), None):
+        if bad := next((name for name in self.listing if _leads_out(name)), None):
             raise DataError("is no name for a file", where=f"{self.url}/{bad}", fix="rename it")
         try:
             self._make_files(folders)
-            content = json.dumps(found).encode()
+            content = seal({"objects": found}).encode()
             write_whole(index, content, index.with_name(f"{uuid.uuid4().hex}.partial"))
         except OSError as error:
             raise unwritable(self.folder, error) from error
@@ -203,6 +212,12 @@ class RemoteFolder:
         have, notes = {}, self.folder / "have.jsonl"
         for line in notes.read_text("utf-8", "replace").splitlines() if notes.exists() else ():
             with suppress(ValueError):
-                name, version = json.loads(line)
+                name, version = check(parse_json(line), tuple[str, str])
                 have[name] = version
         return have
+
+
+def _leads_out(name: str) -> bool:
+    """Whether the file of an object would not be in the folder, or be no file."""
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts or "\0" in name

@@ -27,9 +27,14 @@ def limited(split: Split, limit: int | None) -> np.ndarray:
     The choice depends on the data alone, so that a teacher is recorded on, and every student
     trained on, the same shapes. A smaller limit chooses among a larger one's shapes.
     """
-    if limit is None or limit >= len(split):
-        return np.arange(len(split))
-    return stratified(np.asarray(split.labels), limit, "limit")
+    return limited_labels(split.labels, limit)
+
+
+def limited_labels(labels: np.ndarray, limit: int | None) -> np.ndarray:
+    """The same, of shapes with labels (S,)."""
+    if limit is None or limit >= len(labels):
+        return np.arange(len(labels))
+    return stratified(np.asarray(labels), limit, "limit")
 
 
 def held_out(split: Split, shapes: np.ndarray, part: float, seed: int) -> np.ndarray:

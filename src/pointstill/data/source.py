@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -14,6 +14,7 @@ FOLDS = 5
 """Parts of a folder without a split of its own; each is the test split once."""
 
 SplitName = Literal["train", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,33 @@ class Shape:
     same points as `load` reads. None: points alone."""
 
 
+class PassedOver(NamedTuple):
+    """What lies in the folder of a source and is no cloud of it."""
+
+    path: str
+    """Below the folder; of a folder it ends with a slash."""
+    reason: str
+    """What it is."""
+    said: bool
+    """Whether every command tells of it, as it may have been meant; `data info` counts all."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a source that lists a folder knows of it."""
+
+    passed_over: tuple[PassedOver, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """Lines to say when it is opened."""
+    folded: bool = False
+    """Whether train and test are parts that `fold` chooses."""
+
+
 class Source(Protocol):
-    """Where clouds come from: one class per layout."""
+    """Where clouds come from: one class per layout.
+
+    One that lists a folder has what it knows of it as `listed`, see `Listed`.
+    """
 
     @property
     def kind(self) -> str:

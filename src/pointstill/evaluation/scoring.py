@@ -2,11 +2,13 @@
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,10 +20,10 @@ from torchmetrics.functional.classification import (
 
 from .._version import __version__
 from ..augment import Clouds
-from ..data import Dataset
-from ..data.selection import check_classes, limited
-from ..data.source import SplitName
-from ..errors import UsageError
+from ..data import Dataset, Split
+from ..data.selection import check_classes, limited_labels
+from ..data.source import SPLITS, SplitName
+from ..errors import EmptySplitError, UsageError
 from ..points.features import width
 from ..progress import Track
 from ..recipe import POINTS
@@ -31,7 +33,7 @@ from ..run import Run
 from ..storage.files import write_whole
 from ..storage.paths import here
 from ..teachers import Teacher, load_teacher
-from ..teachers.compatibility import check_fits
+from ..teachers.compatibility import check_fits, check_unseen
 from ..teachers.ensemble import Ensemble
 from ..teachers.teacher import NetworkTeacher
 from ..teachers.votes import Votes
@@ -47,6 +49,8 @@ class Score:
     """OA: the part of all shapes that is classified rightly."""
     standard_error: float
     """Binomial standard error of the overall accuracy: sqrt(OA (1 - OA) / shapes)."""
+    interval: list[float]
+    """Its 95 % interval, from and to, by Wilson (1927): right near 0 and 1 too."""
     mean_class_accuracy: float
     """mAcc: the mean over classes of the part of each that is classified rightly."""
     class_accuracy: dict[str, float | None]
@@ -113,7 +117,7 @@ def evaluate(
     models: Run | Teacher | str | Path | Sequence[Run | Teacher | str | Path],
     data: Dataset,
     *,
-    split: SplitName = "test",
+    split: SplitName | Literal["all"] = "test",
     limit: int | None = None,
     records: str | Path | None = None,
     batch_size: int = 16,
@@ -128,7 +132,7 @@ def evaluate(
     Args:
         models: finished runs, teachers from `load_teacher`, and what it takes by one name.
         data: from `open_dataset`.
-        split: test, or train.
+        split: test or train; or all, both as one, for models that were not trained on the data.
         limit: use this many shapes, stratified and seeded.
         records: a store, to measure the agreement with its teacher on recorded views.
         batch_size: clouds at once; predictions do not depend on it.
@@ -139,7 +143,11 @@ def evaluate(
         DataError: the data has fewer than two classes.
         TeacherError: a model does not fit the classes of the data.
         RecordsError: the records are not of this data.
-        UsageError: a run was trained on another fold of the data, so on shapes of this test split.
+        UsageError: a run was trained on another fold of the data, so on shapes of this test split;
+            or, of all, on this data.
+
+    Warns:
+        UserWarning: clouds of the test split are in the training split as well.
     """
     if isinstance(models, str) or not isinstance(models, Sequence):
         models = [models]
@@ -151,40 +159,70 @@ def evaluate(
     check_classes(data)  # which a model would be said not to fit
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
+        if split == "all":
+            check_unseen(teacher, data)
         check_fits(teacher, data)
     store = Store.open(records) if records else None
     recorded = _recorded_rows(store, data) if store else None
-    chosen = data.split(split)
-    shapes = torch.from_numpy(limited(chosen, limit))
-    labels = torch.from_numpy(np.asarray(chosen.labels, np.int64).copy())[shapes]
+    parts = [data.split(split)] if split != "all" else _filled(data)
+    if split == "test" and (leak := data.leak()):
+        warnings.warn(f"{data.name}: {leak}", stacklevel=2)
+    every = np.concatenate([np.asarray(part.labels, np.int64) for part in parts])
+    shapes = torch.from_numpy(limited_labels(every, limit))
+    labels = torch.from_numpy(every)[shapes]
     total = len(teachers) * len(shapes)
     scores = []
     with Track("evaluate", total, "clouds", quiet=quiet) as track:
         for teacher in teachers:
-            clouds = Clouds.of(chosen, teacher.device)
-            logits = predict_all(teacher, clouds, shapes, batch_size, track)
+            logits = _predict_parts(teacher, parts, shapes, batch_size, track)
             agreed = None
             if store and recorded is not None:
                 agreed = _agreement(teacher, data, store, recorded, batch_size=16)
             channels = width(data.features)
             scores.append(score(teacher, logits, labels, list(data.classes), agreed, channels))
+    names = [name for part in parts for name in part.names]
     return Evaluation(
         about={
             "data": data.name,
             "split": split,
             "shapes": len(shapes),
+            "split_shapes": len(every),
             "votes": max(teacher.votes for teacher in teachers),
-            "fingerprint": chosen.fingerprint,
+            "fingerprint": " ".join(part.fingerprint for part in parts),
             "pointstill": __version__,
             "device": ", ".join(sorted({_device_name(teacher.device) for teacher in teachers})),
         }
+        | ({"fold": data.fold, "data_shapes": data.count()} if data.listed.folded else {})
         | surroundings(torch.get_num_threads()),
         classes=list(data.classes),
-        names=[chosen.names[index] for index in shapes.tolist()],
+        names=[names[index] for index in shapes.tolist()],
         labels=labels.tolist(),
         scores=scores,
         pairs=[mcnemar(one, other, labels.numpy()) for one, other in combinations(scores, 2)],
     )
+
+
+def _filled(data: Dataset) -> list[Split]:
+    """The splits that have a shape."""
+    parts = []
+    for name in SPLITS:
+        with suppress(EmptySplitError):
+            parts.append(data.split(name))
+    return parts
+
+
+def _predict_parts(
+    teacher: Teacher, parts: list[Split], shapes: torch.Tensor, batch_size: int, track: Track
+) -> torch.Tensor:
+    """Logits (R, C) of shapes (R,), sorted and numbered through all parts."""
+    logits, start = [], 0
+    for part in parts:
+        inside = shapes[(shapes >= start) & (shapes < start + len(part))] - start
+        start += len(part)
+        if len(inside):
+            clouds = Clouds.of(part, teacher.device)
+            logits.append(predict_all(teacher, clouds, inside, batch_size, track))
+    return torch.cat(logits)
 
 
 @torch.inference_mode()
@@ -216,10 +254,13 @@ def score(
     probabilities = logits.double().softmax(1)
     calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=15)
     points, clouds = teacher.points or POINTS, fixed_batch(teacher)
+    right = int((predictions == labels).sum())
+    interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
     return Score(
         name=teacher.spec,
         overall_accuracy=overall,
         standard_error=math.sqrt(overall * (1 - overall) / len(labels)),
+        interval=[float(interval.low), float(interval.high)],
         mean_class_accuracy=float(accuracy[counts > 0].mean()),
         class_accuracy={
             name: float(value) if count else None

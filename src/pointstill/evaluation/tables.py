@@ -24,16 +24,31 @@ def score_table(evaluation: Evaluation) -> Table:
     return draw_table(
         columns + ["agree %"] * agreed,
         [_score_row(score)[: len(columns) + agreed] for score in evaluation.scores],
-        title=f"{Path(about['data']).name}, {about['shapes']:,} {about['split']} shapes, {voting}",
-        caption=f"± is the binomial standard error; ms: median for a cloud, {_timed(evaluation)}, "
-        f"{about['date']}",
+        title=f"{Path(about['data']).name}, {_measured(about)}, {voting}",
+        caption="in brackets: the 95 % interval by Wilson; ms: median for a cloud, "
+        f"{_timed(evaluation)}, {about['date']}",
     )
 
 
+def _measured(about: dict[str, Any]) -> str:
+    """How many shapes were measured, of how many, and which."""
+    shapes, split, fold = about["shapes"], about["split"], about.get("fold")
+    among, total = about.get("split_shapes", shapes), about.get("data_shapes")
+    part = f"{shapes:,} of {among:,}" if shapes < among else f"{shapes:,}"
+    if split == "all":
+        return f"{part} shapes, all splits"
+    if fold is None or total is None:
+        return f"{part} {split} shapes"
+    some = f"of the {among:,} in " if shapes < among else ""
+    where = f"{some}the {split} part of fold {fold}; --split all for all"
+    return f"{shapes:,} of {total:,} shapes ({where})"
+
+
 def _score_row(score: Score) -> list[str]:
+    low, high = score.interval
     return [
         score.name,
-        f"{100 * score.overall_accuracy:.2f} ± {100 * score.standard_error:.2f}",
+        f"{100 * score.overall_accuracy:.2f} ({100 * low:.1f}-{100 * high:.1f})",
         f"{100 * score.mean_class_accuracy:.2f}",
         f"{100 * score.calibration_error:.1f}",
         "-" if score.parameters is None else f"{score.parameters / 1e3:,.1f} k",

@@ -1,8 +1,10 @@
 """Tables on the terminal."""
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Column, Table
 
 from ..errors import printable
@@ -46,7 +48,37 @@ def number_column(heading: str) -> Column:
 
 
 def print_tables(*tables: Table) -> None:
-    """Print tables on standard output; a name may have brackets, which mean nothing there."""
+    """Print tables on standard output; a name may have brackets, which mean nothing there.
+
+    Where the terminal is too narrow for a table, its rows are printed one below the other, so that
+    no cell is cut and no path is folded.
+    """
     console = Console(markup=False)
     for table in tables:
-        console.print(table)
+        options = console.options.update(max_width=10_000)
+        if Measurement.get(console, options, table).maximum <= console.width:
+            console.print(table)
+        else:
+            print("\n".join(one_below_the_other(table, console.width)))
+
+
+def one_below_the_other(table: Table, width: int) -> list[str]:
+    """The lines of a table as blocks: the first cell of a row, then `heading value` of the others.
+
+    Args:
+        table: from `draw_table`.
+        width: of a line, unless a cell is longer.
+    """
+    lines = wrap(str(table.title), width) if table.title else []
+    first, *others = ([str(cell) for cell in column.cells] for column in table.columns)
+    headings = [str(column.header) for column in table.columns[1:]]
+    for name, *cells in zip(first, *others, strict=True):
+        lines.append(name)
+        pairs = [f"{heading} {cell}" for heading, cell in zip(headings, cells, strict=True) if cell]
+        # Blanks within a pair are kept from being broken.
+        text = "  ".join(pair.replace(" ", "\xa0") for pair in pairs)
+        lines += [
+            f"  {line}".replace("\xa0", " ")
+            for line in wrap(text, width - 2, break_long_words=False, break_on_hyphens=False)
+        ]
+    return lines + (wrap(str(table.caption), width) if table.caption else [])

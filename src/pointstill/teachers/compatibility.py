@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..data import Dataset, open_dataset
 from ..data.selection import check_classes
+from ..data.source import FOLDS
 from ..errors import PointstillError, RemoteError, TeacherError, UsageError
 from ..points.features import XYZ, Features, format_features, width
 from ..run import TrainedOn
@@ -108,6 +109,27 @@ def check_fold(seen: TrainedOn, data: Dataset) -> None:
         where=seen.who,
         fix=f"give --fold {fold}",
     )
+
+
+def check_unseen(teacher: Teacher, data: Dataset) -> None:
+    """Refuse a teacher made of a student that was trained on the very data, on whichever fold.
+
+    Raises:
+        UsageError: names the run or file.
+    """
+    for network in networks(teacher):
+        seen = network.trained_on
+        if seen is None:
+            continue
+        every = range(FOLDS if data.listed.folded else 1)
+        if any(
+            _same_source(seen, data, f) for f in ([seen.fold] if seen.fold is not None else every)
+        ):
+            raise UsageError(
+                f"was trained on shapes of {data.name}, which --split all would measure it on",
+                where=seen.who,
+                fix="leave --split all out, to measure it on those that were held out",
+            )
 
 
 def _same_source(seen: TrainedOn, data: Dataset, fold: int) -> bool:

@@ -15,7 +15,7 @@ from .._version import __version__
 from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset, Split
 from ..data.selection import check_classes, held_out, limited
-from ..errors import TrainingError, UsageError
+from ..errors import RecordsError, TrainingError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LabelOptions, PastOptions
 from ..models import build_model
@@ -135,7 +135,15 @@ def distill(
     store = Store.open(records)
     shapes = training_shapes(split, recipe)
     rows = check_records(store, split, shapes[0])
-    points = recipe.points or int(store.attributes["points"])
+    seen = int(store.attributes["points"])
+    points = recipe.points or seen
+    if points > seen:
+        raise RecordsError(
+            f"has views of {seen:,} points, and the student would see {points:,}: some that the "
+            "teacher never saw",
+            where=store.path,
+            fix=f"give --points {seen} or fewer, or record again with --points {points}",
+        )
     recipe = replace(recipe, points=points)
     past_store = Store.open(past_records) if past_records else None
     if past_store:

@@ -1,6 +1,7 @@
 """Which source is at a path: the layouts that are known."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from ...errors import DataError, NoDataError, UsageError
 from ...storage.paths import local
 from ..source import Finder, Source, refuse_fold
 from .class_folders import ClassFolders
+from .contents import look
 from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetText
 from .scanobjectnn import ScanObjectNN
 
@@ -62,8 +64,30 @@ def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Sou
             where=path,
             fix="give the folder that holds it",
         )
+    if below := _below(path):
+        fix = f"give the folder below, {below[0]}"
+        more = f", or another of {len(below)}" * (len(below) > 1)
+        raise DataError("has no known layout, but what it holds has", where=path, fix=fix + more)
+    if look(path).clouds:
+        raise DataError(
+            "holds clouds, but no class folders",
+            where=path,
+            fix="put those of each class into a folder of its own, or give the folder above",
+        )
     known = "; or ".join(layout.looks_for for layout in SOURCES.values())
     raise DataError("has no known layout", where=path, fix=f"give a folder that holds {known}")
+
+
+def _below(path: Path) -> list[Path]:
+    """The folders in a folder, of its first hundred, that have a known layout."""
+    found = []
+    for name in look(path).folders[:100]:
+        for layout in SOURCES.values():
+            with suppress(OSError, DataError):
+                if layout.find(path / name, 0):
+                    found.append(path / name)
+                    break
+    return found
 
 
 def _with_up(found: Source, source: str | Path, up: str | None, any_up: bool = False) -> Source:
