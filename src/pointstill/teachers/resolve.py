@@ -1,4 +1,9 @@
-"""From what a user names to a network: a model, a run, a file, code, or a description of these."""
+"""From what a user names to a network: a model, a run, a file, code, or a description of these.
+
+Code is run where the user names it: `package.module:callable`, a TorchScript or `.pt2` file, or a
+description, which may name one of these. A description that only lies beside a file that was named
+tells how that file is asked, and no more: of weights, which built-in model they are of.
+"""
 
 import re
 from collections.abc import Sequence
@@ -65,19 +70,21 @@ def resolve(spec: str, weights: Path | None) -> tuple[Description, str, Path | N
     """The description, where there is one, and the network and weights that are meant.
 
     Raises:
-        TeacherError: the description is wrong, or of something else.
+        TeacherError: the description is wrong, or of something else, or lies beside weights and
+            names code.
     """
     file = Path(spec)
     if weights is None and file.is_file():
         return _resolve_file(spec, file)
     if weights is None or not description_path(weights).is_file():
         return Description(), spec, weights
-    described = Description.read(description_path(weights))
+    described = Description.read(description_path(weights), weights)
     if described.teacher not in (None, spec):
+        give = f"give --teacher {described.teacher}, or " if is_model(described.teacher) else ""
         raise TeacherError(
             f"says that these are weights of {described.teacher}, not of {spec}",
             where=description_path(weights),
-            fix=f"give --teacher {described.teacher}, or mend or remove the description",
+            fix=f"{give}mend or remove the description",
         )
     return described, spec, weights
 
@@ -88,18 +95,29 @@ def _resolve_file(spec: str, file: Path) -> tuple[Description, str, Path | None]
     path = file if kind == "description" else description_path(file)
     if not path.is_file():
         return Description(), spec, None
-    described = Description.read(path)
+    described = Description.read(path, None if path == file else file)
     if kind not in ("description", "weights"):
         return described, spec, None
     source = described.teacher
     if source is None:
         raise TeacherError(
-            "does not say which network it is", where=path, fix="add `teacher: NAME`"
+            "does not say which network it is",
+            where=path,
+            fix="add `teacher: NAME` of a built-in model, or give --teacher and --weights",
         )
-    if not (is_model(source) or is_code(source)):
-        return described, str(path.parent / source), None
-    name = described.weights or (file.name if kind == "weights" else None)
-    return described, source, path.parent / name if name else None
+    if path == file:
+        if not (is_model(source) or is_code(source)):
+            return described, str(path.parent / source), None
+        return described, source, path.parent / described.weights if described.weights else None
+    if not is_model(source):
+        raise TeacherError(
+            f"lies beside {file.name} and names {source} as its network, which is run only where "
+            "you name it",
+            where=path,
+            fix=f"if you trust it, name the description, --teacher {path}, or the network, "
+            f"--teacher {source} --weights {file}",
+        )
+    return described, source, file
 
 
 def load_source(
@@ -157,7 +175,14 @@ def _load_run(spec: str, device: torch.device) -> Loaded:
 
 
 def _load_file(file: Path, device: torch.device, channels: int) -> Loaded:
-    kind = FILE_KINDS.get(kind_of(file))
+    found = kind_of(file)
+    if found == "description":
+        raise TeacherError(
+            "is a description, and holds no network",
+            where=file,
+            fix="name it as --teacher itself, and no other description of it",
+        )
+    kind = FILE_KINDS.get(found)
     if kind is None:
         raise TeacherError(
             "holds weights or something unknown, and no network",
