@@ -96,7 +96,7 @@ def _mapped(
     names: Sequence[str], classes: Sequence[str], class_map: ClassMap, spec: str
 ) -> tuple[tuple[int, ...], ...]:
     where = f"teacher {spec}"
-    known = {*names, OTHERS}
+    known, own = {*names, OTHERS}, set(classes)
     if unknown := [name for name in class_map if name not in known]:
         near = get_close_matches(unknown[0], names, n=1)
         fix = f"did you mean {near[0]}?" if near else f"choose from {shortened(names)}"
@@ -104,10 +104,10 @@ def _mapped(
             f"has no class {unknown[0]}, which the class map names", where=where, fix=fix
         )
     targets = {
-        name: class_map.get(name, name if name in classes else class_map.get(OTHERS, name))
+        name: class_map.get(name, name if name in own else class_map.get(OTHERS, name))
         for name in names
     }
-    lost = [name for name in targets if targets[name] not in classes and targets[name] is not None]
+    lost = [name for name in targets if targets[name] not in own and targets[name] is not None]
     if lost:
         raise TeacherError(
             f"has classes that lead to none of the data ({shortened(lost)})",

@@ -1,31 +1,44 @@
 """A teacher in an ONNX file, computed by ONNX Runtime on the CPU."""
 
-import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 import onnxruntime
 import torch
+from msgspec import Meta
 from torch import Tensor
 
-from ..errors import TeacherError
+from ..errors import TeacherError, one_line
 from ..run import TrainedOn
+from ..storage.documents import check, parse_json
 from ..storage.files import check_readable
-from .file_kind import FileKind, damaged, sha256
+from .description import MOST, MOST_CLASSES, Text, shown
+from .file_kind import FileKind, sha256
 from .interface_detection import input_shape
 from .network import Layout, Loaded
 
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+
+EXPORT_AGAIN = "export it again, or install the ONNX Runtime that its operators need"
+
+
+class About(TypedDict, total=False):
+    """What of the notes of `pointstill export` a teacher uses."""
+
+    classes: Annotated[list[Text], Meta(min_length=1, max_length=MOST_CLASSES)]
+    points: Annotated[int, Meta(ge=1, le=MOST)]
+    up: Literal["x", "y", "z"]
 
 
 class OnnxNetwork:
     """A graph of ONNX: nothing in the file is run but its operators.
 
     Args:
-        path: the file; weights may lie in files beside it.
+        path: the file; weights may lie in files beside it, which are then part of its identity.
         channels: numbers a point of the data, of which it may take the three of xyz alone.
 
     Raises:
@@ -39,6 +52,8 @@ class OnnxNetwork:
         self.path = path
         check_readable(path, TeacherError)
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        # Before ONNX Runtime opens what the graph names.
+        self.parameters, self.nbytes, others = _weights(path)
         session = self._session()
         inputs = session.get_inputs()
         if len(inputs) != 1 or inputs[0].type not in TYPES:
@@ -60,9 +75,8 @@ class OnnxNetwork:
         except TeacherError as error:
             raise error.but(where=path) from error
         self.batch, self.points, self.layout, self.channels = declared
-        self.about = _metadata(session)
-        self.parameters, self.nbytes, others = _weights(path)
-        self.files = [path, *(path.parent / other for other in others)]
+        self.about = _metadata(path, session)
+        self.files = [path, *others]
 
     def __call__(self, points: Tensor) -> Sequence[Tensor]:
         """All outputs."""
@@ -82,8 +96,8 @@ class OnnxNetwork:
     def trained_on(self) -> TrainedOn | None:
         """The training split that an exported student has seen; None if the file does not say."""
         try:
-            return TrainedOn(**self.about["trained_on"] | {"who": str(self.path)})
-        except (KeyError, TypeError):  # of no pointstill, or of another one
+            return check(self.about["trained_on"] | {"who": str(self.path)}, TrainedOn)
+        except (KeyError, TypeError, ValueError):  # of no pointstill, or of another one
             return None
 
     def _session(self) -> onnxruntime.InferenceSession:
@@ -98,28 +112,53 @@ class OnnxNetwork:
                     str(self.path), options, providers=["CPUExecutionProvider"]
                 )
             except Exception as error:  # its exceptions share no base of their own
-                fix = "export it again, or install the ONNX Runtime that its operators need"
-                raise damaged(self.path, "ONNX", error, fix) from error
+                reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(error, 1000))
+                reason = reason.replace(f"Load model from {self.path} failed:", "")
+                raise TeacherError(
+                    f"is refused by ONNX Runtime ({reason[:200]})",
+                    where=self.path,
+                    fix=EXPORT_AGAIN,
+                ) from error
         return self._sessions[threads]
 
 
-def _metadata(session: onnxruntime.InferenceSession) -> dict[str, Any]:
-    """What `pointstill export` wrote into the file: classes, points, up and more; else nothing."""
-    try:
-        about = json.loads(session.get_modelmeta().custom_metadata_map["pointstill"])
-        return about if about.keys() >= {"classes", "points", "up"} else {}
-    except (KeyError, ValueError, AttributeError):
+def _metadata(path: Path, session: onnxruntime.InferenceSession) -> dict[str, Any]:
+    """What `pointstill export` wrote into the file: classes, points, up and more; else nothing.
+
+    Raises:
+        TeacherError: it is not what that writes.
+    """
+    notes = session.get_modelmeta().custom_metadata_map.get("pointstill")
+    if notes is None:
         return {}
+    try:
+        about = check(parse_json(notes), dict[str, Any])
+        check(about, About)
+    except ValueError as error:
+        raise TeacherError(
+            f"has notes of pointstill that are damaged ({one_line(error)})",
+            where=path,
+            fix="export the student again",
+        ) from error
+    return about if about.keys() >= {"classes", "points", "up"} else {}
 
 
-def _weights(path: Path) -> tuple[int, int, list[str]]:
+def _weights(path: Path) -> tuple[int, int, list[Path]]:
     """Number and bytes of the floating-point initialisers, and the files that hold some of them.
 
     Large ones, and by default all that `torch.onnx.export` writes, lie in a file beside the graph.
+
+    Raises:
+        TeacherError: it is no graph, or names a file elsewhere.
     """
     import onnx
 
-    graph = onnx.load(str(path), load_external_data=False).graph
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf's has no name that is the same in all its versions
+        raise TeacherError(
+            "is damaged, or no ONNX file", where=path, fix="export it again"
+        ) from error
     sizes = {
         onnx.TensorProto.FLOAT: 4,
         onnx.TensorProto.FLOAT16: 2,
@@ -130,17 +169,46 @@ def _weights(path: Path) -> tuple[int, int, list[str]]:
     }
     counts = [
         (math.prod(each.dims), sizes[each.data_type])
-        for each in graph.initializer
+        for each in model.graph.initializer
         if each.data_type in sizes
     ]
-    locations = {
-        entry.value
-        for each in graph.initializer
-        for entry in each.external_data
-        if entry.key == "location"
-    }
     total = sum(count * size for count, size in counts)
-    return sum(count for count, _ in counts), total, sorted(locations)
+    others = [_beside(path, name) for name in sorted(set(_locations(model)))]
+    return sum(count for count, _ in counts), total, others
+
+
+def _locations(message: Any) -> Iterator[str]:
+    """Names of the files in which tensors lie, wherever in the model: of nodes, functions, too."""
+    for field, value in message.ListFields():
+        if field.name == "external_data":
+            yield from (entry.value for entry in value if entry.key == "location")
+        elif field.message_type:
+            for each in [value] if hasattr(value, "ListFields") else value:
+                yield from _locations(each)
+
+
+def _beside(path: Path, name: str) -> Path:
+    """The file of that name beside a graph.
+
+    Raises:
+        TeacherError: it lies elsewhere, or is no regular file.
+    """
+    other = path.parent / name
+    plain = name not in ("", ".", "..") and not set(name) & {"/", "\\", "\0", ":"}
+    if not plain or (other.exists() and other.resolve().parent != path.parent.resolve()):
+        raise TeacherError(
+            f"wants weights from {shown(name)}, which is not in its folder, and is not opened",
+            where=path,
+            fix="put them beside it, under a plain name",
+        )
+    if not other.is_file():
+        state = "is no regular file" if other.exists() else "is not there"
+        raise TeacherError(
+            f"wants weights from {shown(name)} beside it, which {state}",
+            where=path,
+            fix="put the two files side by side, as they were exported",
+        )
+    return other
 
 
 def is_onnx(path: Path) -> bool:

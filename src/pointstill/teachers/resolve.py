@@ -7,11 +7,13 @@ tells how that file is asked, and no more: of weights, which built-in model they
 
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..errors import NoTeacherError, TeacherError, UsageError
 from ..models import MODELS, build_model
@@ -20,7 +22,7 @@ from ..points.features import Features, width
 from ..run import RECIPE, Run
 from .description import Description, description_path, is_description
 from .file_kind import FileKind
-from .network import Loaded
+from .network import Loaded, error_summary
 from .onnx_file import ONNX
 from .torch_export import EXPORTED
 from .torch_module import TorchNetwork, load_callable
@@ -76,10 +78,8 @@ def resolve(spec: str, weights: Path | None) -> tuple[Description, str, Path | N
     file = Path(spec)
     if weights is None and file.is_file():
         return _resolve_file(spec, file)
-    if weights is None or not description_path(weights).is_file():
-        return Description(), spec, weights
-    described = Description.read(description_path(weights), weights)
-    if described.teacher not in (None, spec):
+    described = beside(weights)
+    if weights and described.teacher not in (None, spec):
         give = f"give --teacher {described.teacher}, or " if is_model(described.teacher) else ""
         raise TeacherError(
             f"says that these are weights of {described.teacher}, not of {spec}",
@@ -87,6 +87,17 @@ def resolve(spec: str, weights: Path | None) -> tuple[Description, str, Path | N
             fix=f"{give}mend or remove the description",
         )
     return described, spec, weights
+
+
+def beside(weights: Path | None) -> Description:
+    """The description that lies beside weights; an empty one where there is none.
+
+    Raises:
+        TeacherError: it is wrong, or of other weights.
+    """
+    if weights is None or not description_path(weights).is_file():
+        return Description()
+    return Description.read(description_path(weights), weights)
 
 
 def _resolve_file(spec: str, file: Path) -> tuple[Description, str, Path | None]:
@@ -153,7 +164,7 @@ def load_source(
     if is_file_name(spec):
         raise NoTeacherError("is not there", where=spec, fix="give a file that is")
     if is_code(spec):
-        model = load_callable(spec, classes)
+        model = load_callable(spec, classes, trained=weights is None)
         if weights is not None:
             load_weights(model, read_weights(weights), weights)
         return Loaded(TorchNetwork.frozen(model, device))
@@ -163,6 +174,25 @@ def load_source(
         where=f"teacher {spec!r}",
         fix=f"did you mean {near[0]}?" if near else f"the models are {', '.join(MODELS)}",
     )
+
+
+def load_module(module: nn.Module, weights: Path | None, device: torch.device) -> Loaded:
+    """A copy of a module that is made already, so that what happens to it later changes nothing.
+
+    Raises:
+        TeacherError: it cannot be copied, or the weights do not fit.
+    """
+    try:
+        copy = deepcopy(module)
+    except Exception as error:  # its hooks and tensors are anybody's
+        raise TeacherError(
+            f"cannot be copied ({error_summary(error)})",
+            where=f"teacher {type(module).__name__}",
+            fix="name a function that makes it, package.module:callable",
+        ) from error
+    if weights is not None:
+        load_weights(copy, read_weights(weights), weights)
+    return Loaded(TorchNetwork.frozen(copy, device))
 
 
 def _load_run(spec: str, device: torch.device) -> Loaded:
@@ -198,7 +228,7 @@ def addressed(specs: Sequence[object]) -> list[bool]:
 
     Of those that are no run folders, as a run brings its own; of runs alone, of all.
     """
-    named = [isinstance(spec, str | Path) for spec in specs]
+    named = [isinstance(spec, str | Path | nn.Module) for spec in specs]
     bare = [name and not is_run(spec) for name, spec in zip(named, specs, strict=True)]
     return bare if any(bare) else named
 
@@ -215,14 +245,17 @@ def share_weights(
         UsageError: the numbers do not go together.
     """
     files = [weights] if isinstance(weights, str | Path) else list(weights or ())
-    may = [i for i, spec in enumerate(specs) if is_model(spec) or is_code(spec)]
+    own = [isinstance(spec, nn.Module) or is_code(spec) for spec in specs]
+    may = [i for i, spec in enumerate(specs) if is_model(spec) or own[i]]
     must = [i for i in may if is_model(specs[i])]
     bare = [i for i in must if not is_run(specs[i])]  # runs may be named as models are
     for takers in (may, must, bare):
         if len(takers) == len(files) or not files:
             shares = dict(zip(takers, files, strict=False))
             return [Path(shares[i]) if i in shares else None for i in range(len(specs))]
-    needing = ", ".join(str(specs[i]) for i in may)
+    needing = ", ".join(
+        type(specs[i]).__name__ if own[i] and not is_code(specs[i]) else str(specs[i]) for i in may
+    )
     why = f"{needing} may take some" if needing else "a run or a model file brings its own"
     raise UsageError(
         f"{len(files)} --weights for {len(specs)} teachers, of which {why}",
