@@ -184,7 +184,7 @@ def compared(data: Dataset, module: nn.Module, augment: str) -> None:
 
 
 def test_the_operation_that_ruins_it_is_named(data: Dataset) -> None:
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="as they are, and on") as caught:
         compared(data, extent(data), "shift,scale(low=0.3,high=2.0),jitter(sigma=0.02)")
     (message,) = (str(each.message) for each in caught)
     assert "teacher Extent is right on 100% of 120 training shapes as they are, and on" in message

@@ -108,8 +108,9 @@ class OnnxNetwork:
             options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
             options.log_severity_level = 3
             try:
+                # Without its own second try, which it announces on the terminal.
                 self._sessions[threads] = onnxruntime.InferenceSession(
-                    str(self.path), options, providers=["CPUExecutionProvider"]
+                    str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=0
                 )
             except Exception as error:  # its exceptions share no base of their own
                 reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(error, 1000))
