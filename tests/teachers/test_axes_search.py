@@ -176,7 +176,8 @@ def test_the_data_s_own_axes_are_found_where_a_mirror_does_as_well(tmp_path: Pat
                 cloud[:, 2] = (1 - 2 * label) * draw.exponential(size=100)
                 np.save(tmp_path / part / name / f"{i}.npy", cloud)
     opened = open_dataset(tmp_path, cache=tmp_path / "cache")
-    teacher = load_teacher(Symmetric(), classes=opened.classes, class_names=("up", "down"))
+    names = ("up", "down")
+    teacher = load_teacher(Symmetric(), classes=opened.classes, class_names=names, layout="bn3")
     trials = search(teacher, *split_of(opened), shapes=24, batch_size=16, quiet=True)  # type: ignore[arg-type]
     assert trials[0].axes == SAME
 

@@ -131,7 +131,7 @@ def search(
             return try_axes(teacher, axes, split, clouds, some, batch_size, track)
 
         trials = ranked(ask(axes, few) for axes in upright)
-        turned = turned_axes(trials[0].axes, split.up)
+        turned = turned_axes(min(trials, key=_order).axes, split.up)
         best = ranked([*trials, *(ask(axes, few) for axes in turned)])[:FINALISTS]
         return ranked(trial + ask(trial.axes, rest) for trial in best) if len(rest) else best
 
@@ -143,12 +143,13 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
     teacher was less sure of the labels.
     """
 
-    def order(trial: Trial) -> tuple[float, bool, float]:
-        return -trial.accuracy, mirrors(trial.axes), float(trial.losses.mean())
-
-    found = sorted(trials, key=order)
+    found = sorted(trials, key=_order)
     own = [trial for trial in found if trial.axes == SAME and not _better(found[0], trial)]
-    return own + [trial for trial in found if trial not in own]
+    return own + [trial for trial in found if all(trial is not each for each in own)]
+
+
+def _order(trial: Trial) -> tuple[float, bool, float]:
+    return -trial.accuracy, mirrors(trial.axes), float(trial.losses.mean())
 
 
 def mirrors(axes: Axes) -> bool:
