@@ -22,8 +22,8 @@ CLOUDS = 16
 TOLERANCE = 1e-3
 """Of the spread of all logits: by more than this the answers for half of the clouds may not differ.
 
-Published networks in float32 stay below 1e-6 on a CPU. PointMLP-elite with one spread for a batch of
-16 training shapes of ModelNet40 is at 4e-2 in the median, and at 1e-2 in the least of them.
+Published networks in float32 stay below 1e-6 on a CPU. PointMLP-elite with one spread for a batch
+of 16 training shapes of ModelNet40 is at 4e-2 in the median, and at 1e-2 in the least of them.
 """
 FLIP = 2e-2
 """The same for any one cloud: where two neighbours are equally near, rounding chooses."""
