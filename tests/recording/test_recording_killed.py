@@ -26,13 +26,17 @@ def expected(made: Path) -> dict[str, bytes]:
     return files(made / "batched")
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2, 4, 9])
+ASKED = 22 + 4 + 3
+"""Batches until the store is there: to try the teacher, for two tiles, for their shapes plain."""
+
+
+@pytest.mark.parametrize("steps", [0, 1, 22, 24, ASKED, ASKED + 5])
 def test_killed_in_the_teacher(tmp_path, data, expected, steps):
     out = tmp_path / "r.zarr"
     with pytest.raises(Killed):
         run(out, data, Toy(countdown(steps), batch=1.0), batch_size=3)
     with suppress(Killed):
-        run(out, data, Toy(countdown(4), batch=1.0), batch_size=3)
+        run(out, data, Toy(countdown(ASKED), batch=1.0), batch_size=3)
     # It exists by now, and keeps its batch size.
     assert files(run(out, data, Toy(batch=1.0), batch_size=7).path) == expected
 

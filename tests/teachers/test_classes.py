@@ -93,6 +93,21 @@ def test_maps_that_do_not_fit(class_map: dict[str, str | None], message: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_all_others(tmp_path: Path) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_text('lorry: truck\n"*": null\n')
+    found = find_columns(NAMES, ("truck", "chair"), read_class_map(path), "t")
+    assert found == ((3,), (1,))  # chair keeps its name; stool and car are dropped
+    path.write_text("lorry: null\n'*': furniture\nchair: chair\n")
+    found = find_columns(NAMES, ("chair", "furniture"), read_class_map(path), "t")
+    assert found == ((1,), (0, 2))
+    with pytest.raises(TeacherError, match=r"\(stool, car, lorry\).*'\*': null drops all of them"):
+        find_columns(NAMES, ("chair", "boat"), {"chair": "boat"}, "t")
+    path.write_text("*: null\n")
+    with pytest.raises(UsageError, match=r"cannot be read .* quotes round '\*'"):
+        read_class_map(path)
+
+
 def test_without_a_map_both_lists_are_shown() -> None:
     data = [f"class{i}" for i in range(40)]
     with pytest.raises(TeacherError) as caught:
@@ -126,7 +141,7 @@ def test_files_that_are_no_map(tmp_path: Path, content: str) -> None:
 def test_a_class_is_mapped_once(tmp_path: Path) -> None:
     path = tmp_path / "map.yaml"
     path.write_text("lorry: ball\nstool: null\nlorry: box\n")
-    with pytest.raises(UsageError, match=r"map\.yaml maps lorry more than once"):
+    with pytest.raises(UsageError, match=r"map\.yaml cannot be .*'lorry' stands there twice"):
         read_class_map(path)
     path.write_bytes("\ufefflorry: ball\n".encode())  # as some editors begin a file
     assert read_class_map(path) == {"lorry": "ball"}

@@ -211,3 +211,57 @@ def test_unfinished_run_folder(run: Path) -> None:
 def test_a_spec_that_is_nothing(spec: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_teacher(spec, classes=CLASSES)
+
+
+# Modules that are made already, and what is no teacher.
+
+
+def test_a_module_is_a_teacher(points: torch.Tensor, expected: torch.Tensor) -> None:
+    module = toys.moments().train()
+    teacher = load_teacher(module, classes=CLASSES)
+    assert teacher.spec == "Moments"
+    assert teacher.fingerprint == load_teacher("toys:moments", classes=CLASSES).fingerprint
+    assert module.training
+    assert module.linear.weight.requires_grad
+    module.linear.weight.data.zero_()  # it is a copy that was loaded
+    torch.testing.assert_close(teacher.logits(points), expected)
+    layers = torch.nn.Sequential(toys.moments(), torch.nn.Identity())  # a sequence, too
+    torch.testing.assert_close(load_teacher(layers, classes=CLASSES).logits(points), expected)
+    both = load_teacher([toys.moments(), teacher], classes=CLASSES)
+    torch.testing.assert_close(both.logits(points), expected)
+    assert load_teacher(teacher, classes=CLASSES) is teacher
+
+
+def test_a_module_takes_weights(tmp_path: Path, points: torch.Tensor) -> None:
+    torch.manual_seed(3)
+    trained = toys.Moments()
+    torch.save(trained.state_dict(), tmp_path / "w.pth")
+    teacher = load_teacher(toys.moments(), weights=tmp_path / "w.pth", classes=CLASSES)
+    torch.testing.assert_close(teacher.logits(points), trained(points).detach())
+    with pytest.raises(UsageError, match="of which Moments may take some") as caught:
+        load_teacher([toys.moments()], weights=["a", "b"], classes=CLASSES)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", [toys.Moments, 3, None, [None], {"a": 1}, toys.moments, b"x"])
+def test_what_is_no_teacher(spec: object) -> None:
+    with pytest.raises(UsageError, match=r"is no teacher: give a name, a path"):
+        load_teacher(spec, classes=CLASSES)  # type: ignore[arg-type]
+
+
+def test_a_module_that_cannot_be_copied() -> None:
+    module = toys.moments()
+    module.lines = (line for line in "abc")  # type: ignore[assignment]
+    with pytest.raises(TeacherError, match="teacher Moments cannot be copied"):
+        load_teacher(module, classes=CLASSES)
+
+
+def test_weights_drawn_at_random_are_warned_of(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"toys:Moments has weights that are drawn .*\(2 of 2 ten"):
+        load_teacher("toys:Moments", classes=CLASSES)
+    torch.save(toys.moments().state_dict(), tmp_path / "w.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_teacher("toys:Moments", weights=tmp_path / "w.pth", classes=CLASSES)
+        load_teacher("toys:moments", classes=CLASSES)
+        load_teacher("toys:ready", classes=CLASSES)

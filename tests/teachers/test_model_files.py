@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import warnings
 import zipfile
@@ -269,3 +270,124 @@ def test_inputs_that_are_no_clouds(in_file: Write, tmp_path: Path) -> None:
     torch.export.save(program, tmp_path / "image.pt2")
     with pytest.raises(TeacherError, match=r"image.pt2 takes an input of shape \(2, 8, 4\)"):
         load_teacher(tmp_path / "image.pt2", classes=CLASSES)
+
+
+# Files beside a graph.
+
+
+def apart(in_file: Write, location: str) -> Path:
+    """The graph with its weights said to be in another file, which is not written."""
+    model = onnx.load(in_file("onnx"))
+    for array in model.graph.initializer[:2]:
+        array.raw_data = onnx.numpy_helper.to_array(array).tobytes()
+        set_external_data(array, location=location)
+        array.ClearField("raw_data")
+    path = in_file("onnx").with_name("apart.onnx")
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["/etc/hostname", "../w.bin", "sub/w.bin", "..", ".", "", "a\\b", "C:w", "sub/../w.bin"],
+)
+def test_weights_elsewhere_are_not_opened(location: str, in_file: Write, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for place in ("w.bin", "sub/w.bin"):
+        (tmp_path / place).write_bytes(bytes(1000))
+    with pytest.raises(TeacherError, match="which is not in its folder, and is not opened"):
+        load_teacher(apart(in_file, location), classes=CLASSES)
+
+
+def test_weights_that_are_no_file_or_lead_away(in_file: Write, tmp_path: Path) -> None:
+    path, other = apart(in_file, "w.bin"), tmp_path / "w.bin"
+    with pytest.raises(TeacherError, match=r"'w\.bin' beside it, which is not there"):
+        load_teacher(path, classes=CLASSES)
+    os.mkfifo(other)
+    with pytest.raises(TeacherError, match=r"'w\.bin' beside it, which is no regular file"):
+        load_teacher(path, classes=CLASSES)
+    other.unlink()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/w.bin").write_bytes(bytes(1000))
+    other.symlink_to(tmp_path / "sub/w.bin")
+    with pytest.raises(TeacherError, match="not in its folder"):
+        load_teacher(path, classes=CLASSES)
+
+
+def test_weights_elsewhere_are_seen_wherever_they_are_named(in_file: Write, tmp_path: Path) -> None:
+    """In a constant of a branch, as in an initialiser."""
+    model = onnx.load(in_file("onnx"))
+    tensor = onnx.TensorProto(name="c", data_type=1, dims=[1])
+    set_external_data_of(tensor, "/etc/hostname")
+    constant = helper.make_node("Constant", [], ["inner"], value=tensor)
+    branch = helper.make_graph(
+        [constant], "branch", [], [helper.make_tensor_value_info("inner", 1, [1])]
+    )
+    always = helper.make_node("Constant", [], ["yes"], value_int=1)
+    cast = helper.make_node("Cast", ["yes"], ["true"], to=onnx.TensorProto.BOOL)
+    choice = helper.make_node("If", ["true"], ["chosen"], then_branch=branch, else_branch=branch)
+    model.graph.node.extend([always, cast, choice])
+    (tmp_path / "branch.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(TeacherError, match="'/etc/hostname', which is not in its folder"):
+        load_teacher(tmp_path / "branch.onnx", classes=CLASSES)
+
+
+def set_external_data_of(tensor: onnx.TensorProto, location: str) -> None:
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+
+
+@pytest.mark.parametrize("sizes", [{"points": 10**9}, {"batch": 10**9}])
+def test_sizes_are_bounded(sizes: dict[str, int], in_file: Write) -> None:
+    with pytest.raises(TeacherError, match=r"takes an input of 1,000,000,000, and at most"):
+        load_teacher(in_file("onnx", **sizes), classes=CLASSES)
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        "{",
+        "[]",
+        '{"classes": "bed", "points": 5, "up": "z"}',
+        '{"classes": ["a"], "points": 0, "up": "z"}',
+        '{"classes": ["a"], "points": 99999999999, "up": "z"}',
+        '{"classes": ["a"], "points": 5, "up": "q"}',
+        '{"classes": ["\\u001b[2J"], "points": 5, "up": "z"}',
+    ],
+)
+def test_notes_that_are_damaged(notes: str, in_file: Write, tmp_path: Path) -> None:
+    model = onnx.load(in_file("onnx"))
+    model.metadata_props.add(key="pointstill", value=notes)
+    (tmp_path / "notes.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(TeacherError, match="has notes of pointstill that are damaged") as caught:
+        load_teacher(tmp_path / "notes.onnx", classes=CLASSES)
+    assert str(caught.value).isprintable()
+
+
+# Weights that are none, however they are none.
+
+
+class Allocates:
+    def __reduce__(self):
+        return bytearray, (10**15,)
+
+
+def test_weights_of_all_kinds_of_damage(tmp_path: Path) -> None:
+    state = toys.moments().state_dict()
+    circle: dict[str, object] = {}
+    circle["model"] = circle
+    wide = torch.zeros(1).expand(10**6, 10**6)
+    odd: list[object] = [
+        circle,
+        {"a": Allocates()},
+        {**state, "linear.weight": wide},
+        {**state, "linear.weight": state["linear.weight"].to_sparse()},
+        {**state, "linear.weight": torch.zeros(4, 6, device="meta")},
+        {**state, "new\nline\x1b": torch.zeros(1)},
+        [1],
+    ]
+    for each in odd:
+        torch.save(each, tmp_path / "w.pt")
+        with pytest.raises(TeacherError, match=r"w\.pt ") as caught:
+            load_teacher("toys:moments", weights=tmp_path / "w.pt", classes=CLASSES)
+        assert str(caught.value).isprintable()

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -29,6 +28,10 @@ _NUMPY_SCALARS: list[Any] = [
 ]
 
 
+MOST_NESTED = 4
+"""Wrappers within each other: published checkpoints have two."""
+
+
 def unwrap(checkpoint: object) -> dict[str, Tensor]:
     """Find the state dict in a checkpoint: opens `WRAPPERS`, also nested, and strips `module.`.
 
@@ -47,12 +50,12 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
     return state
 
 
-def _inmost(checkpoint: object) -> dict[str, Tensor]:
+def _inmost(checkpoint: object, depth: int = 0) -> dict[str, Tensor]:
     """The tensors under the first of `WRAPPERS` that has some, or at the top."""
-    if not isinstance(checkpoint, Mapping):
+    if not isinstance(checkpoint, Mapping) or depth > MOST_NESTED:  # it may hold itself
         return {}
     for key in WRAPPERS:  # a configuration may be called `model`, too
-        if found := _inmost(checkpoint.get(key)):
+        if found := _inmost(checkpoint.get(key), depth + 1):
             return found
     return {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
 
@@ -83,7 +86,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             where=path,
             fix="save a state dict alone, torch.save(model.state_dict(), ...)",
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file makes its readers raise all kinds
         raise TeacherError(
             "cannot be read as weights",
             where=path,
@@ -107,7 +110,14 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str | Pa
     unexpected = [key for key in state if key not in own]
     shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
     if not (missing or unexpected or shapes):
-        module.load_state_dict(state)
+        try:
+            module.load_state_dict(state)
+        except Exception as error:  # of a sparse or quantised tensor, say
+            raise TeacherError(
+                f"does not fit {type(module).__name__}, as a tensor of it cannot be copied",
+                where=where,
+                fix="save plain tensors, as in the state dict of the model",
+            ) from error
         return
     counts = {(state[key].shape[:1], own[key].shape[:1]) for key in shapes}
     # Only the last layer differs, and only in its number of outputs.
@@ -149,6 +159,6 @@ def _shapes(key: str, theirs: Tensor, ours: Tensor) -> str:
 
 
 def _listed(what: str, keys: Iterable[str], most: int = 4) -> str:
-    keys = list(keys)
+    keys = [key if key.isprintable() else ascii(key) for key in keys]
     more = f" and {len(keys) - most} more" if len(keys) > most else ""
     return f"{len(keys)} {what} ({', '.join(keys[:most])}{more})" if keys else ""

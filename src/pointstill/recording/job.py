@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset, Split
@@ -21,6 +22,7 @@ from ..records.matching import check_features, check_same, made_from
 from ..teachers import Teacher
 from ..teachers.axes_search import check_axes
 from ..teachers.compatibility import check_fits
+from ..teachers.trial import CLOUDS, check_independence, check_views
 from .engine import Engine, fill, one_process
 from .tiles import Recorder, TileContent, parse_part, record_tile, records_of, spread, wanted
 
@@ -55,9 +57,10 @@ def record(
 
     Warns:
         UserWarning: a new teacher does on training shapes as if its axes were wrong; see
-            `check_axes`, also for what that costs.
+            `check_axes`, also for what that costs; or augmentation ruins it, see `check_views`.
 
     Raises:
+        TeacherError: its answers depend on the rest of a batch, or on chance.
         DataError: fewer than two classes, or a damaged cache of the data.
         RecordsError: `out` holds records of something else, is being written by another process or
             cannot be written; or the codec loses too much of this teacher.
@@ -88,6 +91,7 @@ def record(
         if store is None:
             plan.split.check()  # the fingerprint goes into the store
             check_axes(teacher, plan.split, clouds, recipe.batch_size, quiet)
+            check_independence(teacher, plan.unlike(clouds, CLOUDS), recipe.batch_size)
             store = new_store(location.path, plan, clouds, quiet)
 
         # 6. Record the tiles that are missing.
@@ -136,6 +140,12 @@ class StorePlan:
             "points": self.points,
             "keyed": self.recipe.keyed,
         }
+
+    def unlike(self, clouds: Clouds, count: int) -> torch.Tensor:
+        """The first view of some shapes, of as many classes as can be: (B, points, 3 + F)."""
+        rows = torch.from_numpy(limited(self.split, min(count, len(self.shapes))))
+        drawn = self.pipeline.sample(0, rows).to(clouds.device)
+        return self.pipeline.replay(clouds, 0, rows.to(clouds.device), drawn, self.points)
 
     def opened(self, path: Path | str) -> Store:
         """The store that is there.
@@ -191,6 +201,18 @@ def new_store(path: Path | str, plan: StorePlan, clouds: Clouds, quiet: bool) ->
             more = computed(others, replace(first, stop=len(others))).logits
             check_range(more, replace(first, start=first.stop, stop=len(shapes)))
             logits = np.concatenate((logits, more))
+    seen = np.concatenate((shapes[: first.stop], others))
+    check_views(
+        plan.teacher,
+        plan.pipeline,
+        clouds,
+        seen,
+        plan.split.labels[seen],
+        logits,
+        points=plan.points,
+        batch_size=recipe.batch_size,
+        quiet=quiet,
+    )
     measured = plan.coding.measure(logits)
     plan.coding.check(measured)
     attributes = plan.attributes | {

@@ -119,7 +119,8 @@ def search(
     """Try `upright_axes`, and the best turned, on `FIRST` shapes; the best few on `shapes`.
 
     Returns:
-        Trials of the best `FINALISTS` on all shapes, the best first.
+        Trials of the best `FINALISTS` on all shapes, the best first. The data's own axes are among
+        them unless they lost before, and first unless others do better beyond chance.
     """
     few, rest = stratified(split, shapes)
     upright = upright_axes(split.up)
@@ -130,14 +131,36 @@ def search(
             return try_axes(teacher, axes, split, clouds, some, batch_size, track)
 
         trials = ranked(ask(axes, few) for axes in upright)
-        turned = turned_axes(trials[0].axes, split.up)
+        turned = turned_axes(min(trials, key=_order).axes, split.up)
         best = ranked([*trials, *(ask(axes, few) for axes in turned)])[:FINALISTS]
         return ranked(trial + ask(trial.axes, rest) for trial in best) if len(rest) else best
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:
-    """By accuracy; where that is the same, by how sure it was of the labels."""
-    return sorted(trials, key=lambda trial: (-trial.accuracy, float(trial.losses.mean())))
+    """By accuracy, but first the data's own axes, unless others do better beyond chance.
+
+    Where accuracy is the same, axes that mirror shapes come last, and then those of which the
+    teacher was less sure of the labels.
+    """
+
+    found = sorted(trials, key=_order)
+    own = [trial for trial in found if trial.axes == SAME and not _better(found[0], trial)]
+    return own + [trial for trial in found if all(trial is not each for each in own)]
+
+
+def _order(trial: Trial) -> tuple[float, bool, float]:
+    return -trial.accuracy, mirrors(trial.axes), float(trial.losses.mean())
+
+
+def mirrors(axes: Axes) -> bool:
+    """Whether axes are of the other hand than the data's: no turning brings one to the other.
+
+    >>> [mirrors(parse_axes(text)) for text in ("x,z,y", "x,z,-y", "z,x,y")]
+    [True, False, False]
+    """
+    order = [axis for axis, _ in axes]
+    swaps = sum(one > other for at, one in enumerate(order) for other in order[at + 1 :])
+    return bool((swaps + sum(sign < 0 for _, sign in axes)) % 2)
 
 
 def describe_teacher(

@@ -1,19 +1,26 @@
 """A teacher's classes in terms of the data's: the same names in another order, or a map."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor
 
 from ..errors import TeacherError, UsageError, one_line
+from ..storage.documents import check, parse_yaml
 
 Columns = tuple[int, ...] | tuple[tuple[int, ...], ...] | None
 """For each class of the data its column in the teacher's answer, or its columns; None: the same."""
 ClassMap = Mapping[str, str | None]
-"""Class of the teacher -> class of the data, or None where it has no match and is dropped."""
+"""Class of the teacher -> class of the data, or None where it has no match and is dropped.
+
+`OTHERS` stands for all that are neither listed nor called as a class of the data is.
+"""
+OTHERS = "*"
+MOST_BYTES = 1 << 20
+"""Of a file: so many hold 20,000 classes."""
 
 
 def read_class_map(path: Path) -> dict[str, str | None]:
@@ -22,35 +29,28 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     Raises:
         UsageError: it cannot be read, or holds something else.
     """
+    where = f"class map {path}"
     try:
-        text = path.read_text("utf-8-sig")  # some editors begin a file with a mark
-        found, entries = yaml.safe_load(text), getattr(yaml.compose(text), "value", None)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES:,} bytes")
+        found = parse_yaml(content)
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"cannot be read ({one_line(error)})",
-            where=f"class map {path}",
-            fix="give a text file in YAML",
+            where=where,
+            fix="give a text file in YAML, with each class on one line, and quotes round '*'",
         ) from error
-    # YAML takes a plain no, on or 7 for something else than text.
-    texts = isinstance(found, dict) and all(
-        isinstance(key, str) and (value is None or isinstance(value, str))
-        for key, value in found.items()
-    )
-    if not texts:
+    try:  # YAML takes a plain no, on or 7 for something else than text
+        return check(found, dict[str, str | None])
+    except ValueError as error:
         raise UsageError(
             "maps something else than names",
-            where=f"class map {path}",
+            where=where,
             fix="write lines `teacher class: data class`, or `teacher class: null` to drop one; "
             "put quotes round names such as 'no' or '7'",
-        )
-    names = [key.value for key, _ in entries or ()]
-    if twice := [name for name in found if names.count(name) > 1]:
-        raise UsageError(
-            f"maps {twice[0]} more than once",
-            where=f"class map {path}",
-            fix="leave one line of it",
-        )
-    return dict(found)
+        ) from error
 
 
 def find_columns(
@@ -66,10 +66,13 @@ def find_columns(
     """
     if len(set(names)) < len(names):
         raise TeacherError(
-            "has a class name twice", where=f"teacher {spec}", fix="check --class-names"
+            f"has a class name twice ({Counter(names).most_common(1)[0][0]})",
+            where=f"teacher {spec}",
+            fix="check --class-names",
         )
     if set(names) == set(classes):
-        order = tuple(list(names).index(name) for name in classes)
+        places = {name: column for column, name in enumerate(names)}
+        order = tuple(places[name] for name in classes)
         return None if order == tuple(range(len(classes))) else order
     if class_map is None:
         raise _different(names, classes, spec)
@@ -93,19 +96,24 @@ def _mapped(
     names: Sequence[str], classes: Sequence[str], class_map: ClassMap, spec: str
 ) -> tuple[tuple[int, ...], ...]:
     where = f"teacher {spec}"
-    if unknown := [name for name in class_map if name not in names]:
+    known, own = {*names, OTHERS}, set(classes)
+    if unknown := [name for name in class_map if name not in known]:
         near = get_close_matches(unknown[0], names, n=1)
         fix = f"did you mean {near[0]}?" if near else f"choose from {shortened(names)}"
         raise TeacherError(
             f"has no class {unknown[0]}, which the class map names", where=where, fix=fix
         )
-    targets = {name: class_map.get(name, name) for name in names}
-    lost = [name for name in targets if targets[name] not in classes and targets[name] is not None]
+    targets = {
+        name: class_map.get(name, name if name in own else class_map.get(OTHERS, name))
+        for name in names
+    }
+    lost = [name for name in targets if targets[name] not in own and targets[name] is not None]
     if lost:
         raise TeacherError(
             f"has classes that lead to none of the data ({shortened(lost)})",
             where=where,
-            fix=f"map them by the class map to one of {shortened(classes)}, or to null",
+            fix=f"map them by the class map to one of {shortened(classes)}, or to null ('*': null "
+            "drops all of them)",
         )
     groups = [
         tuple(column for column, name in enumerate(names) if targets[name] == wanted)

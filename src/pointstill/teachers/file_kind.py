@@ -51,6 +51,11 @@ def sha256(path: Path) -> str:
 
 
 def damaged(path: Path, kind: str, error: Exception, fix: str) -> TeacherError:
-    """A file that cannot be used, in one line."""
-    line = one_line(error, 200)
-    return TeacherError(f"cannot be loaded as {kind} ({line})", where=path, fix=fix)
+    """An archive that cannot be used, in one line; where it is damaged, in no library's words."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sound = archive.testzip() is None
+    except Exception:  # whatever is in there
+        sound = False
+    why = one_line(error, 200) if sound else "it is cut off or damaged"
+    return TeacherError(f"cannot be loaded as {kind} ({why})", where=path, fix=fix)

@@ -12,12 +12,17 @@ import torch
 from torch import Tensor
 
 from ..errors import TeacherError
+from .description import MOST
 from .network import Layout, Network, Output, ask, error_summary
 from .teacher import NetworkTeacher, Teacher
 
 WITH_FEATURES = range(4, 12)
 """Numbers a point that features may make of the three of xyz."""
 LAYOUTS: tuple[Layout, ...] = ("bn3", "b3n")
+
+
+MOST_CLOUDS = 10_000
+"""The most clouds that a network may take at once."""
 
 
 class Input(NamedTuple):
@@ -40,6 +45,16 @@ def input_shape(shape: Sequence[int | None], channels: int = 3) -> Input:
     >>> input_shape((1, 6, 2048), channels=6)
     Input(batch=1, points=2048, layout='b3n', channels=6)
     """
+    most = (MOST_CLOUDS, MOST, MOST)
+    beyond = [
+        n for n, size in zip(shape, most, strict=False) if n is not None and not 0 < n <= size
+    ]
+    if beyond:
+        raise TeacherError(
+            f"takes an input of {beyond[0]:,}, and at most {MOST_CLOUDS:,} clouds of {MOST:,} "
+            "points are asked about at once",
+            fix="export it again with sizes that are free",
+        )
     for width in (3, channels):
         if len(shape) == 3 and shape[2] == width:
             return Input(shape[0], shape[1], "bn3", width)
@@ -61,16 +76,18 @@ def input_shape(shape: Sequence[int | None], channels: int = 3) -> Input:
 
 
 def sample_clouds(device: torch.device, points: int = 1024, channels: int = 3) -> Tensor:
-    """Two clouds on bumpy unit spheres, always the same: (2, points, channels).
+    """A bumpy unit sphere and a flat one, always the same clouds: (2, points, channels).
 
+    They are unlike, as what is averaged over a batch would not show in two that are nearly equal.
     Features are stood for by directions, which are between -1 and 1.
     """
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(2, points, 3, generator=generator)
     directions /= directions.square().sum(2, keepdim=True).sqrt()
     heights = 0.8 + 0.2 * torch.sin(4 * directions[:, :, :1] + 3 * directions[:, :, 1:2])
+    flat = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.5, 0.25]])[:, None]
     features = directions[..., torch.arange(channels - 3) % 3]
-    return torch.cat((directions * heights, features), 2).to(device)
+    return torch.cat((directions * heights * flat, features), 2).to(device)
 
 
 def detect(

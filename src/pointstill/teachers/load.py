@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from ..errors import TeacherError, UsageError
 from ..points.features import XYZ, Features, parse_features, width
@@ -18,7 +19,7 @@ from .description import Description
 from .ensemble import Ensemble, Mean
 from .interface_detection import check_dependence, detect, sample_clouds
 from .network import Layout, Output
-from .resolve import addressed, load_source, resolve, share_weights
+from .resolve import addressed, beside, load_module, load_source, resolve, share_weights
 from .teacher import NetworkTeacher, Teacher, fingerprint
 from .votes import Votes
 
@@ -57,7 +58,7 @@ class Task:
 
 
 def load_teacher(
-    spec: str | Path | Sequence[str | Path | Teacher],
+    spec: str | Path | nn.Module | Sequence[str | Path | nn.Module | Teacher],
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
     classes: Sequence[str],
@@ -80,8 +81,9 @@ def load_teacher(
     Args:
         spec: a name from `models.MODELS`, a finished run folder (which comes first where no weights
             are given and both are so named), `package.module:callable`, a
-            TorchScript, `torch.export` (.pt2) or ONNX file, or a description (YAML) of one of
-            these; or a list of any of them, and of loaded teachers: an ensemble.
+            TorchScript, `torch.export` (.pt2) or ONNX file, a description (YAML) of one of
+            these, or a module of torch, which is copied; or a list of any of them, and of loaded
+            teachers: an ensemble.
         weights: files for those of the first and third kind; see `share_weights`.
         classes: class names of the data.
         class_names: the teacher's class names in its own order, where it does not bring them.
@@ -101,14 +103,14 @@ def load_teacher(
 
     Warns:
         UserWarning: it gives probabilities; a prediction depends on its batch, or on chance; it
-            was made with another axis up.
+            was made with another axis up; its weights are drawn at random.
 
     Raises:
         UsageError: options that make no sense.
         TeacherError: it cannot be loaded, or does not fit the data.
         TrainingError: the run folder is unfinished or damaged.
     """
-    specs = [spec] if isinstance(spec, str | Path) else list(spec)
+    specs = [spec] if isinstance(spec, str | Path | nn.Module) else list(_listed(spec))
     interface = Interface(
         class_names,
         None if axes == "auto" else axes,
@@ -123,8 +125,9 @@ def load_teacher(
     members: list[Teacher] = []
     with torch.random.fork_rng(devices=[]):  # the draws of the caller are not disturbed
         for each, file, mine in zip(specs, files, addressed(specs), strict=True):
-            if isinstance(each, str | Path):
-                each = load_network(str(each), file, task, interface if mine else Interface())
+            if isinstance(each, str | Path | nn.Module):
+                source = each if isinstance(each, nn.Module) else str(each)
+                each = load_network(source, file, task, interface if mine else Interface())
             members.append(each)
     teacher = members[0]
     if len(members) > 1:
@@ -155,18 +158,25 @@ def load_each(
 
 
 def load_network(
-    spec: str, weights: Path | None, task: Task, interface: Interface
+    named: str | nn.Module, weights: Path | None, task: Task, interface: Interface
 ) -> NetworkTeacher:
     """One network as a teacher; see `load_teacher` for what is warned of and raised."""
     # 1. The network, its weights, and what lies beside them. What the user says comes first.
+    spec = named if isinstance(named, str) else type(named).__name__
     where = f"teacher {spec}"
-    described, source, weights = resolve(spec, weights)
+    if isinstance(named, nn.Module):
+        described, source = beside(weights), spec
+    else:
+        described, source, weights = resolve(spec, weights)
     asked = interface.completed(described)
     if asked.class_names:  # refused before a network is built for them
         find_columns(asked.class_names, task.classes, task.class_map, spec)
     taken = parse_features(described.features) if described.features else None
     outputs = len(asked.class_names or task.classes)
-    loaded = load_source(source, weights, outputs, task.device, taken or task.features)
+    if isinstance(named, nn.Module):
+        loaded = load_module(named, weights, task.device)
+    else:
+        loaded = load_source(source, weights, outputs, task.device, taken or task.features)
     network, seen = loaded.network, loaded.trained_on
     features = own_features(spec, network, loaded.features or taken, task.features)
     if task.class_map is not None and not (asked.class_names or loaded.classes):
@@ -223,13 +233,34 @@ def load_network(
     return teacher
 
 
-def _check(specs: Sequence[str | Path | Teacher], interface: Interface, averaged: bool) -> None:
+def _listed(spec: object) -> Sequence[Any]:
+    """What is meant as a list of teachers, seen to be one.
+
+    Raises:
+        UsageError: it, or one of its entries, is none.
+    """
+    entries = list(spec) if isinstance(spec, list | tuple) else [spec]
+    for each in entries:
+        if isinstance(each, str | Path | nn.Module):
+            continue
+        if isinstance(each, type) or not hasattr(each, "logits"):
+            name = each.__name__ if isinstance(each, type) else f"a {type(each).__name__}"
+            raise UsageError(
+                f"{name} is no teacher",
+                fix="give a name, a path, an nn.Module that is made, or what load_teacher gave",
+            )
+    return entries
+
+
+def _check(
+    specs: Sequence[str | Path | nn.Module | Teacher], interface: Interface, averaged: bool
+) -> None:
     """Refuse what cannot be said of so many teachers.
 
     Raises:
         UsageError: names the option.
     """
-    if not specs or any(each == "" for each in specs):
+    if not specs or any(isinstance(each, str) and not each for each in specs):
         raise UsageError("no teacher is named", fix="give --teacher")
     named = [name for name, value in vars(interface).items() if value is not None]
     meant = sum(addressed(specs))

@@ -1,31 +1,37 @@
 """A teacher in an ONNX file, computed by ONNX Runtime on the CPU."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 import onnxruntime
 import torch
+from msgspec import Meta
 from torch import Tensor
 
-from ..errors import TeacherError
+from ..errors import TeacherError, one_line
 from ..run import TrainedOn
+from ..storage.documents import check, parse_json
 from ..storage.files import check_readable
 from ..storage.student_file import ABOUT, check_about, check_content, is_student
-from .file_kind import FileKind, damaged, sha256
+from .description import MOST, MOST_CLASSES, Text, shown
+from .file_kind import FileKind, sha256
 from .interface_detection import input_shape
 from .network import Layout, Loaded
 
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+
+EXPORT_AGAIN = "export it again, or install the ONNX Runtime that its operators need"
 
 
 class OnnxNetwork:
     """A graph of ONNX: nothing in the file is run but its operators.
 
     Args:
-        path: the file; weights may lie in files beside it.
+        path: the file; weights may lie in files beside it, which are then part of its identity.
         channels: numbers a point of the data, of which it may take the three of xyz alone.
 
     Raises:
@@ -40,6 +46,8 @@ class OnnxNetwork:
         check_readable(path, TeacherError)
         sealed = _check_student(path)
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        # Before ONNX Runtime opens what the graph names.
+        self.parameters, self.nbytes, others = _weights(path)
         session = self._session()
         inputs = session.get_inputs()
         if len(inputs) != 1 or inputs[0].type not in TYPES:
@@ -62,8 +70,7 @@ class OnnxNetwork:
             raise error.but(where=path) from error
         self.batch, self.points, self.layout, self.channels = declared
         self.about = _metadata(path, session, sealed)
-        self.parameters, self.nbytes, others = _weights(path)
-        self.files = [path, *(path.parent / other for other in others)]
+        self.files = [path, *others]
 
     def __call__(self, points: Tensor) -> Sequence[Tensor]:
         """All outputs."""
@@ -83,8 +90,8 @@ class OnnxNetwork:
     def trained_on(self) -> TrainedOn | None:
         """The training split that an exported student has seen; None if the file does not say."""
         try:
-            return TrainedOn(**self.about["trained_on"] | {"who": str(self.path)})
-        except (KeyError, TypeError):  # of no pointstill, or of another one
+            return check(self.about["trained_on"] | {"who": str(self.path)}, TrainedOn)
+        except (KeyError, TypeError, ValueError):  # of no pointstill, or of another one
             return None
 
     def _session(self) -> onnxruntime.InferenceSession:
@@ -95,12 +102,18 @@ class OnnxNetwork:
             options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
             options.log_severity_level = 3
             try:
+                # Without its own second try, which it announces on the terminal.
                 self._sessions[threads] = onnxruntime.InferenceSession(
-                    str(self.path), options, providers=["CPUExecutionProvider"]
+                    str(self.path), options, providers=["CPUExecutionProvider"], enable_fallback=0
                 )
             except Exception as error:  # its exceptions share no base of their own
-                fix = "export it again, or install the ONNX Runtime that its operators need"
-                raise damaged(self.path, "ONNX", error, fix) from error
+                reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(error, 1000))
+                reason = reason.replace(f"Load model from {self.path} failed:", "")
+                raise TeacherError(
+                    f"is refused by ONNX Runtime ({reason[:200]})",
+                    where=self.path,
+                    fix=EXPORT_AGAIN,
+                ) from error
         return self._sessions[threads]
 
 
@@ -139,14 +152,22 @@ def _no_student(path: Path, error: ValueError) -> TeacherError:
     )
 
 
-def _weights(path: Path) -> tuple[int, int, list[str]]:
+def _weights(path: Path) -> tuple[int, int, list[Path]]:
     """Number and bytes of the floating-point initialisers, and the files that hold some of them.
 
     Large ones, and by default all that `torch.onnx.export` writes, lie in a file beside the graph.
+
+    Raises:
+        TeacherError: it is no graph, or names a file elsewhere.
     """
     import onnx
 
-    graph = onnx.load(str(path), load_external_data=False).graph
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf's has no name that is the same in all its versions
+        raise TeacherError(
+            "is damaged, or no ONNX file", where=path, fix="export it again"
+        ) from error
     sizes = {
         onnx.TensorProto.FLOAT: 4,
         onnx.TensorProto.FLOAT16: 2,
@@ -157,17 +178,46 @@ def _weights(path: Path) -> tuple[int, int, list[str]]:
     }
     counts = [
         (math.prod(each.dims), sizes[each.data_type])
-        for each in graph.initializer
+        for each in model.graph.initializer
         if each.data_type in sizes
     ]
-    locations = {
-        entry.value
-        for each in graph.initializer
-        for entry in each.external_data
-        if entry.key == "location"
-    }
     total = sum(count * size for count, size in counts)
-    return sum(count for count, _ in counts), total, sorted(locations)
+    others = [_beside(path, name) for name in sorted(set(_locations(model)))]
+    return sum(count for count, _ in counts), total, others
+
+
+def _locations(message: Any) -> Iterator[str]:
+    """Names of the files in which tensors lie, wherever in the model: of nodes, functions, too."""
+    for field, value in message.ListFields():
+        if field.name == "external_data":
+            yield from (entry.value for entry in value if entry.key == "location")
+        elif field.message_type:
+            for each in [value] if hasattr(value, "ListFields") else value:
+                yield from _locations(each)
+
+
+def _beside(path: Path, name: str) -> Path:
+    """The file of that name beside a graph.
+
+    Raises:
+        TeacherError: it lies elsewhere, or is no regular file.
+    """
+    other = path.parent / name
+    plain = name not in ("", ".", "..") and not set(name) & {"/", "\\", "\0", ":"}
+    if not plain or (other.exists() and other.resolve().parent != path.parent.resolve()):
+        raise TeacherError(
+            f"wants weights from {shown(name)}, which is not in its folder, and is not opened",
+            where=path,
+            fix="put them beside it, under a plain name",
+        )
+    if not other.is_file():
+        state = "is no regular file" if other.exists() else "is not there"
+        raise TeacherError(
+            f"wants weights from {shown(name)} beside it, which {state}",
+            where=path,
+            fix="put the two files side by side, as they were exported",
+        )
+    return other
 
 
 def is_onnx(path: Path) -> bool:

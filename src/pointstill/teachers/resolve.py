@@ -1,12 +1,19 @@
-"""From what a user names to a network: a model, a run, a file, code, or a description of these."""
+"""From what a user names to a network: a model, a run, a file, code, or a description of these.
+
+Code is run where the user names it: `package.module:callable`, a TorchScript or `.pt2` file, or a
+description, which may name one of these. A description that only lies beside a file that was named
+tells how that file is asked, and no more: of weights, which built-in model they are of.
+"""
 
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..errors import NoTeacherError, TeacherError, UsageError
 from ..models import MODELS, build_model
@@ -15,7 +22,7 @@ from ..points.features import Features, width
 from ..run import RECIPE, Run
 from .description import Description, description_path, is_description
 from .file_kind import FileKind
-from .network import Loaded
+from .network import Loaded, error_summary
 from .onnx_file import ONNX
 from .torch_export import EXPORTED
 from .torch_module import TorchNetwork, load_callable
@@ -65,21 +72,32 @@ def resolve(spec: str, weights: Path | None) -> tuple[Description, str, Path | N
     """The description, where there is one, and the network and weights that are meant.
 
     Raises:
-        TeacherError: the description is wrong, or of something else.
+        TeacherError: the description is wrong, or of something else, or lies beside weights and
+            names code.
     """
     file = Path(spec)
     if weights is None and file.is_file():
         return _resolve_file(spec, file)
-    if weights is None or not description_path(weights).is_file():
-        return Description(), spec, weights
-    described = Description.read(description_path(weights))
-    if described.teacher not in (None, spec):
+    described = beside(weights)
+    if weights and described.teacher not in (None, spec):
+        give = f"give --teacher {described.teacher}, or " if is_model(described.teacher) else ""
         raise TeacherError(
             f"says that these are weights of {described.teacher}, not of {spec}",
             where=description_path(weights),
-            fix=f"give --teacher {described.teacher}, or mend or remove the description",
+            fix=f"{give}mend or remove the description",
         )
     return described, spec, weights
+
+
+def beside(weights: Path | None) -> Description:
+    """The description that lies beside weights; an empty one where there is none.
+
+    Raises:
+        TeacherError: it is wrong, or of other weights.
+    """
+    if weights is None or not description_path(weights).is_file():
+        return Description()
+    return Description.read(description_path(weights), weights)
 
 
 def _resolve_file(spec: str, file: Path) -> tuple[Description, str, Path | None]:
@@ -88,18 +106,29 @@ def _resolve_file(spec: str, file: Path) -> tuple[Description, str, Path | None]
     path = file if kind == "description" else description_path(file)
     if not path.is_file():
         return Description(), spec, None
-    described = Description.read(path)
+    described = Description.read(path, None if path == file else file)
     if kind not in ("description", "weights"):
         return described, spec, None
     source = described.teacher
     if source is None:
         raise TeacherError(
-            "does not say which network it is", where=path, fix="add `teacher: NAME`"
+            "does not say which network it is",
+            where=path,
+            fix="add `teacher: NAME` of a built-in model, or give --teacher and --weights",
         )
-    if not (is_model(source) or is_code(source)):
-        return described, str(path.parent / source), None
-    name = described.weights or (file.name if kind == "weights" else None)
-    return described, source, path.parent / name if name else None
+    if path == file:
+        if not (is_model(source) or is_code(source)):
+            return described, str(path.parent / source), None
+        return described, source, path.parent / described.weights if described.weights else None
+    if not is_model(source):
+        raise TeacherError(
+            f"lies beside {file.name} and names {source} as its network, which is run only where "
+            "you name it",
+            where=path,
+            fix=f"if you trust it, name the description, --teacher {path}, or the network, "
+            f"--teacher {source} --weights {file}",
+        )
+    return described, source, file
 
 
 def load_source(
@@ -135,7 +164,7 @@ def load_source(
     if is_file_name(spec):
         raise NoTeacherError("is not there", where=spec, fix="give a file that is")
     if is_code(spec):
-        model = load_callable(spec, classes)
+        model = load_callable(spec, classes, trained=weights is None)
         if weights is not None:
             load_weights(model, read_weights(weights), weights)
         return Loaded(TorchNetwork.frozen(model, device))
@@ -145,6 +174,25 @@ def load_source(
         where=f"teacher {spec!r}",
         fix=f"did you mean {near[0]}?" if near else f"the models are {', '.join(MODELS)}",
     )
+
+
+def load_module(module: nn.Module, weights: Path | None, device: torch.device) -> Loaded:
+    """A copy of a module that is made already, so that what happens to it later changes nothing.
+
+    Raises:
+        TeacherError: it cannot be copied, or the weights do not fit.
+    """
+    try:
+        copy = deepcopy(module)
+    except Exception as error:  # its hooks and tensors are anybody's
+        raise TeacherError(
+            f"cannot be copied ({error_summary(error)})",
+            where=f"teacher {type(module).__name__}",
+            fix="name a function that makes it, package.module:callable",
+        ) from error
+    if weights is not None:
+        load_weights(copy, read_weights(weights), weights)
+    return Loaded(TorchNetwork.frozen(copy, device))
 
 
 def _load_run(spec: str, device: torch.device) -> Loaded:
@@ -157,7 +205,14 @@ def _load_run(spec: str, device: torch.device) -> Loaded:
 
 
 def _load_file(file: Path, device: torch.device, channels: int) -> Loaded:
-    kind = FILE_KINDS.get(kind_of(file))
+    found = kind_of(file)
+    if found == "description":
+        raise TeacherError(
+            "is a description, and holds no network",
+            where=file,
+            fix="name it as --teacher itself, and no other description of it",
+        )
+    kind = FILE_KINDS.get(found)
     if kind is None:
         raise TeacherError(
             "holds weights or something unknown, and no network",
@@ -173,7 +228,7 @@ def addressed(specs: Sequence[object]) -> list[bool]:
 
     Of those that are no run folders, as a run brings its own; of runs alone, of all.
     """
-    named = [isinstance(spec, str | Path) for spec in specs]
+    named = [isinstance(spec, str | Path | nn.Module) for spec in specs]
     bare = [name and not is_run(spec) for name, spec in zip(named, specs, strict=True)]
     return bare if any(bare) else named
 
@@ -190,14 +245,17 @@ def share_weights(
         UsageError: the numbers do not go together.
     """
     files = [weights] if isinstance(weights, str | Path) else list(weights or ())
-    may = [i for i, spec in enumerate(specs) if is_model(spec) or is_code(spec)]
+    own = [isinstance(spec, nn.Module) or is_code(spec) for spec in specs]
+    may = [i for i, spec in enumerate(specs) if is_model(spec) or own[i]]
     must = [i for i in may if is_model(specs[i])]
     bare = [i for i in must if not is_run(specs[i])]  # runs may be named as models are
     for takers in (may, must, bare):
         if len(takers) == len(files) or not files:
             shares = dict(zip(takers, files, strict=False))
             return [Path(shares[i]) if i in shares else None for i in range(len(specs))]
-    needing = ", ".join(str(specs[i]) for i in may)
+    needing = ", ".join(
+        type(specs[i]).__name__ if own[i] and not is_code(specs[i]) else str(specs[i]) for i in may
+    )
     why = f"{needing} may take some" if needing else "a run or a model file brings its own"
     raise UsageError(
         f"{len(files)} --weights for {len(specs)} teachers, of which {why}",

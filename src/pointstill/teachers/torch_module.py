@@ -3,7 +3,8 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -59,10 +60,18 @@ class TorchNetwork:
             yield tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
-def load_callable(spec: str, classes: int) -> nn.Module:
+def load_callable(spec: str, classes: int, trained: bool = False) -> nn.Module:
     """Import and call `package.module:callable`, as seen from the current folder.
 
     It is called without arguments, or with the number of classes where it requires one.
+
+    Args:
+        spec: names it.
+        classes: the number of classes.
+        trained: whether what it returns is to have its weights already.
+
+    Warns:
+        UserWarning: it is, and called once more the callable gives other weights: they are drawn.
 
     Raises:
         NoTeacherError: there is no such module.
@@ -96,6 +105,7 @@ def load_callable(spec: str, classes: int) -> nn.Module:
         )
     try:
         model = build(*arguments)
+        drawn = _drawn(model, lambda: build(*arguments)) if trained else []
     except (Exception, SystemExit) as error:  # it may read arguments that are not its own
         raise TeacherError(
             f"cannot be built, as calling it failed ({error_summary(error)})",
@@ -108,7 +118,31 @@ def load_callable(spec: str, classes: int) -> nn.Module:
             where=where,
             fix="return an nn.Module",
         )
+    if drawn:
+        warnings.warn(
+            f"{where} has weights that are drawn at random ({len(drawn)} of "
+            f"{len(model.state_dict())} tensors, {drawn[0]} first), as if it was never trained: "
+            "give --weights FILE, or load them in the callable",
+            stacklevel=5,
+        )
     return model
+
+
+def _drawn(model: object, again: Callable[[], object]) -> list[str]:
+    """Names of the tensors of a model that are others when it is made again."""
+    if not isinstance(model, nn.Module):
+        return []
+    first = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    try:
+        other = again()
+    except (Exception, SystemExit):  # it can be called once
+        return []
+    second = other.state_dict() if isinstance(other, nn.Module) else {}
+    return [
+        name
+        for name, tensor in first.items()
+        if name not in second or not torch.equal(tensor, second[name].to(tensor.device))
+    ]
 
 
 def _imported(where: str, package: str, name: str) -> object:
