@@ -33,6 +33,7 @@ def record(
     recipe: RecordRecipe | None = None,
     part: str | None = None,
     engine: Engine = one_process,
+    source: dict[str, Any] | None = None,
     quiet: bool = False,
 ) -> Store:
     """Record a teacher's logits over augmented views of the training split.
@@ -48,6 +49,7 @@ def record(
         part: record a share of the tiles only, such as `2/3`, the second of three; `merge` joins
             the stores.
         engine: who computes the tiles after the first: this process, or a `RayEngine`.
+        source: how the teacher was named, for a new store to keep; see `records.attributes`.
         quiet: report nothing.
 
     Returns:
@@ -88,7 +90,7 @@ def record(
         if store is None:
             plan.split.check()  # the fingerprint goes into the store
             check_axes(teacher, plan.split, clouds, recipe.batch_size, quiet)
-            store = new_store(location.path, plan, clouds, quiet)
+            store = new_store(location.path, plan, clouds, quiet, source)
 
         # 6. Record the tiles that are missing.
         recorder = Recorder(store, teacher, clouds, plan.pipeline)
@@ -166,7 +168,13 @@ class StorePlan:
         )
 
 
-def new_store(path: Path | str, plan: StorePlan, clouds: Clouds, quiet: bool) -> Store:
+def new_store(
+    path: Path | str,
+    plan: StorePlan,
+    clouds: Clouds,
+    quiet: bool,
+    source: dict[str, Any] | None = None,
+) -> Store:
     """Make a store around its first tile; nothing is left where that fails.
 
     Raises:
@@ -198,6 +206,8 @@ def new_store(path: Path | str, plan: StorePlan, clouds: Clouds, quiet: bool) ->
         "codec": measured,
         "batch": recipe.batch_size,
     }
+    if source:
+        attributes["teacher_source"] = source
     store = Store.create(path, attributes, recipe.views, shapes, plan.split.labels[shapes])
     store.write(first, *content)
     store.note(first, seconds, **plan.coding.measure(content.logits))
