@@ -102,7 +102,7 @@ def describe_store(path: str) -> None:
     total = store.views * store.rows
     on_disk = store.bytes_on_disk()
     state = "complete" if done.all() else f"{done.sum()} of {done.size} tiles; record goes on"
-    state = f"damaged, {len(faults)} faulty chunks" if faults else state
+    state = f"damaged, {len(faults)} faulty chunk{'s'[: len(faults) > 1]}" if faults else state
     print(f"{path}: {records:,} of {total:,} records ({state})")
     print(f"shapes   {store.rows:,} of {about['data']['shapes']:,} ({about['data']['split']})")
     print(f"views    {store.views}, {about['points']:,} points each")
@@ -139,8 +139,9 @@ def _describe_recorders(store: "Store") -> None:
             f"host     {host}: {count:,} records in {len(mine)} tiles, "
             f"{count / max(seconds, 1e-9):,.1f} records/s"
         )
-    if bad:
-        print(f"notes    {bad} lines of who recorded what do not hold, and are passed over")
+    lacking = store.unnoted()
+    if bad or lacking:
+        print(f"notes    {bad} lines do not hold, {lacking} tiles have none")
     losses = [note for note in notes if "kl_t1" in note]
     if losses:
         worst = max(losses, key=lambda note: float(note["kl_t1"]))

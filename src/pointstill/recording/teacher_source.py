@@ -29,7 +29,7 @@ def recorded_source(path: str | Path, weights: Sequence[Path] | None = None) -> 
 
     Raises:
         RecordsError: there is no store, or what it says of itself cannot be read.
-        UsageError: it does not say, or it names code.
+        UsageError: it does not say, or names code, or what is no longer there.
     """
     location = locate(path)
     if not location.holds():
@@ -55,6 +55,18 @@ def recorded_source(path: str | Path, weights: Sequence[Path] | None = None) -> 
     specs = source["teacher"]
     files = share_weights(specs, weights or [Path(each) for each in source.get("weights", ())])
     for spec, file in zip(specs, files, strict=True):
+        if file is not None and not file.is_file():
+            raise UsageError(
+                f"names {file} as the weights of its teacher {spec}, and they are not there",
+                where=location.path,
+                fix="give --weights, wherever they are now",
+            )
+        if not (is_model(spec) or ":" in spec or Path(spec).exists()):
+            raise UsageError(
+                f"names {spec} as its teacher, which is not there",
+                where=location.path,
+                fix="give --teacher, with the options that it was recorded with",
+            )
         if runs(spec, file):
             raise UsageError(
                 f"names {spec} as its teacher, which is a program, and none is run because a "
@@ -66,10 +78,7 @@ def recorded_source(path: str | Path, weights: Sequence[Path] | None = None) -> 
 
 
 def runs(spec: str, weights: Path | None) -> bool:
-    """Whether loading a teacher may run code: all but built-in models, their runs, and ONNX.
-
-    A name of nothing is none, and whoever loads it says so.
-    """
+    """Whether loading a teacher may run code: all but built-in models, their runs, and ONNX."""
     _, named, _ = resolve(spec, weights)
     file = Path(named)
     if is_model(named) and (weights is not None or not is_run(named)):

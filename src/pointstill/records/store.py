@@ -50,6 +50,8 @@ CAVEAT = f"""has format {UNSEALED}, whose checksums do not say where a chunk bel
 changed places, or came from another store, would pass; a recording of today would prove it"""
 FOREIGN = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
 """What Zarr raises where a store is not as it should be."""
+MARKS = 64 << 20
+"""Bytes of probes that a store keeps in memory: those of some 60 million records."""
 CHUNK = re.compile(r"c\.(\d{1,9})\.(\d{1,9})\.0")
 
 
@@ -66,6 +68,7 @@ class Store:
         self.labels: np.ndarray = np.asarray(group["labels"][:], np.int64)  # type: ignore[index]
         self.views, self.rows, _ = self._arrays["logits"].shape
         self.layouts = layouts(self.attributes, self.views, self.rows)
+        self._marks: dict[int, np.ndarray] = {}  # view -> its probes, for readings to compare with
 
     @classmethod
     def create(
@@ -216,7 +219,7 @@ class Store:
         done = np.zeros(self.layouts["probe"].shape[:2], bool)
         # View by view: all probes at once would be a task of Zarr's for each.
         for view in sorted({view for view, _ in self._chunks("probe")}):
-            probes = self._read("probe", view)
+            probes = self._kept(view, self._read("probe", view))
             done[view] = np.any(probes != ABSENT, axis=1)
             for number in np.flatnonzero(done[view]):
                 self._check_probe(self.tile(view, int(number)), probes[number])
@@ -336,6 +339,7 @@ class Store:
             self.location.settle(f"{name}/{tile.chunk}" for name in others)
             self._arrays[mark][tile.view, tile.number] = stored[mark]
             self.location.settle([f"{mark}/{tile.chunk}"])
+            self._marks.pop(tile.view, None)
         except OSError as error:
             raise refusal("written", self.path, error) from error
 
@@ -369,6 +373,14 @@ class Store:
         with ThreadPoolExecutor(16) as pool:
             contents = list(pool.map(self.location.read, names))
         return read_notes(b"\n".join(contents), self.attributes[DIGEST] if self.sealed else None)
+
+    def unnoted(self) -> int:
+        """How many recorded tiles have no line: their recorder was killed before it, or it is lost.
+
+        A store that `subset` made has none.
+        """
+        noted = {(note["view"], note["tile"]) for note in self.notes()}
+        return sum((tile.view, tile.number) not in noted for tile in self.recorded_tiles())
 
     def logits(self, view: int, rows: np.ndarray | None = None) -> np.ndarray:
         """(rows, classes) float32: the teacher's logits for one view, or some sorted rows of it."""
@@ -454,15 +466,24 @@ class Store:
         """Whether chunks of some tiles of a view, in a row, are those that their probes seal."""
         if not self.sealed:
             return True
-        numbers, stored = [tile.number for tile in tiles], np.ascontiguousarray(stored)
-        probes = np.asarray(self._arrays["probe"].oindex[tiles[0].view, numbers])
+        view, stored = tiles[0].view, np.ascontiguousarray(stored)
+        probes = self._marks.get(view)
+        if probes is None:
+            probes = self._kept(view, np.asarray(self._arrays["probe"][view]))
         place, start = self._place(name), 0
-        for tile, mark in zip(tiles, probes, strict=True):
+        for tile in tiles:
             stop = start + tile.stop - tile.start
-            if mark[place].tobytes() != self._seal(name, tile, stored[start:stop]):
+            mark = probes[tile.number, place].tobytes()
+            if mark != self._seal(name, tile, stored[start:stop]):
                 return False
             start = stop
         return True
+
+    def _kept(self, view: int, probes: np.ndarray) -> np.ndarray:
+        """The probes of a view, kept while they are few; old ones cost a second look at most."""
+        if (len(self._marks) + 1) * probes.nbytes <= MARKS:
+            self._marks[view] = probes
+        return probes
 
     @property
     def _unsealed(self) -> int:
