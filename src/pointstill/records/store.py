@@ -132,7 +132,10 @@ class Store:
         contents = headers.check(location) if backup else {}
         try:
             root = contents.get("zarr.json") or location.read("zarr.json")
-            attributes = parse_json(root).get("attributes", {})
+            head = parse_json(root)
+            if head.get("node_type") != "group":
+                raise ValueError("its zarr.json is of no group")
+            attributes = head.get("attributes", {})
             check_format(path, attributes)
             if not backup:
                 headers.check(location)  # which says so: only formats before had none
