@@ -106,12 +106,19 @@ def empty_store(
         "classes": list(split.classes),
         "data": {"fingerprint": split.fingerprint, "split": split.name, "shapes": len(split)},
         "teacher": {"fingerprint": teacher.fingerprint},
+        "teacher_spec": teacher.spec,
         "augment": pipeline.describe(),
         "columns": list(pipeline.columns),
         "points": POINTS,
         "batch": RECORD_BATCH,
         "keyed": False,
-        "codec": {"name": "float16"},
+        "codec": {
+            "name": "float16",
+            "records": len(shapes),
+            "kl_t1": 0.0,
+            "kl_t4": 0.0,
+            "argmax_flips": 0.0,
+        },
     }
     return Store.create(path, about, views, shapes, split.labels[shapes])
 

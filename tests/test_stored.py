@@ -36,7 +36,7 @@ def test_a_model_gives_the_logits_that_it_gave(measured, name):
     np.testing.assert_allclose(measured[name], EXPECTED[name], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["stored.zarr", "keyed.zarr"])
+@pytest.mark.parametrize("name", ["stored.zarr", "keyed.zarr", "sealed.zarr"])
 def test_a_store_reads_as_it_did(measured, name):
     assert measured[name] == EXPECTED[name]
 
@@ -60,7 +60,9 @@ def test_the_old_command_returns_what_is_there(stored, cli, monkeypatch, number)
     [
         "records verify stored.zarr --data clouds --tiles all --teacher labels",
         "records verify keyed.zarr --data clouds --tiles all --teacher labels",
+        "records verify sealed.zarr --data clouds --tiles all --ask",
         "records info stored.zarr",
+        "records info sealed.zarr",
         "evaluate labels nwsd nwsd.onnx --data clouds --records stored.zarr",
         "predict nwsd.onnx clouds/ball/00.npy",
         "distill --recipe nwsd/recipe.yaml --records stored.zarr --data clouds --out nwsd",

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("surroundings")
 @pytest.mark.parametrize(("codec", "keyed"), [("float16", False), ("int8", True)])
 @pytest.mark.parametrize("rows", [10, 300])
 def test_an_estimate_is_the_size_of_the_store(tmp_path, codec, keyed, rows):
-    attributes = about("abcdef", codec, keyed=keyed, augment={"operations": []})
+    attributes = about("abcdef", codec, keyed=keyed)
     store = Store.create(tmp_path / "r.zarr", attributes, 2, np.arange(rows), np.arange(rows) % 3)
     for tile in store.tiles():
         count = tile.stop - tile.start

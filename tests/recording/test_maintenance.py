@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import zarr
 from torch import Tensor
 
 from pointstill.data import open_dataset
@@ -17,6 +16,7 @@ from pointstill.recording.maintenance import extend, repair, verify
 from pointstill.records import Store, headers
 from pointstill.records.matching import check_records
 from pointstill.records.merge_and_subset import merge, subset
+from small_stores import forge, negate
 from stand_ins import Killed, Toy, countdown, files, refused, run, scans
 
 pytestmark = pytest.mark.usefixtures("surroundings")
@@ -128,8 +128,8 @@ def test_only_what_is_damaged_is_recorded_again(plain, data):
 
 def test_what_does_not_replay_is_recorded_again(plain, data):
     whole = files(plain.path)
-    augment = zarr.open_array(plain.path / "augment", mode="r+")
-    augment[1, 2, 3] = -augment[1, 2, 3]  # a checksum that is right, of a number that is wrong
+    # Checksums and seals that are right, of a number that is wrong.
+    forge(plain, plain.tile(1, 0), "augment", negate)
     assert repair(plain.path, quiet=True).tiles == []
     assert list(map(str, repair(plain.path, Toy(), data, quiet=True).tiles)) == [
         "view 1, shapes 0 to 3"
@@ -265,7 +265,7 @@ def test_what_does_not_belong_together_is_not_merged(tmp_path, data, plain, made
     found = said(plain.path, run(tmp_path / "part.zarr", data, limit=8).path)
     assert "part.zarr has other shapes than" in found
     twin = Path(shutil.copytree(plain.path, tmp_path / "twin.zarr"))
-    zarr.open_array(twin / "logits", mode="r+")[2, 9, 1] += 1
+    forge(Store.open(twin), plain.tile(2, 2), "logits", lambda logits: logits.__iadd__(1))
     found = said(plain.path, twin)
     assert f"{plain.path} and {twin} differ in view 2, shapes 8 to 9 (largest KL" in found
     with pytest.raises(UsageError, match="two stores or more"):
@@ -310,8 +310,7 @@ def test_some_classes(tmp_path, plain, data):
 
 
 def test_a_part_of_what_is_damaged_is_refused(tmp_path, plain, data):
-    augment = zarr.open_array(plain.path / "augment", mode="r+")
-    augment[0, 9, 0] *= 1.5
+    forge(plain, plain.tile(0, 2), "augment", lambda parameters: parameters.__imul__(1.5))
     with pytest.raises(RecordsError, match="view 0, shapes 8 to 9 does not replay"):
         subset(plain.path, tmp_path / "part.zarr", data, limit=4)
     (plain.path / "probe/c.0.0.0").unlink()
@@ -358,8 +357,10 @@ def test_a_teacher_that_says_otherwise_is_found_out(store, data):
 
 
 def test_the_tile_with_other_logits_is_named(plain, data):
-    logits = zarr.open_array(plain.path / "logits", mode="r+")
-    logits[1, 5, 0] += 3
+    def change(logits: np.ndarray) -> None:
+        logits[1, 0] += 3
+
+    forge(plain, plain.tile(1, 1), "logits", change)
     assert verify(plain, data, tiles=None, quiet=True).tiles == 9
     with pytest.raises(RecordsError) as caught:
         verify(plain, data, tiles=None, teacher=Toy(), quiet=True)
@@ -367,8 +368,7 @@ def test_the_tile_with_other_logits_is_named(plain, data):
 
 
 def test_a_wrong_parameter_a_broken_file_and_other_labels_are_named(plain, tmp_path, data):
-    augment = zarr.open_array(plain.path / "augment", mode="r+")
-    augment[2, 9, 0] *= 1.5
+    forge(plain, plain.tile(2, 2), "augment", lambda parameters: parameters.__imul__(1.5))
     (plain.path / "logits/c.0.0.0").write_bytes(b"")
     with pytest.raises(RecordsError) as caught:
         verify(plain, data, tiles=None, teacher=Toy(), quiet=True)

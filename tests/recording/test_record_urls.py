@@ -301,7 +301,7 @@ def test_subset_and_parquet(s3, plain, data, tmp_path, made):
     assert tables[0].equals(tables[1])
 
 
-def test_commands(s3, cli, solids, teacher_run, records, tmp_path, monkeypatch):
+def test_commands(s3, cli, solids, teacher_run, tmp_path, monkeypatch):
     """Record, look, check and distil by URL; the student is that of the store on a disk."""
     monkeypatch.setattr(layout, "TILE", 256)
     url = f"{s3.bucket()}/records.zarr"
@@ -310,6 +310,8 @@ def test_commands(s3, cli, solids, teacher_run, records, tmp_path, monkeypatch):
     assert code == 0, err
     assert f"recorded 144 records in {url}\n" in out
     assert f"--records {url} " in out
+    records = tmp_path / "records.zarr"
+    assert cli("record", "--teacher", teacher_run, *asked[:2], *asked[4:], "--out", records)[0] == 0
     assert stored(s3, url) == files(records)
     code, out, _ = cli("records", "info", url)
     assert (code, out.splitlines()[0]) == (0, f"{url}: 144 of 144 records (complete)")

@@ -6,16 +6,16 @@ import shutil
 import numpy as np
 import pytest
 import torch
-import zarr
 
 from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.augment.key import Key
 from pointstill.data import open_dataset
 from pointstill.errors import DataError, RecordsError
-from pointstill.records import Tile, codec
+from pointstill.records import Tile, codec, probe
 from pointstill.records import codec as codecs
 from pointstill.records.store import SIDECAR
 from pointstill.records.verify import check_replay
+from small_stores import forge, negate
 from stand_ins import CLASSES, POINTS, VIEWS, Toy, files, run, said, scans
 
 pytestmark = pytest.mark.usefixtures("surroundings")
@@ -99,8 +99,7 @@ def test_a_flipped_parameter_or_changed_data_does_not_replay(tmp_path, recorded,
     for tile in store.tiles():
         with pytest.raises(RecordsError, match="away from what the teacher saw"):
             check_replay(store, tile, pipeline, Clouds(other.points, other.offsets))
-    augment = zarr.open_array(store.path / "augment", mode="r+")
-    augment[1, 2, 3] = -augment[1, 2, 3]
+    forge(store, Tile(1, 0, 0, 4), "augment", negate)
     clouds = Clouds(data.train.points, data.train.offsets)
     with pytest.raises(RecordsError, match="does not replay"):
         check_replay(store, Tile(1, 0, 0, 4), pipeline, clouds)
@@ -175,4 +174,5 @@ def test_keyed_parameters_cost_no_byte_and_are_the_same(tmp_path, data):
     for view in range(VIEWS):
         np.testing.assert_array_equal(stores[0].parameters(view), stores[1].parameters(view))
         np.testing.assert_array_equal(stores[0].logits(view), stores[1].logits(view))
-    assert files(stores[0].path)["probe/c.1.1.0"] == files(stores[1].path)["probe/c.1.1.0"]
+    probes = [files(store.path)["probe/c.1.1.0"][: probe.LENGTH] for store in stores]
+    assert probes[0] == probes[1]  # all but the seals

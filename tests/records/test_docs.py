@@ -23,6 +23,10 @@ def test_the_reader_on_the_page(tmp_path, content, codec):
         store.write(tile, *content(tile))
     for view in range(2):
         np.testing.assert_array_equal(reader["logits"](store.path, view), store.logits(view))
+        for tile in range(3):
+            assert all(reader["sealed"](store.path, name, view, tile) for name in store.arrays)
+    (store.path / "logits/c.0.0.0").write_bytes((store.path / "logits/c.1.0.0").read_bytes())
+    assert not reader["sealed"](store.path, "logits", 0, 0)
     file = store.path / "logits/c.1.1.0"
     file.write_bytes(bytes([file.read_bytes()[0] ^ 8]) + file.read_bytes()[1:])
     with pytest.raises(AssertionError, match=r"c\.1\.1\.0 is damaged"):

@@ -16,7 +16,7 @@ def test_parquet_has_every_record(tmp_path, full):
         assert row["logits"] == full.logits(row["view"])[place].tolist()
         parameters = full.parameters(row["view"])[place].tolist()
         assert [row["scale_x"], row["scale_y"]] == parameters
-    assert b"pointstill-records/2" in table.schema.metadata[b"pointstill"]
+    assert b"pointstill-records/3" in table.schema.metadata[b"pointstill"]
     assert [file.name for file in tmp_path.glob("*parquet*")] == ["r.parquet"]
 
 

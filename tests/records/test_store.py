@@ -1,5 +1,6 @@
 """The store: what goes in comes out, exactly or not at all, whatever happens to its files."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -52,16 +53,11 @@ def test_a_store_knows_itself(empty):
     assert store.columns == ["scale_x", "scale_y"]
     assert store.shapes.tolist() == list(range(0, 30, 3))
     assert store.shapes.dtype == np.int64
-    assert store.attributes == {
-        "format": "pointstill-records/2",
-        "pointstill": __version__,
-        "tile": 4,
-        "classes": ["class 0", "class 1", "class 2"],
-        "columns": ["scale_x", "scale_y"],
-        "keyed": False,
-        "batch": 2,
-        "codec": {"name": "float16"},
-    }
+    made = {"format": "pointstill-records/3", "pointstill": __version__, "tile": 4, **about()}
+    assert store.attributes == made | {"digest": store.attributes["digest"]}
+    text = json.dumps(made, sort_keys=True, separators=(",", ":")).encode()
+    numbers = store.shapes.astype("<i4").tobytes() + LABELS.astype("<i4").tobytes()
+    assert store.attributes["digest"] == hashlib.sha256(text + numbers).hexdigest()
 
 
 def test_float16_is_kept_to_its_ends(empty):

@@ -106,7 +106,7 @@ def test_older_and_newer_formats_are_refused(full, found, fix, spare):
         Store.open(full.path)
     message = refused(caught.value, full.path)
     assert f"has format {found}, and this pointstill (" in message
-    assert message.endswith(f"reads pointstill-records/2: {fix}")
+    assert message.endswith(f"reads pointstill-records/2 and pointstill-records/3: {fix}")
 
 
 def test_some_other_zarr_group_is_refused(tmp_path):
@@ -307,7 +307,7 @@ def test_a_disk_that_refuses_a_tile_leaves_it_missing(
 
 
 def test_a_leftover_that_cannot_be_swept_is_an_error(full, monkeypatch):
-    (full.path / "0.77.partial").touch()
+    (full.path / "zarr.77.partial").touch()
 
     def unlink(self, missing_ok=False):
         raise READ_ONLY
@@ -326,10 +326,11 @@ from pointstill.errors import RecordsError
 from pointstill.records import Store
 
 disk = Path(sys.argv[1])
+sys.path.insert(0, sys.argv[2])
+from small_stores import about
 draw = np.random.default_rng(0)
 logits, parameters = draw.normal(size=(8, 500, 40)), draw.normal(size=(8, 500, 6))
-about = {"classes": list(map(str, range(40))), "columns": list("abcdef"), "keyed": False}
-about["codec"] = {"name": "float16"}
+about = about("abcdef", classes=list(map(str, range(40))))
 labels = np.arange(500) % 40
 ballast = disk / "ballast"
 ballast.write_bytes(bytes(200_000))
@@ -377,7 +378,8 @@ def test_a_disk_that_is_really_full_or_read_only(tmp_path):
         subprocess.run([*enter, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no tmpfs can be mounted here to fill ({error})")
-    command = [*enter, sys.executable, "-c", SMALL_DISK, str(tmp_path)]
+    tests = str(Path(__file__).parents[1])
+    command = [*enter, sys.executable, "-c", SMALL_DISK, str(tmp_path), tests]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     full, missing, new, listing, read_only = done.stdout.splitlines()

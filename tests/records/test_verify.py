@@ -11,7 +11,7 @@ from pointstill.augment import Clouds, Pipeline, parse
 from pointstill.errors import RecordsError
 from pointstill.records import Store, Tile
 from pointstill.records.verify import check_replay, replay
-from small_stores import LABELS, about
+from small_stores import LABELS, about, forge
 
 SIZES = (12, 9, 30, 17, 8, 25, 14, 40, 11, 20, 10, 16)
 SHAPES = np.array([0, 1, 2, 4, 5, 6, 7, 9, 10, 11])
@@ -74,10 +74,29 @@ def test_what_was_recorded_replays(tmp_path, text):
     assert failed(Store.open(store.path), pipeline(text), clouds()) == []
 
 
-def test_any_bit_of_a_parameter_counts(store):
-    augment = zarr.open_array(store.path / "augment", mode="r+")
-    augment[1, 6, 4] = np.nextafter(augment[1, 6, 4], np.float32(9))
+@pytest.mark.parametrize("sealed", [True, False])
+def test_any_bit_of_a_parameter_counts(store, sealed):
+    def change(parameters: np.ndarray) -> None:
+        parameters[2, 4] = np.nextafter(parameters[2, 4], np.float32(9))
+
+    if sealed:  # by the replay alone
+        forge(store, store.tile(1, 1), "augment", change)
+        assert np.isfinite(store.parameters(1)).all()
+    else:
+        augment = zarr.open_array(store.path / "augment", mode="r+")
+        augment[1, 6, 4] = np.nextafter(augment[1, 6, 4], np.float32(9))
+        with pytest.raises(RecordsError, match="view 1, shapes 4 to 7"):
+            store.parameters(1)
     assert failed(store, pipeline(), clouds()) == [(1, 1)]
+
+
+def test_a_changed_proof_is_found_out_by_the_replay(store):
+    def change(probe: np.ndarray) -> None:
+        probe[31] ^= 1
+
+    forge(store, store.tile(0, 2), "probe", change)
+    assert store.committed().all()
+    assert failed(store, pipeline(), clouds()) == [(0, 2)]
 
 
 def test_a_changed_proof_is_found_out(store):
@@ -88,10 +107,12 @@ def test_a_changed_proof_is_found_out(store):
 
 @pytest.mark.parametrize(("by", "found"), [(4e-6, []), (3e-5, [(0, 1)])])
 def test_the_sketch_may_differ_by_the_tolerance(store, by, found):
-    probe = zarr.open_array(store.path / "probe", mode="r+")
-    sums = probe[0, 1, 32:].copy().view("<f4")
-    sums[5] += by
-    probe[0, 1, 32:] = sums.view(np.uint8)
+    def change(probe: np.ndarray) -> None:
+        sums = probe[32:].copy().view("<f4")
+        sums[5] += by
+        probe[32:] = sums.view(np.uint8)
+
+    forge(store, store.tile(0, 1), "probe", change)
     assert failed(store, pipeline(), clouds()) == found
 
 

@@ -2,7 +2,8 @@
 
     python tests/stored/make.py
 
-What is committed was made by pointstill 0.1.0 (commit 15ded7d), before its modules were moved.
+What is committed was made by pointstill 0.1.0 (commit 15ded7d), before its modules were moved;
+`sealed.zarr`, the first store whose probes seal its chunks, by 0.2.0 (`make_sealed`).
 """
 
 import json
@@ -26,6 +27,9 @@ COMMANDS = (
 )
 
 
+SEALED = f"record {RECORD} --codec topk:2 --out sealed.zarr"
+
+
 def cloud(number: int) -> np.ndarray:
     """Points of a ball, a box or a rod."""
     draws = np.random.default_rng(number).uniform(-1, 1, (48, 3))
@@ -44,6 +48,12 @@ def main() -> None:
     for command in COMMANDS:
         arguments = [sys.executable, "-m", "pointstill", *command.split()]
         subprocess.run(arguments, cwd=HERE, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    make_sealed()
+
+
+def make_sealed() -> None:
+    arguments = [sys.executable, "-m", "pointstill", *SEALED.split()]
+    subprocess.run(arguments, cwd=HERE, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     (HERE / "expected.json").write_text(json.dumps(measured(), indent=1) + "\n")
 
 
@@ -61,7 +71,7 @@ def measured() -> dict[str, object]:
         with torch.inference_mode():
             logits = Run(HERE / name).model()(torch.from_numpy(points)[None])
         found[name] = logits[0].tolist()
-    for name in ("stored.zarr", "keyed.zarr"):
+    for name in ("stored.zarr", "keyed.zarr", "sealed.zarr"):
         store = Store.open(HERE / name)
         rows = np.arange(store.rows)
         found[name] = {

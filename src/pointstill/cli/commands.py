@@ -142,7 +142,8 @@ def record(
     opened = data.open()
     loaded = teacher_options.load(teacher, opened, many=engine.many)
     left_out(opened.train)
-    store = job(loaded, opened, out=out, recipe=options, part=part, engine=chosen)
+    source = teacher_options.source(teacher)
+    store = job(loaded, opened, out=out, recipe=options, part=part, engine=chosen, source=source)
     limited = f" --limit {options.limit}" if options.limit else ""
     total, missing = store.views * store.rows, records_of(store.missing())
     if missing:

@@ -105,16 +105,21 @@ def describe_models() -> None:
 
 
 def describe_store(path: str) -> None:
-    """Print what a record store holds."""
+    """Print what a record store holds.
+
+    Raises:
+        RecordsError: chunks of recorded tiles are missing or cut; after all that can be said.
+    """
     from ..records import Store
 
     store = Store.open(path)
-    about = store.attributes
+    about, faults = store.attributes, store.faulty_chunks()
     done = store.committed()
     records = sum(tile.stop - tile.start for tile in store.tiles() if done[tile.view, tile.number])
     total = store.views * store.rows
     on_disk = store.bytes_on_disk()
     state = "complete" if done.all() else f"{done.sum()} of {done.size} tiles; record goes on"
+    state = f"damaged, {len(faults)} faulty chunk{'s'[: len(faults) > 1]}" if faults else state
     print(f"{path}: {records:,} of {total:,} records ({state})")
     print(f"shapes   {store.rows:,} of {about['data']['shapes']:,} ({about['data']['split']})")
     print(f"views    {store.views}, {about['points']:,} points each")
@@ -134,13 +139,16 @@ def describe_store(path: str) -> None:
     )
     per_record = on_disk / max(records, 1)
     print(f"on disk  {size(on_disk)}, {per_record:.1f} bytes a record")
+    if store.caveat:
+        print(f"format   it {store.caveat}")
     _describe_recorders(store)
+    store.check_chunks()
     _describe_accuracy(store)
 
 
 def _describe_recorders(store: "Store") -> None:
     """Print who recorded how much, how fast, and the tile that the codec suits least."""
-    notes = store.notes()
+    notes, bad = store.read_notes()
     for host in sorted({note.get("host", "?") for note in notes}):
         mine = [note for note in notes if note.get("host", "?") == host]
         count, seconds = (sum(note[name] for note in mine) for name in ("records", "seconds"))
@@ -148,6 +156,9 @@ def _describe_recorders(store: "Store") -> None:
             f"host     {host}: {count:,} records in {len(mine)} tiles, "
             f"{count / max(seconds, 1e-9):,.1f} records/s"
         )
+    lacking = store.unnoted()
+    if bad or lacking:
+        print(f"notes    {bad} lines do not hold, {lacking} tiles have none")
     losses = [note for note in notes if "kl_t1" in note]
     if losses:
         worst = max(losses, key=lambda note: float(note["kl_t1"]))

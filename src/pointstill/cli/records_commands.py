@@ -1,5 +1,6 @@
 """The verbs of `pointstill records`: one function each, no logic; heavy imports inside."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,9 @@ from .shared_options import (
 )
 
 if TYPE_CHECKING:
+    from ..data import Dataset
     from ..recording.estimate import Estimate
+    from ..teachers import Teacher
 
 records_app = App(name="records", help="Look at record stores, and after them.")
 
@@ -56,7 +59,7 @@ def estimate(
     classes: int | None = None,
     options: Annotated[RecordRecipe, Flat] = RECORD,
     data: Annotated[MaybeData, Flat] = NO_DATA,
-    teacher: str | None = None,
+    teacher: list[str] | None = None,
     teacher_options: Teachers = TEACHER,
     recipe: RecipeFile = None,
 ) -> None:
@@ -74,7 +77,7 @@ def estimate(
     classes:
         Number of classes; by default those of the data.
     teacher:
-        Time this one on a few batches of the data.
+        Time this one, as `record` takes it, on a few batches of the data; several are an ensemble.
     recipe:
         YAML file of these options; a flag overrides what it says.
     """
@@ -118,16 +121,18 @@ def verify(
     *,
     data: Annotated[DataOptions, Flat],
     tiles: str = "16",
-    teacher: str | None = None,
+    ask: bool = False,
+    teacher: list[str] | None = None,
     tolerance: float = 0.01,
     seed: int = 0,
     teacher_options: Teachers = TEACHER,
 ) -> None:
-    """Make recorded views again and compare them; with a teacher, ask it again. Exit 1 if wrong.
+    """Make recorded views again and compare them; with --ask, ask the teacher too. Exit 1 if wrong.
 
     **Examples**
 
         pointstill records verify records.zarr --data modelnet40/ --tiles all
+        pointstill records verify records.zarr --data modelnet40/ --ask --weights moved/gdanet.t7
         pointstill records verify records.zarr --data scans/ --teacher runs/teacher
 
     Parameters
@@ -136,8 +141,11 @@ def verify(
         Folder or URL of the record store.
     tiles:
         How many tiles to look at, at random; all for all.
+    ask:
+        Run the teacher again that the store names.
     teacher:
-        The teacher that was recorded, to be run again.
+        Run this one again, named with its options as for `record`: where the store does not say,
+        or names code.
     tolerance:
         Largest KL(teacher now || records) of a record at T = 1, in nats.
     seed:
@@ -148,16 +156,19 @@ def verify(
     from ..recording.maintenance import verify as job
     from ..records import Store
 
-    opened = data.open()
+    opened, there = data.open(), Store.open(store)
+    wanted = ask or teacher or teacher_options.weights
     found = job(
-        Store.open(store),
+        there,
         opened,
         tiles=tiles_of(tiles),
-        teacher=teacher_options.load(teacher, opened) if teacher else None,
+        teacher=_load(store, teacher, teacher_options, opened) if wanted else None,
         tolerance=tolerance,
         seed=seed,
     )
     print(f"{store}: {found}")
+    if there.caveat:
+        print(f"{store} {there.caveat}")
 
 
 @records_app.command
@@ -166,24 +177,26 @@ def repair(
     /,
     *,
     data: Annotated[MaybeData, Flat] = NO_DATA,
-    teacher: str | None = None,
+    teacher: list[str] | None = None,
     teacher_options: Teachers = TEACHER,
 ) -> None:
     """Mend a damaged store: copy back headers, record damaged tiles again, and no others.
 
-    With the data that was recorded, tiles that do not replay count as damaged too.
+    With the data that was recorded, tiles that do not replay count as damaged too. The teacher is
+    the one that the store names, unless another is given.
 
     **Examples**
 
         pointstill records repair records.zarr
-        pointstill records repair records.zarr --teacher runs/teacher --data primitives
+        pointstill records repair records.zarr --data primitives
+        pointstill records repair records.zarr --teacher my.nets:build --data scans/
 
     Parameters
     ----------
     store:
         Folder or URL of the record store.
     teacher:
-        The teacher that was recorded.
+        The teacher that was recorded, with its options, where the store does not say or names code.
     """
     needs_torch()
     from ..recording.maintenance import repair as job
@@ -191,8 +204,8 @@ def repair(
     opened = data.open()
     if teacher and not opened:
         raise UsageError("a teacher needs the data that was recorded", fix="give --data as well")
-    loaded = teacher_options.load(teacher, opened) if teacher and opened else None
-    print(f"{store}: {job(store, loaded, opened)}")
+    load = partial(_load, store, teacher, teacher_options, opened) if opened else None
+    print(f"{store}: {job(store, load() if teacher and load else None, opened, load=load)}")
 
 
 @records_app.command
@@ -201,16 +214,19 @@ def extend(
     /,
     *,
     views: int,
-    teacher: str,
     data: Annotated[DataOptions, Flat],
+    teacher: list[str] | None = None,
     teacher_options: Teachers = TEACHER,
     engine: EngineFlags = ENGINE,
 ) -> None:
     """Add views to a store, as if they had been asked for from the start.
 
+    The teacher is the one that the store names, unless another is given.
+
     **Examples**
 
-        pointstill records extend records.zarr --views 40 --teacher runs/teacher --data primitives
+        pointstill records extend records.zarr --views 40 --data primitives
+        pointstill records extend records.zarr --views 40 --teacher my.nets:build --data scans/
 
     Parameters
     ----------
@@ -219,16 +235,36 @@ def extend(
     views:
         How many views it shall have in all.
     teacher:
-        The teacher that was recorded.
+        The teacher that was recorded, with its options, where the store does not say or names code.
     """
     needs_torch()
     from ..recording.maintenance import extend as job
 
-    chosen = engine.ready(teacher, data, teacher_options)
+    specs, options = _named(store, teacher, teacher_options)
+    chosen = engine.ready(specs, data, options)
     opened = data.open()
-    loaded = teacher_options.load(teacher, opened, many=engine.many)
+    loaded = options.load(specs, opened, many=engine.many)
     longer = job(store, loaded, opened, views=views, engine=chosen)
     print(f"{store} has {longer.views} views, {longer.views * longer.rows:,} records")
+
+
+def _named(
+    store: str, teacher: list[str] | None, options: TeacherOptions
+) -> tuple[list[str], TeacherOptions]:
+    """The teachers that are typed, or else those that a store names, and how they are loaded."""
+    if teacher:
+        return teacher, options
+    from ..recording.teacher_source import recorded_source
+
+    return options.completed(recorded_source(store, options.weights))
+
+
+def _load(
+    store: str, teacher: list[str] | None, options: TeacherOptions, data: "Dataset"
+) -> "Teacher":
+    """Load the same."""
+    specs, options = _named(store, teacher, options)
+    return options.load(specs, data)
 
 
 @records_app.command

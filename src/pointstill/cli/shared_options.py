@@ -191,6 +191,32 @@ class TeacherOptions(NetworkOptions):
             "vote_seed": self.vote_seed,
         }
 
+    def source(self, specs: Sequence[str]) -> dict[str, Any]:
+        """What a store keeps of how its teacher was named: all that is not at its default."""
+        said = {name: value for name, value in self._said.items() if name in KEPT}
+        as_text = {
+            name: [str(each) for each in value] if isinstance(value, list) else value
+            for name, value in said.items()
+        }
+        paths = {name: str(value) for name, value in said.items() if isinstance(value, Path)}
+        return {"teacher": list(specs), **as_text, **paths}
+
+    def completed(self, source: dict[str, Any]) -> "tuple[list[str], TeacherOptions]":
+        """The teachers that a store names, and how they are loaded; what is typed comes first."""
+        kept = {name: value for name, value in source.items() if name in KEPT}
+        for name in ("class_names", "class_map"):
+            if name in kept:
+                kept[name] = Path(kept[name])
+        if "weights" in kept:
+            kept["weights"] = [Path(each) for each in kept["weights"]]
+        return list(source["teacher"]), replace(TeacherOptions(), **(kept | self._said))
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        """The options that are not at their defaults."""
+        usual = vars(TeacherOptions())
+        return {name: value for name, value in vars(self).items() if value != usual[name]}
+
     def load_each(self, specs: Sequence[str], data: "Dataset") -> "list[Teacher]":
         """Load each of several teachers by itself, and after them their ensemble if one is said."""
         from ..teachers.load import load_each
@@ -262,6 +288,8 @@ class EngineOptions:
         return self.engine == "ray"
 
 
+KEPT = frozenset(TeacherOptions.__dataclass_fields__) - {"device", "threads"}
+"""The options of a teacher that decide its logits: what a store keeps of how it was named."""
 TEACHER, ENGINE, RECORD = TeacherOptions(), EngineOptions(), RecordRecipe()
 """What is meant where nothing is said."""
 

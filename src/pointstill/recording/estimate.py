@@ -141,7 +141,8 @@ def store_size(
     coding, length = codec.parse(codec_name, classes), tile_length(shapes)
     tiles = views * -(-shapes // length)
     parameters = 0 if keyed else 4 * columns
-    chunks = [coding.record_bytes * length, parameters * length, probe.length(features)]
+    sealed = 3 if parameters else 2
+    chunks = [coding.record_bytes * length, parameters * length, probe.length(features, sealed)]
     files = [chunk + CHECKSUM for chunk in chunks if chunk]
     headers = HEADERS + 4 * 4 * shapes
     return StoreSize(

@@ -35,6 +35,7 @@ def record(
     recipe: RecordRecipe | None = None,
     part: str | None = None,
     engine: Engine = one_process,
+    source: dict[str, Any] | None = None,
     quiet: bool = False,
 ) -> Store:
     """Record a teacher's logits over augmented views of the training split.
@@ -50,6 +51,7 @@ def record(
         part: record a share of the tiles only, such as `2/3`, the second of three; `merge` joins
             the stores.
         engine: who computes the tiles after the first: this process, or a `RayEngine`.
+        source: how the teacher was named, for a new store to keep; see `records.attributes`.
         quiet: report nothing.
 
     Returns:
@@ -92,7 +94,7 @@ def record(
             plan.split.check()  # the fingerprint goes into the store
             check_axes(teacher, plan.split, clouds, recipe.batch_size, quiet)
             check_independence(teacher, plan.unlike(clouds, CLOUDS), recipe.batch_size)
-            store = new_store(location.path, plan, clouds, quiet)
+            store = new_store(location.path, plan, clouds, quiet, source)
 
         # 6. Record the tiles that are missing.
         recorder = Recorder(store, teacher, clouds, plan.pipeline)
@@ -176,7 +178,13 @@ class StorePlan:
         )
 
 
-def new_store(path: Path | str, plan: StorePlan, clouds: Clouds, quiet: bool) -> Store:
+def new_store(
+    path: Path | str,
+    plan: StorePlan,
+    clouds: Clouds,
+    quiet: bool,
+    source: dict[str, Any] | None = None,
+) -> Store:
     """Make a store around its first tile; nothing is left where that fails.
 
     Raises:
@@ -220,6 +228,8 @@ def new_store(path: Path | str, plan: StorePlan, clouds: Clouds, quiet: bool) ->
         "codec": measured,
         "batch": recipe.batch_size,
     }
+    if source:
+        attributes["teacher_source"] = source
     store = Store.create(path, attributes, recipe.views, shapes, plan.split.labels[shapes])
     store.write(first, *content)
     store.note(first, seconds, **plan.coding.measure(content.logits))

@@ -1,6 +1,6 @@
 """Looking after a record store: repair what broke, verify what is there, add views."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -66,6 +66,7 @@ def repair(
     teacher: Teacher | None = None,
     data: Dataset | None = None,
     *,
+    load: Callable[[], Teacher] | None = None,
     quiet: bool = False,
 ) -> Repaired:
     """Mend a store: copy back damaged headers, record damaged tiles again, and no others.
@@ -74,6 +75,7 @@ def repair(
         path: the store.
         teacher: the one that it was made with; not needed for the headers.
         data: the data that it was made with; with it, tiles that do not replay are damaged too.
+        load: makes the teacher, where one is needed and none is given.
         quiet: report nothing.
 
     Raises:
@@ -88,12 +90,17 @@ def repair(
             clouds = Clouds.of(data.train)
             sound = sorted(store.recorded_tiles() - set(bad))
             bad += [tile for tile in sound if not _replays(store, tile, pipeline, clouds)]
+        damage = f"has {len(bad)} tiles that are damaged ({_some(bad, 5)})"
+        if bad and data and teacher is None and load:
+            try:
+                teacher = load()
+            except UsageError as error:
+                what = f"{damage}, and {error.what}"
+                raise RecordsError(what, where=path, fix=error.fix) from error
+            pipeline = _check_made(store, data, teacher)
         if bad and (teacher is None or data is None):
-            raise RecordsError(
-                f"has {len(bad)} tiles that are damaged ({_some(bad, 5)})",
-                where=path,
-                fix="give --teacher and --data to record them again",
-            )
+            fix = "give --teacher and --data to record them again"
+            raise RecordsError(damage, where=path, fix=fix)
         if bad and teacher and data:
             clouds = Clouds.of(data.train, teacher.device)
             fill(Recorder(store, teacher, clouds, pipeline), bad, quiet=quiet)

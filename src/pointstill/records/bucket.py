@@ -57,9 +57,11 @@ class Bucket:
     def settle(self, names: Iterable[str]) -> None:
         """Nothing to wait for: Zarr had the answers to its puts."""
 
-    def names(self, folder: str) -> list[str]:
-        """The names of the objects below a name."""
-        return [found.name for found in self.remote.list(folder)]
+    def files(self, folder: str) -> dict[str, int]:
+        """The objects below a name, and their bytes."""
+        return {
+            found.name.removeprefix(f"{folder}/"): found.size for found in self.remote.list(folder)
+        }
 
     def size(self) -> int:
         """Bytes of all objects."""

@@ -1,16 +1,22 @@
 """A store in a folder: nothing is lost with the power, and one writer at a time."""
 
 import os
+import re
 import shutil
 import time
+import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from ..errors import RecordsError
 from ..storage import files, locking
+from . import headers
 from .location import SIDECAR, occupied, refusal
+
+HALF = re.compile(r"(zarr|c|spare)\..+\.partial")
+"""Files that Zarr, or `write`, had begun."""
 
 
 class Folder:
@@ -44,9 +50,14 @@ class Folder:
         """Wait for the disk."""
         files.sync(self.path / name for name in names)
 
-    def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder."""
-        return [f"{folder}/{file.name}" for file in sorted((self.path / folder).glob("*"))]
+    def files(self, folder: str) -> dict[str, int]:
+        """The files in a folder, by name, and their bytes."""
+        try:
+            with os.scandir(self.path / folder) as found:
+                sizes = {file.name: file.stat().st_size for file in found if file.is_file()}
+        except FileNotFoundError:
+            return {}
+        return dict(sorted(sizes.items()))
 
     def size(self) -> int:
         """Bytes of all files."""
@@ -59,8 +70,12 @@ class Folder:
     def note(self, line: str) -> None:
         """Add a line to the sidecar."""
         try:
-            with (self.path / SIDECAR).open("a", encoding="utf-8") as sidecar:
-                sidecar.write(line + "\n")
+            with (self.path / SIDECAR).open("ab+") as sidecar:
+                # A killed writer may have left half a line, which must not take this one along.
+                end = sidecar.seek(0, os.SEEK_END)
+                sidecar.seek(max(end - 1, 0))
+                begin = b"" if sidecar.read(1) in (b"", b"\n") else b"\n"
+                sidecar.write(begin + line.encode() + b"\n")
         except OSError as error:
             raise refusal("written", self.path, error) from error
 
@@ -76,12 +91,22 @@ class Folder:
         return locking.lock(file, self.path, RecordsError, partial(refusal, "written"))
 
     def sweep(self) -> None:
-        """Remove what killed writers left here and beside; call it under the lock."""
+        """Remove what killed writers left here and beside; call it under the lock.
+
+        Nothing but its own: `records` leaves alone what is of `records.zarr`, and a draft whose
+        maker lives is locked.
+        """
+        mine = re.compile(rf"\.{re.escape(self.path.name)}\.[0-9-]+\.draft")
         try:
-            for leftover in self.path.rglob("*.partial"):
-                leftover.unlink(missing_ok=True)
-            for leftover in self.path.absolute().parent.glob(f".{self.path.name}.*.draft"):
-                _remove(leftover)
+            for folder in (self.path, *(self.path / name for name in headers.ARRAYS)):
+                for leftover in folder.glob("*.partial"):
+                    if HALF.fullmatch(leftover.name):
+                        leftover.unlink(missing_ok=True)
+            for leftover in self.path.absolute().parent.glob(".*.draft"):
+                if mine.fullmatch(leftover.name):
+                    gone = suppress(FileNotFoundError, NotADirectoryError, BlockingIOError)
+                    with gone, locking.held(leftover):
+                        _remove(leftover)
         except OSError as error:
             raise refusal("written", self.path, error) from error
 
@@ -95,13 +120,15 @@ class Folder:
         if self.taken():
             raise occupied(self.path)
         # Each time another, as after an error Zarr's threads may still write into the one before.
-        name = f".{self.path.name}.{os.getpid()}-{time.monotonic_ns()}.draft"
+        name = f".{self.path.name}.{os.getpid()}-{uuid.uuid4().int % 10**12}.draft"
         draft = self.path.absolute().with_name(name)
         try:
             draft.parent.mkdir(parents=True, exist_ok=True)
-            yield draft
-            draft.rename(self.path)
-            files.sync([self.path])
+            draft.mkdir()
+            with locking.held(draft):
+                yield draft
+                draft.rename(self.path)
+                files.sync([self.path])
         except OSError as error:
             _remove(draft)
             raise refusal("made", self.path, error) from error

@@ -15,6 +15,7 @@ from ..storage.files import forbidden
 from .location import Location, refusal
 
 ARRAYS = ("logits", "augment", "probe", "shapes", "labels")
+AUGMENT = "augment/zarr.json"
 BACKUP = "spare.zip"
 
 
@@ -28,11 +29,14 @@ def pack(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+NAMES = ("zarr.json", *(f"{array}/zarr.json" for array in ARRAYS), "shapes/c.0", "labels/c.0")
+"""The files that are written once; a store without parameters has no `augment/zarr.json`."""
+
+
 def read(location: Location) -> dict[str, bytes]:
     """The written-once files of a store, by their names in it."""
-    arrays = [name for name in (f"{array}/zarr.json" for array in ARRAYS) if location.has(name)]
-    names = ["zarr.json", *arrays, "shapes/c.0", "labels/c.0"]
-    return {name: location.read(name) for name in names}
+    there = [name for name in NAMES if name != AUGMENT or location.has(name)]
+    return {name: location.read(name) for name in there}
 
 
 def backup(location: Location) -> dict[str, bytes] | None:
@@ -44,7 +48,14 @@ def backup(location: Location) -> dict[str, bytes] | None:
     try:
         content = location.read(BACKUP)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
+            # What is in there is copied back by its name, so it must be ours, and as we packed it.
+            names, members = archive.namelist(), archive.infolist()
+            plain = all(each.compress_type == zipfile.ZIP_STORED for each in members)
+            if sorted({*names, AUGMENT}) != sorted(NAMES) or not plain:
+                return None
+            if sum(each.file_size for each in members) > len(content):
+                return None
+            return {name: archive.read(name) for name in names}
     except PermissionError as error:
         raise forbidden(f"{location.path}/{BACKUP}", error, RecordsError) from error
     except (OSError, ValueError, RuntimeError, LookupError, EOFError, zlib.error):
@@ -53,8 +64,8 @@ def backup(location: Location) -> dict[str, bytes] | None:
         return None
 
 
-def check(location: Location) -> None:
-    """Compare a store's headers with their backup.
+def check(location: Location) -> dict[str, bytes]:
+    """Compare a store's headers with their backup, and give them.
 
     Raises:
         RecordsError: names the file that differs, or may not be read.
@@ -71,6 +82,7 @@ def check(location: Location) -> None:
             raise _damaged(location, name, f"cannot be read ({error.strerror})") from error
         if there != content:
             raise _damaged(location, name, "is not what was written")
+    return copies
 
 
 def change(location: Location, contents: dict[str, bytes]) -> None:

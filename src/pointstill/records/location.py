@@ -36,8 +36,8 @@ class Location(Protocol):
     def settle(self, names: Iterable[str]) -> None:
         """Wait until files that Zarr wrote are there to last."""
 
-    def names(self, folder: str) -> list[str]:
-        """The names of the files in a folder."""
+    def files(self, folder: str) -> dict[str, int]:
+        """The files in a folder, by name, and their bytes."""
 
     def size(self) -> int:
         """Bytes of all files."""

@@ -100,8 +100,8 @@ def check_records(store: Store, split: Split, shapes: np.ndarray) -> np.ndarray:
         (R,) rows.
 
     Raises:
-        RecordsError: another data set, other classes, shapes that were not recorded, or tiles
-            that are missing.
+        RecordsError: another data set, other classes, shapes that were not recorded, or tiles or
+            chunks that are missing.
     """
     now = {name: value for name, value in made_from(split).items() if name != "features"}
     fix = "train on the data that was recorded, or record this data"
@@ -124,6 +124,7 @@ def check_records(store: Store, split: Split, shapes: np.ndarray) -> np.ndarray:
             where=store.path,
             fix="run the same `pointstill record` again to finish it",
         )
+    store.check_chunks()
     rows: np.ndarray = np.searchsorted(store.shapes, shapes)
     return rows
 
@@ -158,6 +159,7 @@ def check_past(past: Store, store: Store) -> None:
             where=past.path,
             fix="record the student with the same --limit, to the end",
         )
+    past.check_chunks()
 
 
 def _by_name(augment: dict[str, Any]) -> dict[str, Any]:

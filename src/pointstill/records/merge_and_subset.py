@@ -11,6 +11,7 @@ from ..augment import Clouds, Pipeline
 from ..data import Dataset, Split
 from ..data.selection import limited
 from ..errors import RecordsError, UsageError
+from .attributes import DIGEST
 from .codec import divergence
 from .fingerprint import MAY_DECIDE, deciding
 from .folder_or_bucket import locate
@@ -46,7 +47,7 @@ def merge(paths: Sequence[str | Path], out: str | Path) -> Store:
     views = max(store.views for store in stores)
     done = [store.recorded_tiles() for store in stores]
     with _new(out) as draft:
-        joined = Store.create(draft, _inherited(first), views, first.shapes, first.labels)
+        joined = Store.begin(draft, _inherited(first), views, first.shapes, first.labels)
         taken: dict[tuple[int, int], Store] = {}
         for tile in joined.tiles():
             owners = [each for each, has in zip(stores, done, strict=True) if tile in has]
@@ -120,7 +121,7 @@ def subset(
         clouds = Clouds.of(data.train)
     with _new(out) as draft:
         labels = source.labels[np.searchsorted(source.shapes, shapes)]
-        part = Store.create(draft, _inherited(source), views, shapes, labels)
+        part = Store.begin(draft, _inherited(source), views, shapes, labels)
         for view in range(views):
             _copy_view(source, part, view, clouds)
     return Store.open(out)
@@ -177,7 +178,7 @@ def _copy_rows(source: Store, part: Store, view: int, clouds: Clouds) -> None:
 
 def _inherited(store: Store) -> dict[str, Any]:
     """The attributes that a store of the same records has as well."""
-    own = ("format", "pointstill", "tile")
+    own = ("pointstill", "tile", DIGEST)
     return {name: value for name, value in store.attributes.items() if name not in own}
 
 

@@ -116,3 +116,26 @@ def _opened(file: Path) -> int:
         os.close(handle)
         raise OSError(EEXIST, f"its lock {file.name} is no file of its own")
     return handle
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Lock a folder itself, as a sign that whoever fills it lives.
+
+    Where a file system locks no folders, it is not locked.
+
+    Raises:
+        BlockingIOError: another process has it.
+        OSError: there is none, or it is a link.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(handle)
