@@ -15,9 +15,7 @@ from pathlib import Path
 
 from pointstill import __version__
 
-from .campaign import FOUND, Campaign, Prepared, kept_input
-
-COLUMNS = ("inputs", "read", "refused", "faults", "agreed", "disagreed")
+from .campaign import COLUMNS, FOUND, Campaign, Prepared, kept_input
 
 
 def main() -> int:

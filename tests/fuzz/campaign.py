@@ -20,6 +20,8 @@ from .workers import READ, REFUSED, SECONDS, Outcome, Worker
 
 FOUND = Path(__file__).parents[2] / "fuzz-found"
 """Where inputs that are faults are kept; git ignores it."""
+COLUMNS = ("inputs", "read", "refused", "faults", "agreed", "disagreed")
+"""What is counted of every row."""
 UNSEEN = "unseen"
 """The fault of what is kept: another answer, and no word."""
 
