@@ -27,11 +27,13 @@ def main() -> int:
     parser.add_argument("--student", type=Path, help="an exported student; else one is made")
     parser.add_argument("--replay", type=Path, nargs="+", help="folders of inputs that were kept")
     parser.add_argument("--found", type=Path, default=FOUND, help="where faults are kept")
+    parser.add_argument("--only", nargs="+", default=(), help="rows of the table, such as ply")
     parser.add_argument("--shrink", action="store_true", help="make kept inputs smaller")
     options = parser.parse_args()
     started = time.monotonic()
     found = Path(tempfile.mkdtemp()) if options.replay else options.found
-    prepared = Prepared(1 if options.replay else options.processes, found, options.student)
+    processes = 1 if options.replay else options.processes
+    prepared = Prepared(processes, found, options.student, options.only)
     try:
         seeds = prepared.campaign.seeds
         if options.replay:

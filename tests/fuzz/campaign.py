@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -111,8 +111,9 @@ def without_numbers(detail: str) -> str:
 def draw_input(seeds: list[Seed], entropy: int, number: int) -> Input:
     """Input `number` of a campaign: the same for the same seed of the generator."""
     draw = np.random.default_rng([entropy, number])
-    shares = np.array([TARGETS[name].share for name in TARGETS])
-    target = [*TARGETS][draw.choice(len(shares), p=shares / shares.sum())]
+    targets = [name for name in TARGETS if any(seed.target == name for seed in seeds)]
+    shares = np.array([TARGETS[name].share for name in targets])
+    target = targets[draw.choice(len(shares), p=shares / shares.sum())]
     mine = [seed for seed in seeds if seed.target == target]
     if target == "reader":  # suffixes alike, however many seeds they have
         suffixes = sorted({row_of(seed) for seed in mine})
@@ -175,7 +176,13 @@ def kept_input(folder: Path, seeds: list[Seed]) -> Input:
 class Prepared:
     """A folder of work, the seeds, and a sound answer of each."""
 
-    def __init__(self, processes: int, found: Path = FOUND, student: Path | None = None):
+    def __init__(
+        self,
+        processes: int,
+        found: Path = FOUND,
+        student: Path | None = None,
+        rows: Sequence[str] = (),
+    ):
         self.found = found
         shutil.rmtree(found, ignore_errors=True)
         self.work = Path(tempfile.mkdtemp(prefix="pointstill-fuzz-"))
@@ -183,7 +190,9 @@ class Prepared:
         surroundings.mkdir()
         self.workers = [Worker(self.work / f"worker{i}", surroundings) for i in range(processes)]
         _import_all()
-        seeds = _in_a_child(lambda: make(surroundings, student))
+        kept = not rows or any(name in rows for name, target in TARGETS.items() if target.kept)
+        seeds = _in_a_child(lambda: make(surroundings, student, kept))
+        seeds = [seed for seed in seeds if not rows or row_of(seed) in rows]
         self.campaign = Campaign(seeds, {}, {})
         for each, outcome in self.outcomes(map(untouched, seeds), allowed=30.0):
             name, target = each.seed.name, each.seed.target

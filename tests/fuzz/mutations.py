@@ -112,7 +112,7 @@ def mutated(draw: Draw, content: bytes, suffix: str, pool: Pool) -> tuple[bytes,
     ways += [digit, blanks, lines] * 2 if suffix in (*PHRASES, "ply", "json") else []
     ways += [header] * 3 if suffix in FIELDS else []
     ways += [phrase] * 3 if suffix in PHRASES else []
-    ways += [leaf] * 4 if suffix in ("glb", "safetensors", "json") else []
+    ways += [leaf] * 8 if suffix in ("glb", "safetensors", "json") else []
     ways += [aliases] if suffix == "yaml" else []
     way = ways[draw.integers(len(ways))]
     return way(draw, content, suffix, pool), way.__name__

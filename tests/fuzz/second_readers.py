@@ -155,7 +155,8 @@ def _polygons(vertices: list[list[float]], polygons: list[list[int]]) -> Mesh | 
 def stl(path: Path) -> Found:
     import meshio
 
-    return _mesh(meshio.stl.read(path))
+    found = _mesh(meshio.stl.read(path))
+    return found if isinstance(found, Mesh) else None
 
 
 def laz(path: Path) -> Found:

@@ -44,16 +44,17 @@ class Seed:
     """The files that are damaged, one in each input."""
 
 
-def make(folder: Path, student: Path | None) -> list[Seed]:
+def make(folder: Path, student: Path | None, kept: bool = True) -> list[Seed]:
     """All seeds.
 
     Args:
         folder: empty; data and cache stay there, which structures are used with.
         student: an exported student; None makes one, which takes half a minute.
+        kept: with what is kept.
     """
     seeds = [_single("reader", name, content) for name, content in clouds().items()]
     seeds += _hdf5(folder) + _texts() + _weights(folder) + _students()
-    return seeds + _kept(folder, student)
+    return seeds + (_kept(folder, student) if kept else [])
 
 
 def _single(target: str, name: str, content: bytes) -> Seed:
@@ -70,6 +71,8 @@ def clouds() -> dict[str, bytes]:
     draw = np.random.default_rng(0)
     points = draw.normal(size=(24, 3)).astype(np.float32)
     made = {f"npy/{name}": content for name, content in _npy(points).items()}
+    made["npz/arrays"] = _saved(np.savez, points=points, normals=points, labels=np.arange(24))
+    made["npz/packed"] = _saved(np.savez_compressed, cloud=points.astype(np.float64))
     made |= {f"ply/{name}": content for name, content in _ply(points).items()}
     made |= {f"pcd/{name}": content for name, content in _pcd(points).items()}
     made |= {f"{name}": content for name, content in _las(points).items()}

@@ -47,12 +47,12 @@ class Target:
 
 def reader(place: Place) -> list[Any]:
     """The points of a file, as `predict` and class folders take them, and its features."""
-    from pointstill.data.columns import read_table
-    from pointstill.data.readers import read_cloud
+    from pointstill.data import columns, readers
     from pointstill.points.validity import check_cloud
 
-    points = read_cloud(place.path)
-    table = read_table(place.path)
+    points = readers.read_cloud(place.path)
+    table = getattr(readers, "read_table", None) or columns.read_table
+    table = table(place.path)
     check_cloud("the cloud", points, drop_missing=True)
     return [np.asarray(points), sorted(table)]
 

@@ -200,6 +200,7 @@ def resident(process: int) -> int:
 
 def _work(connection: Connection, folder: Path, surroundings: Path) -> None:
     os.setpgid(0, 0)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # with its parent
     words = tempfile.TemporaryFile()  # noqa: SIM115
     os.dup2(words.fileno(), 1)
     os.dup2(words.fileno(), 2)
