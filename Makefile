@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 # Tests run small models on small batches: one thread is fastest, and leaves the others alone.
 TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: setup demo lint test test-all bench docs clean
+.PHONY: setup demo lint test test-all fuzz bench docs clean
 
 setup: $(VENV)/.ready
 
@@ -27,6 +27,10 @@ test: lint
 
 test-all: lint
 	$(TEST)
+
+fuzz: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count 20000 --json benchmarks/results/fuzz.json
+	$(BIN)/python -m tests.fuzz.page
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
