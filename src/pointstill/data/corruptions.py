@@ -44,7 +44,7 @@ class _Draws:
         """Cut `total` into 1 to 7 clusters, each point in any of them alike."""
         clusters = 1 + self.below(MOST_CLUSTERS)
         places = (self.uniform(total) * clusters).astype(np.int64)
-        return np.bincount(places, minlength=clusters).tolist()
+        return [int(size) for size in np.bincount(places, minlength=clusters)]
 
 
 def _scale(points: Points, level: int, draws: _Draws) -> NDArray[np.float64]:
