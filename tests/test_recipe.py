@@ -108,7 +108,7 @@ def test_beta_matters_to_the_loss_that_uses_it():
         ("kd", "beta", 0.2, "nwsd"),
         ("kd", "beta", 0.1, "nwsd"),  # said, though it is the default
         ("kd", "past", "records", "nwsd"),
-        ("ce", "alpha", 0.9, "kd or nwsd"),
+        ("ce", "alpha", 0.9, "kd or dkd or nkd or mse or nwsd"),
         ("ce", "snapshot_age", 5, "nwsd"),
     ],
 )
@@ -122,7 +122,7 @@ def test_an_option_that_the_loss_does_not_use_is_refused(loss, option, value, ot
 
 def test_a_recipe_lists_what_its_loss_uses():
     entries = DistillRecipe(temperature=2.0).entries()
-    used = {"loss": "kd", "smoothing": 0.0, "alpha": 1.0, "temperature": 2.0}
+    used = {"loss": "kd", "smoothing": 0.0, "labels": 1.0, "alpha": 1.0, "temperature": 2.0}
     assert entries.items() >= used.items()
     assert not entries.keys() & {"beta", "form", "past", "snapshot_age", "past_decay"}
     assert DistillRecipe(**entries).entries() == entries

@@ -58,6 +58,8 @@ class FitOptions:
     """The weights that end the run: of the last epoch, or of the best by validation accuracy."""
     limit: int | None = None
     """Train on this many shapes only (stratified, seeded)."""
+    student_augment: str = "none"
+    """What the student sees of each view, such as strays,holes,sparse,noise; no teacher does."""
     seed: int = 0
     """Seed of weights, order, augmentation and validation part."""
     device: str = "auto"

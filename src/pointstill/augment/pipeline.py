@@ -56,12 +56,13 @@ OPERATIONS: dict[str, type[Any]] = {
 }
 
 
-def parse(text: str, up: str) -> tuple[Operation, ...]:
+def parse(text: str, up: str, known: dict[str, type[Any]] = OPERATIONS) -> tuple[Any, ...]:
     """Operations from a string such as `scale,rotate(axis=any),jitter(sigma=0.02)`.
 
     Args:
         text: names, comma separated, with options in brackets; empty or `none` for none.
         up: the data's up axis, x, y or z, in place of an option that says up.
+        known: the operations by name.
 
     Raises:
         UsageError: an unknown operation or option, or one out of its range.
@@ -71,7 +72,7 @@ def parse(text: str, up: str) -> tuple[Operation, ...]:
     try:
         tree = ast.parse(f"[{text}]", mode="eval").body
         assert isinstance(tree, ast.List)
-        return tuple(_operation(node, up) for node in tree.elts)
+        return tuple(_operation(node, up, known) for node in tree.elts)
     except (SyntaxError, AssertionError, ValueError) as error:
         raise UsageError(
             f"augment {text!r} cannot be read",
@@ -79,22 +80,20 @@ def parse(text: str, up: str) -> tuple[Operation, ...]:
         ) from error
 
 
-def _operation(node: ast.expr, up: str) -> Operation:
+def _operation(node: ast.expr, up: str, known: dict[str, type[Any]]) -> Any:
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     name = call.func.id if isinstance(call.func, ast.Name) else ast.unparse(call.func)
-    if name not in OPERATIONS:
-        raise UsageError(
-            f"unknown augmentation {name!r}", fix=f"choose from {', '.join(OPERATIONS)}"
-        )
-    operation: Operation = OPERATIONS[name](**_options(name, call))
+    if name not in known:
+        raise UsageError(f"unknown augmentation {name!r}", fix=f"choose from {', '.join(known)}")
+    operation = known[name](**_options(name, call, known[name]))
     # Which axis is up is for the data to say.
     of_data = {option: up for option, value in _values(operation).items() if value == "up"}
-    return replace(operation, **of_data)  # type: ignore[type-var]
+    return replace(operation, **of_data)
 
 
-def _options(name: str, call: ast.Call) -> dict[str, Any]:
+def _options(name: str, call: ast.Call, operation: type[Any]) -> dict[str, Any]:
     """The options in the brackets of an operation, each of the kind of its field."""
-    known = {field.name: field.type for field in fields(OPERATIONS[name])}
+    known = {field.name: field.type for field in fields(operation)}
     if call.args or any(keyword.arg is None for keyword in call.keywords):
         example = f", such as {name}({next(iter(known))}=...)" if known else ""
         raise UsageError("has options without a name", where=name, fix=f"write them out{example}")
@@ -117,9 +116,10 @@ def _options(name: str, call: ast.Call) -> dict[str, Any]:
     return options
 
 
-def _values(operation: Operation) -> dict[str, Any]:
+def _values(operation: Any) -> dict[str, Any]:
     """The options of an operation, all of them."""
-    return asdict(operation)  # type: ignore[call-overload,no-any-return]
+    values: dict[str, Any] = asdict(operation)
+    return values
 
 
 def _is_of_kind(value: Any, kind: Any) -> bool:

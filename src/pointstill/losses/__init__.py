@@ -13,7 +13,16 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .options import KDOptions, LabelOptions, LossOptions, NWSDOptions
+from .options import (
+    DISTOptions,
+    DKDOptions,
+    KDOptions,
+    LabelOptions,
+    LossOptions,
+    MSEOptions,
+    NKDOptions,
+    NWSDOptions,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,5 +49,9 @@ class Loss(NamedTuple):
 LOSSES = {
     "ce": Loss(LabelOptions, "pointstill.losses.cross_entropy"),
     "kd": Loss(KDOptions, "pointstill.losses.kd"),
+    "dkd": Loss(DKDOptions, "pointstill.losses.dkd"),
+    "nkd": Loss(NKDOptions, "pointstill.losses.nkd"),
+    "dist": Loss(DISTOptions, "pointstill.losses.dist"),
+    "mse": Loss(MSEOptions, "pointstill.losses.mse"),
     "nwsd": Loss(NWSDOptions, "pointstill.losses.nwsd"),
 }

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .options import LabelOptions
-from .targets import Targets
+from .targets import UNLABELLED, Targets
 
 
 def precise(logits: Tensor) -> Tensor:
@@ -22,13 +22,14 @@ def smoothed(labels: Tensor, like: Tensor, smoothing: float) -> Tensor:
         smoothing: probability spread evenly over all C classes, the labelled one included.
 
     Returns:
-        (B, C)
+        (B, C); 0 for all classes where there is no label.
 
     >>> smoothed(torch.tensor([1]), torch.empty(1, 4), 0.2)  # 0.8 + 0.2 / 4, and 0.2 / 4
     tensor([[0.0500, 0.8500, 0.0500, 0.0500]])
     """
-    classes = like.shape[-1]
-    return (1 - smoothing) * F.one_hot(labels, classes).to(like) + smoothing / classes
+    classes, labelled = like.shape[-1], labels != UNLABELLED
+    hard = F.one_hot(labels.clamp(min=0), classes).to(like)
+    return ((1 - smoothing) * hard + smoothing / classes) * labelled[:, None]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -40,13 +41,20 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
         smoothing: as in `smoothed`.
 
     Returns:
-        (B,): a sum over the classes. The mean over the batch is the caller's.
+        (B,): a sum over the classes, 0 where there is no label. The mean over the batch is the
+        caller's.
 
     >>> logits = torch.tensor([[0.0, 0.0], [1.0986, 0.0]])  # q1 = (1/2, 1/2) and (3/4, 1/4)
     >>> cross_entropy(logits, torch.tensor([0, 1]))  # ln 2, ln 4
     tensor([0.6931, 1.3863])
     """
-    return F.cross_entropy(precise(logits), labels, reduction="none", label_smoothing=smoothing)
+    return F.cross_entropy(
+        precise(logits),
+        labels,
+        reduction="none",
+        label_smoothing=smoothing,
+        ignore_index=UNLABELLED,
+    )
 
 
 def parts(logits: Tensor, targets: Targets, options: LabelOptions) -> dict[str, Tensor]:

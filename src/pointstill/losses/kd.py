@@ -5,13 +5,15 @@
 The factor T^2 keeps the size of the gradient, which shrinks by 1 / T^2, the same at every T.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .cross_entropy import cross_entropy, max_logit, precise
-from .options import KDOptions
-from .targets import Targets, required
+from .options import KDOptions, TaughtOptions
+from .targets import Targets, required, standardised
 
 
 def log_soft(logits: Tensor, temperature: float) -> Tensor:
@@ -64,13 +66,48 @@ def parts(logits: Tensor, targets: Targets, options: KDOptions) -> dict[str, Ten
     Raises:
         TrainingError: the targets hold no teacher logits.
     """
+
+    def kd(student: Tensor, targets: Targets) -> Tensor:
+        teacher = required(targets.teacher, "teacher")
+        return options.temperature**2 * divergence(student, teacher, options.temperature)
+
+    return taught("kd", kd, options.alpha, logits, targets, options)
+
+
+def taught(
+    name: str,
+    distance: Callable[[Tensor, Targets], Tensor],
+    weight: float,
+    logits: Tensor,
+    targets: Targets,
+    options: TaughtOptions,
+) -> dict[str, Tensor]:
+    """Return the loss `labels CE + weight distance`, a mean over the batch, and parts for the log.
+
+    Args:
+        name: of the distance, in the log.
+        distance: from the teacher, of logits (B, C), standardised if the options say so; (B,), or
+            a scalar where it is one of the batch.
+        weight: of the distance.
+        logits: (B, C) of the student.
+        targets: labels and teacher.
+        options: the weight of the labels, smoothing, and whether to standardise.
+
+    Returns:
+        `loss`, and without gradient `ce` and the distance, before their weights, `agreement` with
+        the teacher and `max_logit`.
+
+    Raises:
+        TrainingError: the targets hold no teacher logits.
+    """
     teacher = required(targets.teacher, "teacher")
     ce = cross_entropy(logits, targets.labels, options.smoothing).mean()
-    kd = options.temperature**2 * divergence(logits, teacher, options.temperature).mean()
+    seen = standardised(logits, targets) if options.standardise else (logits, targets)
+    apart = distance(*seen).mean()
     return {
-        "loss": ce + options.alpha * kd,
+        "loss": options.labels * ce + weight * apart,
         "ce": ce.detach(),
-        "kd": kd.detach(),
+        name: apart.detach(),
         "agreement": agreement(logits, teacher),
         "max_logit": max_logit(logits),
     }

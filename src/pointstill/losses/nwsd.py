@@ -32,11 +32,12 @@ from torch import Tensor
 from . import kd
 from .cross_entropy import cross_entropy, precise, smoothed
 from .options import Form, NWSDOptions
-from .targets import Targets, required
+from .targets import Targets, required, standardised
 
 GUARD = 0.9  # part of the largest bounded beta that `guard` allows itself
 FLOOR = 0.1  # part of alpha p that `floor` leaves to every class
 SPREAD = 0.1  # uniform part of the past in `reverse`
+PLAUSIBLE = 0.1  # part of the teacher's best below which `contrast` leaves a class out
 MARGIN = 0.5  # nats of KL(s || q) beyond which `hinge` stops pushing
 
 
@@ -85,7 +86,7 @@ def raw(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) ->
 def guard(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push as `raw` does, with the `guarded_beta` of every sample in place of beta."""
     soft = _soften(logits, targets, options.temperature)
-    y = smoothed(targets.labels, soft.p, options.smoothing)
+    y = options.labels * smoothed(targets.labels, soft.p, options.smoothing)
     bounded = guarded_beta(soft.p, soft.s, y, beta, options)
     terms = _push(soft, kd.kl(soft.s, soft.log_q), bounded, options)
     return terms._replace(limited=bounded < beta)
@@ -99,7 +100,7 @@ def guarded_beta(p: Tensor, s: Tensor, y: Tensor, beta: Tensor, options: NWSDOpt
     Args:
         p: (B, C) teacher, at temperature T.
         s: (B, C) past student, at temperature T.
-        y: (B, C) labels as probabilities, smoothed if the cross-entropy is.
+        y: (B, C) labels as probabilities, smoothed if the cross-entropy is, times its weight.
         beta: (B,) the weight that is wanted.
         options: alpha and temperature.
 
@@ -183,6 +184,51 @@ def hinge(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) 
     return _push(soft, distance, beta, options)._replace(limited=far)
 
 
+def contrast(logits: Tensor, targets: Targets, push: Tensor, options: NWSDOptions) -> Terms:
+    """Pull by `alpha T^2 KL(t || q)` to the `contrasted_target` t: convex, bounded for every push.
+
+    `limited` are the samples of which a class was left out.
+    """
+    soft = _soften(logits, targets, options.temperature)
+    teacher, past = required(targets.teacher, "teacher"), required(targets.past, "past")
+    t, left_out = contrasted_target(teacher, past, push, options)
+    terms = _push(soft, kd.kl(soft.s, soft.log_q), push, options)
+    pull = options.alpha * options.temperature**2 * kd.kl(t, soft.log_q)
+    return terms._replace(distillation=pull, limited=left_out.any(dim=-1))
+
+
+def contrasted_target(
+    teacher: Tensor, past: Tensor, push: Tensor, options: NWSDOptions
+) -> tuple[Tensor, Tensor]:
+    """Return `softmax(((1 + w) z - w z_past) / T)`, and which classes are left out of it.
+
+    Left out is what the teacher finds a tenth as likely as its answer, or less (at temperature T):
+    there the two differ by chance. After contrastive decoding (Li et al., arXiv 2210.15097).
+
+    Args:
+        teacher: (B, C) logits z.
+        past: (B, C) logits of the student's past; all equal: it says nothing.
+        push: (B,) the weight w; NaN: there is no past, and the target is the teacher's p.
+        options: the temperature.
+
+    Returns:
+        t (B, C), which sums to 1, and a mask (B, C).
+
+    >>> z, past = torch.tensor([[2.0, 1.0, -9.0]]), torch.tensor([[1.0, 1.0, 1.0]])
+    >>> contrasted_target(z, past, torch.tensor([0.5]), NWSDOptions(temperature=1.0))
+    (tensor([[0.8176, 0.1824, 0.0000]]), tensor([[False, False,  True]]))
+    """
+    z, past = precise(teacher), precise(past)
+    log_p = kd.log_soft(z, options.temperature)
+    absent = push.isnan()[:, None]
+    left_out = (log_p < log_p.amax(dim=-1, keepdim=True) + math.log(PLAUSIBLE)) & ~absent
+    least = past.masked_fill(past.isinf(), math.inf).amin(dim=-1, keepdim=True)
+    past = torch.maximum(past, least)  # what the past rules out is pushed as far as its least
+    w = push.nan_to_num()[:, None]
+    aim = ((1 + w) * z - w * past).masked_fill(left_out, -math.inf)
+    return kd.log_soft(aim, options.temperature).exp(), left_out
+
+
 FORMS: dict[Form, Callable[[Tensor, Targets, Tensor, NWSDOptions], Terms]] = {
     "raw": raw,
     "guard": guard,
@@ -190,6 +236,7 @@ FORMS: dict[Form, Callable[[Tensor, Targets, Tensor, NWSDOptions], Terms]] = {
     "js": js,
     "reverse": reverse,
     "hinge": hinge,
+    "contrast": contrast,
 }
 
 
@@ -197,9 +244,9 @@ def parts(logits: Tensor, targets: Targets, options: NWSDOptions) -> dict[str, T
     """Return the loss in the form `options.form`, a mean over the batch, and parts for the log.
 
     The parts, without gradient: `ce`; `kd` = T^2 KL(p || q) before its weight alpha; `repulsion`,
-    what the form subtracts before its weight beta (for `floor`, T^2 KL(s || q)); `floored`, the
-    fraction of samples with a floored class, or whose push `guard` or `hinge` limited; `kl_past` =
-    KL(s || q), without T^2; `agreement` with the teacher; `max_logit`.
+    what the form subtracts before its weight beta (for `floor` and `contrast`, T^2 KL(s || q));
+    `floored`, the fraction of samples with a class floored or left out, or whose push `guard` or
+    `hinge` limited; `kl_past` = KL(s || q), without T^2; `agreement` with the teacher; `max_logit`.
 
     A sample without a past has beta 0, and while beta is 0 for all, none need have one: that is KD.
 
@@ -211,23 +258,27 @@ def parts(logits: Tensor, targets: Targets, options: NWSDOptions) -> dict[str, T
     Raises:
         TrainingError: the targets hold no teacher, or no past though beta is not 0.
     """
-    at = targets.progress
-    scheduled = options.beta if at is None else options.beta_at(at)
+    scheduled = options.push_at(targets.progress)
     if targets.past is None and scheduled == 0:
         distilled = kd.parts(logits, targets, options)
         nothing = torch.zeros_like(distilled["ce"])
         return distilled | {"repulsion": nothing, "floored": nothing, "kl_past": nothing}
+    if options.past == "none":  # of form contrast alone: a past that says nothing
+        targets = replace(targets, past=torch.zeros_like(precise(logits.detach())))
     past = required(targets.past, "past")
     absent = past.isnan().any(dim=-1)
     past = torch.where(absent[:, None], logits.detach().to(past.dtype), past)
-    beta = torch.full_like(precise(logits.detach())[:, 0], scheduled).masked_fill(absent, 0.0)
-    terms = FORMS[options.form](logits, replace(targets, past=past), beta, options)
+    targets = replace(targets, past=past)
+    without = math.nan if options.form == "contrast" else 0.0
+    beta = torch.full_like(precise(logits.detach())[:, 0], scheduled).masked_fill(absent, without)
+    seen = standardised(logits, targets) if options.standardise else (logits, targets)
+    terms = FORMS[options.form](*seen, beta, options)
     ce = cross_entropy(logits, targets.labels, options.smoothing)
     with torch.no_grad():
         distilled = kd.parts(logits, targets, options)
         kl_past = kd.divergence(logits, past, options.temperature).mean()
     return distilled | {
-        "loss": (ce + terms.distillation).mean(),
+        "loss": (options.labels * ce + terms.distillation).mean(),
         "repulsion": terms.repulsion.detach().mean(),
         "floored": terms.limited.float().mean(),
         "kl_past": kl_past,

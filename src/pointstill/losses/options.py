@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 from ..errors import UsageError
 
-Form = Literal["raw", "guard", "floor", "js", "reverse", "hinge"]
-PastSource = Literal["snapshot", "ema", "table", "records"]
+Form = Literal["raw", "guard", "floor", "js", "reverse", "hinge", "contrast"]
+PastSource = Literal["snapshot", "ema", "table", "records", "none"]
 LARGEST = 3.4e38
 """Float32, in which all is computed, ends here."""
 
@@ -75,10 +75,24 @@ class LabelOptions(LossOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KDOptions(LabelOptions):
-    """Labels, and towards the teacher's logits."""
+class TaughtOptions(LabelOptions):
+    """Labels, and the teacher's logits."""
 
     needs_teacher: ClassVar[bool] = True
+
+    labels: float = 1.0
+    """Weight of the cross-entropy with the labels; 0 for the teacher alone."""
+    standardise: bool = False
+    """Take logits less their mean, over their spread, of each sample (Sun et al. 2024)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.labels >= 0, f"labels is {self.labels}", "choose 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KDOptions(TaughtOptions):
+    """Labels, and towards the teacher's logits."""
 
     alpha: float = 1.0
     """Weight of the pull towards the teacher."""
@@ -89,6 +103,73 @@ class KDOptions(LabelOptions):
         super().__post_init__()
         require(self.temperature > 0, f"temperature is {self.temperature}", "choose one above 0")
         require(self.alpha >= 0, f"alpha is {self.alpha}", "choose 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSEOptions(TaughtOptions):
+    """Labels, and the squared distance to the teacher's logits (Kim et al. 2021)."""
+
+    alpha: float = 1.0
+    """Weight of the pull towards the teacher."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.alpha >= 0, f"alpha is {self.alpha}", "choose 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DKDOptions(KDOptions):
+    """As kd, with the label's class and the others apart (Zhao et al. 2022)."""
+
+    non_target: float = 8.0
+    """Weight of the classes beside the label's; alpha is that of the label's."""
+    ramp: float = 20 / 240
+    """Share of the run in which the teacher's part rises from 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.non_target >= 0, f"non_target is {self.non_target}", "choose 0 or more")
+        require(0 <= self.ramp <= 1, f"ramp is {self.ramp}", "choose 0 to 1")
+
+    def ramp_at(self, progress: float | None) -> float:
+        """The share of the teacher's part that counts at a time of the run.
+
+        >>> [DKDOptions(ramp=0.5).ramp_at(progress) for progress in (0, 0.25, 0.5, 1, None)]
+        [0.0, 0.5, 1.0, 1.0, 1.0]
+        """
+        return 1.0 if progress is None or not self.ramp else min(progress / self.ramp, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NKDOptions(KDOptions):
+    """As dkd, with the others normalised (Yang et al. 2023)."""
+
+    temperature: float = 1.0
+    non_target: float = 1.5
+    """Weight of the classes beside the label's; alpha is that of the label's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.non_target >= 0, f"non_target is {self.non_target}", "choose 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DISTOptions(TaughtOptions):
+    """Labels, and correlation with the teacher's probabilities (Huang et al. 2022)."""
+
+    inter: float = 2.0
+    """Weight of the correlation within each sample, over the classes."""
+    intra: float = 2.0
+    """Weight of the correlation within each class, over the batch."""
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.temperature > 0, f"temperature is {self.temperature}", "choose one above 0")
+        for name in ("inter", "intra"):
+            require(
+                getattr(self, name) >= 0, f"{name} is {getattr(self, name)}", "choose 0 or more"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +204,19 @@ class NWSDOptions(PastOptions, KDOptions):
     """Weight of the push away from the student's past; below alpha. Negative: a pull towards it."""
     form: Form = "floor"
     """How the push is kept bounded; raw is the literal formula, for diagnosis."""
+    push: float = 0.5
+    """How far the target lies beyond the teacher, away from the past (form=contrast)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of(Form, "form", self.form)
+        require(self.push > -1, f"push is {self.push}", "choose one above -1")
+        if self.form == "contrast":
+            unused = "beta", self.beta == NWSDOptions.beta
+        else:
+            unused = "push", self.push == NWSDOptions.push
+            require(self.past != "none", f"past is none, and form {self.form}", "choose a past")
+        require(unused[1], f"{unused[0]} is not used by form {self.form}", f"leave {unused[0]} out")
         require(
             self.beta < self.alpha,
             f"beta is {self.beta} and alpha {self.alpha}; beta must be below alpha, or nothing "
@@ -149,6 +239,12 @@ class NWSDOptions(PastOptions, KDOptions):
         rise, decay = (progress - 0.2) / 0.2, (1 - progress) / 0.2
         return self.beta * max(0.0, min(rise, 1.0, decay))
 
+    def push_at(self, progress: float | None) -> float:
+        """The weight of the push at a time of the run: `beta_at`, or `push` of form contrast."""
+        if self.form == "contrast":
+            return self.push
+        return self.beta if progress is None else self.beta_at(progress)
+
     def wants_past(self, progress: float) -> bool:
         """While the push has a weight."""
-        return self.beta_at(progress) != 0
+        return self.past != "none" and self.push_at(progress) != 0

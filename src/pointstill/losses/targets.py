@@ -1,10 +1,14 @@
 """What a student is compared with: labels, and the logits of its teacher and of its own past."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from ..errors import TrainingError
+
+UNLABELLED = -1
+"""The label of a shape that has none: it is learned from the teacher alone."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Targets:
     probability 0.
     """
 
-    labels: Tensor  # (B,) int64
+    labels: Tensor  # (B,) int64; `UNLABELLED` where there is none
     teacher: Tensor | None = None  # (B, C) logits
     past: Tensor | None = None
     """(B, C) logits of the student's past, on the same views; a sample of NaN has no past."""
@@ -35,3 +39,42 @@ def required(logits: Tensor | None, whose: str) -> Tensor:
             fix=f"pass Targets(..., {whose}=logits), or choose a loss without {whose}",
         )
     return logits.detach()
+
+
+def target_classes(targets: Targets) -> Tensor:
+    """The class (B,) that a loss sets apart: the label, or the teacher's answer where none is.
+
+    >>> teacher = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    >>> target_classes(Targets(torch.tensor([0, UNLABELLED]), teacher))
+    tensor([0, 1])
+    """
+    best = required(targets.teacher, "teacher").argmax(dim=-1)
+    return torch.where(targets.labels == UNLABELLED, best, targets.labels)
+
+
+def standardised(logits: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
+    """Student, teacher and past with logits of mean 0 and spread 1 in each sample.
+
+    Sun, Ren, Li, Wang, Cao, arXiv 2403.01731 (2024), equation 8: a student need not match the size
+    of its teacher's logits, only their relations. The spread is that of the C classes (over C, not
+    over C - 1).
+
+    """
+    teacher, past = (
+        z_score(each) if each is not None else None for each in (targets.teacher, targets.past)
+    )
+    return z_score(logits), replace(targets, teacher=teacher, past=past)
+
+
+def z_score(logits: Tensor) -> Tensor:
+    """Logits (B, C) less their mean, over their standard deviation; half precision is raised.
+
+    >>> z_score(torch.tensor([[1.0, 3.0]]))
+    tensor([[-1.,  1.]])
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    spread, mean = torch.std_mean(logits, dim=-1, correction=0, keepdim=True)
+    return (logits - mean) / (spread + SMALLEST_SPREAD)
+
+
+SMALLEST_SPREAD = 1e-7

@@ -13,6 +13,7 @@ import torch
 from .. import torchrun
 from .._version import __version__
 from ..augment import Clouds, Pipeline, parse
+from ..augment.student_only import StudentOnly
 from ..data import Dataset, Split
 from ..data.selection import check_classes, held_out, limited
 from ..errors import RecordsError, TrainingError, UsageError
@@ -68,6 +69,7 @@ def train(
     with torchrun.in_turn():
         split = data.train
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
+    student_only = StudentOnly.of(recipe.student_augment, recipe.seed)
     points = recipe.points or POINTS
     recipe = replace(recipe, points=points)
     shapes = training_shapes(split, recipe)
@@ -82,7 +84,7 @@ def train(
         views = FreshViews(
             pipeline, torch.from_numpy(shapes[0]), _windows(*shapes, recipe), fabric.device
         )
-        material = Material.of(clouds, pipeline, views, shapes, split.labels, points)
+        material = Material.of(clouds, pipeline, views, shapes, split.labels, points, student_only)
         _announce(run, material, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
@@ -126,6 +128,7 @@ def distill(
     """
     # 1. Records and data must belong together; the message names the fix.
     options = recipe.loss_options
+    student_only = StudentOnly.of(recipe.student_augment, recipe.seed)
     if past_records:
         _check_past_is_used(recipe, past_records)
     out, quiet = here(out, "out"), quiet or not torchrun.first()
@@ -174,7 +177,7 @@ def distill(
 
         # 5. Train.
         views = RecordedViews(store, rows, windows, fabric.device, options.needs_teacher)
-        material = Material.of(clouds, pipeline, views, shapes, split.labels, points)
+        material = Material.of(clouds, pipeline, views, shapes, split.labels, points, student_only)
         _announce(run, material, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run

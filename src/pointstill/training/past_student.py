@@ -197,6 +197,8 @@ def past_of(
     """
     if not isinstance(options, PastOptions):
         return Past()
+    if options.past == "none":
+        return Past()
     if options.past == "snapshot":
         return Snapshot(student, options.snapshot_age)
     if options.past == "ema":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..augment import Clouds, Pipeline
+from ..augment.student_only import AS_IT_IS, StudentOnly
 from ..records import Store
 from .shuffling import Order, Windowed, Windows
 
@@ -17,6 +18,7 @@ class View:
     """What is known of one view of all training shapes, on the device that trains."""
 
     number: int
+    epoch: int
     order: Order  # of the R training shapes in this epoch
     parameters: Tensor | Windowed  # (R, columns) float32
     teacher: Tensor | Windowed | None  # (R, C) logits
@@ -35,7 +37,7 @@ class FreshViews:
             return self.pipeline.sample(epoch, self.shapes[rows]).to(self.device)
 
         order = self.windows.epoch(epoch)
-        return View(epoch, order, order.table(parameters), None)
+        return View(epoch, epoch, order, order.table(parameters), None)
 
 
 class RecordedViews:
@@ -73,7 +75,7 @@ class RecordedViews:
 
         order = self.windows.epoch(epoch)
         teacher = order.table(logits) if self.teacher else None
-        return View(number, order, order.table(parameters), teacher)
+        return View(number, epoch, order, order.table(parameters), teacher)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Material:
     labels: Tensor  # (S,) int64, of the whole split
     validation: Tensor  # (V,) int64, held-out shapes as indices in the split
     points: int
+    student_only: StudentOnly = AS_IT_IS
 
     @classmethod
     def of(
@@ -97,14 +100,20 @@ class Material:
         shapes: tuple[np.ndarray, np.ndarray],
         labels: Sequence[int] | np.ndarray,
         points: int,
+        student_only: StudentOnly = AS_IT_IS,
     ) -> "Material":
         """Bring shapes (to train and to validate on) and labels to where the clouds are."""
         train, validation = (torch.from_numpy(each).to(clouds.device) for each in shapes)
         own = torch.from_numpy(np.asarray(labels, np.int64).copy()).to(clouds.device)
-        return cls(clouds, pipeline, views, train, own, validation, points)
+        return cls(clouds, pipeline, views, train, own, validation, points, student_only)
 
     def replay(self, view: View, rows: Tensor) -> Tensor:
-        """The points of training shapes (B,) in a view: (B, N, 3 + F)."""
-        return self.pipeline.replay(
-            self.clouds, view.number, self.shapes[rows], view.parameters[rows], self.points
-        )
+        """What the student sees of training shapes (B,) in a view: (B, N, 3 + F)."""
+        shapes, parameters = self.shapes[rows], view.parameters[rows]
+        if not self.student_only.operations:
+            return self.pipeline.replay(self.clouds, view.number, shapes, parameters, self.points)
+        features, up = self.clouds.features, self.clouds.up
+        drawn = self.pipeline.indices(self.clouds, view.number, shapes, self.points)
+        points = self.clouds.take(shapes, drawn)
+        points = self.student_only.apply(points, view.epoch, shapes, features)
+        return self.pipeline.apply(points, view.number, shapes, parameters, features, up)
