@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ..columns import COLUMNS, Table
 from .arrays import read_arrays
+from .gltf import read_glb
 from .guard import guarded
 from .las import read_las
-from .meshes import read_mesh, read_obj, read_off
+from .obj import read_obj
+from .off import read_off
 from .pcd import read_pcd
 from .ply import read_ply
+from .stl import read_stl
 from .surface import MESH_POINTS
 from .text import read_text
 
@@ -99,7 +102,7 @@ READERS: dict[str, Reader] = {
     ".npz": read_arrays,
     ".off": _points_alone(read_off),
     ".obj": _points_alone(read_obj),
-    ".stl": _points_alone(read_mesh),
-    ".glb": _points_alone(read_mesh),
+    ".stl": _points_alone(read_stl),
+    ".glb": _points_alone(read_glb),
 }
 SUFFIXES = ", ".join(suffix[1:] for suffix in READERS)

@@ -2,6 +2,11 @@
 
 from ...errors import DataError
 
+LARGE = 32 << 20
+"""Bytes that any file may unpack to."""
+RATIO = 64
+"""How many times its size a larger one may unpack to: clouds are packed to a tenth at best."""
+
 
 def check_count(what: str, announced: int, there: int) -> None:
     """Find out files that were cut off where no library notices."""
@@ -9,10 +14,9 @@ def check_count(what: str, announced: int, there: int) -> None:
         raise DataError(f"is truncated (it announces {announced} {what}, but has {there})")
 
 
-LARGE = 32 << 20
-"""Bytes that any file may unpack to."""
-RATIO = 64
-"""How many times its size a larger one may unpack to: clouds are packed to a tenth at best."""
+def bad_line(number: int, line: object) -> DataError:
+    """The error for a line that is not what its format has there."""
+    return DataError(f"cannot be read in line {number} ({str(line).strip()[:40]!r})")
 
 
 def check_unpacked(announced: int, packed: int, large: int = LARGE) -> None:

@@ -1,4 +1,4 @@
-"""Points of a mesh's surface."""
+"""Points of a mesh's surface, and what cuts polygons and strips into triangles."""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,34 @@ def surface(path: Path, vertices: ArrayLike, triangles: ArrayLike) -> NDArray[An
     return sample_mesh(vertices, triangles, MESH_POINTS, f"mesh:{path.name}")
 
 
-def fans(polygons: Any) -> NDArray[np.int64]:
-    """Cut polygons into fans of triangles (F, 3)."""
-    sizes = np.array([len(polygon) for polygon in polygons])
-    fans = []
-    for size in np.unique(sizes[sizes >= 3]):
-        corners = np.stack([polygons[i] for i in np.flatnonzero(sizes == size)])  # (k, size)
-        fans += [corners[:, [0, i, i + 1]] for i in range(1, size - 1)]
-    return np.concatenate(fans).astype(np.int64) if fans else np.empty((0, 3), np.int64)
+def fans(corners: ArrayLike, sizes: ArrayLike, *, turned: bool = False) -> NDArray[np.int64]:
+    """Cut polygons into fans of triangles (F, 3).
+
+    Args:
+        corners: (C,) indices of vertices, polygon behind polygon.
+        sizes: (P,) corners of each polygon; one or two have no area, and are left out.
+        turned: the second triangle of a quad begins at its third corner, as it always has in some
+            formats: the points that are drawn depend on it.
+    """
+    corners, sizes = np.asarray(corners, np.int64), np.asarray(sizes, np.int64)
+    if (sizes == 3).all():
+        return corners.reshape(-1, 3)
+    counts = np.maximum(sizes - 2, 0)
+    polygon = np.repeat(np.arange(len(sizes)), counts)  # (F,), and so are those below
+    step = np.arange(len(polygon)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order = np.lexsort((step, sizes[polygon]))  # all first triangles of one size, all second ones
+    first, step = (np.cumsum(sizes) - sizes)[polygon[order]], step[order]
+    fan = np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], axis=1)
+    if turned:
+        seconds = (sizes[polygon[order]] == 4) & (step == 1)
+        fan[seconds] = np.roll(fan[seconds], -1, axis=1)
+    return fan
+
+
+def strips(corners: NDArray[Any]) -> NDArray[np.int64]:
+    """Cut strips (C,) of indices, with -1 between two of them, into triangles (F, 3)."""
+    corners = corners.astype(np.int64)
+    triangles = np.stack([corners[:-2], corners[1:-1], corners[2:]], axis=1)
+    triangles[1::2] = triangles[1::2, ::-1]
+    whole = (triangles != -1).all(axis=1)
+    return np.asarray(triangles[whole])
