@@ -63,15 +63,6 @@ def printable(text: str) -> str:
     return text.translate(_WRITTEN_OUT)
 
 
-def printable(text: str) -> str:
-    """A text whose control characters, which a terminal would obey, are written out.
-
-    >>> printable("a\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def _remade(
     kind: type[PointstillError], what: str, where: str | None, fix: str | None
 ) -> PointstillError:

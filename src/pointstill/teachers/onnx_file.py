@@ -4,20 +4,19 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
-from msgspec import Meta
 from torch import Tensor
 
 from ..errors import TeacherError, one_line
 from ..run import TrainedOn
-from ..storage.documents import check, parse_json
+from ..storage.documents import check
 from ..storage.files import check_readable
 from ..storage.student_file import ABOUT, check_about, check_content, is_student
-from .description import MOST, MOST_CLASSES, Text, shown
+from .description import shown
 from .file_kind import FileKind, sha256
 from .interface_detection import input_shape
 from .network import Layout, Loaded

@@ -10,8 +10,8 @@ import numpy as np
 from ...errors import DataError, ForbiddenError, NoDataError
 from ...storage.files import check_readable, forbidden
 
-for library in ("laspy", "trimesh"):  # what they log goes nowhere but where the user sends it
-    logging.getLogger(library).addHandler(logging.NullHandler())
+# What it logs goes nowhere but where the user sends it.
+logging.getLogger("laspy").addHandler(logging.NullHandler())
 
 
 @contextmanager
