@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from .announced import bad_line, check_count
+from .announced import bad_line, check_count, printable
 from .surface import fans, strips, surface
 
 TYPES = {
@@ -192,7 +192,7 @@ def _read(element: Element, body: Bytes) -> tuple[Columns, Bytes]:
     least = sum((each.length or each.kind).itemsize for each in element.properties.values())
     if not least or not element.count:
         return {name: _joined(each, [], []) for name, each in element.properties.items()}, body
-    check_count(f"{element.name} rows", element.count, len(body) // least)
+    check_count(f"{printable(element.name)} rows", element.count, len(body) // least)
     return _equal_rows(element, body) or _unequal_rows(element, body)
 
 
@@ -242,13 +242,15 @@ def _unequal_rows(element: Element, body: Bytes) -> tuple[Columns, Bytes]:
             size = 1
             if length:
                 if place + length.size > len(content):
-                    check_count(f"{element.name} rows", element.count, row)
+                    check_count(f"{printable(element.name)} rows", element.count, row)
                 (size,) = length.unpack_from(content, place)
                 if not size >= 0 or size % 1:
-                    raise DataError(f"has a list of {size} values in its {element.name} rows")
+                    raise DataError(
+                        f"has a list of {size} values in its {printable(element.name)} rows"
+                    )
                 place += length.size
             if not place + size * width <= len(content):
-                check_count(f"{element.name} rows", element.count, row)
+                check_count(f"{printable(element.name)} rows", element.count, row)
             end = place + int(size) * width
             sizes.append(int(size))
             parts.append(content[place:end])
@@ -308,7 +310,7 @@ def _typed(element: Element, columns: Columns) -> Columns:
         with np.errstate(invalid="ignore", over="ignore"):
             found = values.astype(each.kind)
         if each.kind.kind != "f" and (found != values).any():
-            raise DataError(f"has a {name} in its {element.name} rows that is no {each.kind}")
+            raise DataError(f"has a value of {printable(name)} that is no {each.kind.name}")
         if isinstance(column, Lists):
             typed[name] = Lists(found, column.sizes.astype(np.int64))
         else:
