@@ -40,11 +40,9 @@ def test_a_mesh_is_that_of_another_library(suffix, tmp_path):
     np.testing.assert_array_equal(read_cloud(path), expected)
 
 
-@pytest.mark.parametrize("suffix", MESHES)
+@pytest.mark.parametrize("suffix", [each for each in MESHES if each != "obj"])  # has no counts
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.5, 0.9])
 def test_truncated_files_are_found_out(suffix, part, tmp_path):
-    if suffix == "obj":
-        pytest.skip("an obj file does not say how long it is")
     path = tmp_path / f"a.{suffix}"
     trimesh.creation.icosphere(2).export(path)
     whole = path.read_bytes()
