@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...storage.documents import check, parse_json
+from .announced import printable
 from .surface import fans, strips, surface
 
 Array = NDArray[Any]
@@ -487,7 +488,7 @@ def _chunks(content: bytes) -> dict[bytes, bytes]:
 
 
 def _unread(what: str) -> DataError:
-    return DataError(f"needs {what}, which is not read", fix="export it without")
+    return DataError(f"needs {printable(what)}, which is not read", fix="export it without")
 
 
 def _at(items: Sequence[Item], number: int, what: str) -> Item:

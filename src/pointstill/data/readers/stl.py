@@ -33,7 +33,9 @@ def read_stl(path: Path) -> NDArray[Any]:
 
 def _binary(path: Path, size: int, announced: int) -> NDArray[Any]:
     """Corners (3 F, 3); bytes behind the last triangle are fine, but for whole triangles."""
-    there, behind = divmod(max(size - HEAD, 0), TRIANGLE.itemsize)
+    if size < HEAD:
+        raise DataError(f"is truncated (it has {size} bytes, and {HEAD} before its triangles)")
+    there, behind = divmod(size - HEAD, TRIANGLE.itemsize)
     check_count("triangles", announced, there)
     if there > announced and not behind:
         raise DataError(f"announces {announced} triangles, but has {there}")
