@@ -120,15 +120,6 @@ def test_every_suffix_is_tested():
         ("a.pts", "", "has no points"),
         ("a.xyz", "# nothing\n", "has no points"),
         ("a.xyz", "é\x00\x01", "line 1"),
-<<<<<<< HEAD
-        ("a.obj", "# nothing\n", "has neither faces nor vertices"),
-        ("a.obj", "v 0 0 0\nv 1 0\n", "cannot be read in line 2"),
-        ("a.off", "OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n", "has no faces"),
-        ("a.off", "OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "announces 2 faces, but has 1"),
-        ("a.stl", "solid a\nendsolid a\n", "has no faces"),
-        ("a.ply", "not a ply", "is not a PLY file"),
-=======
->>>>>>> meshes
         ("a.npy", "not an npy", "not a .npy file"),
         ("a.gltf", "", "has the suffix .gltf, which is not read: give a file of ply, pcd"),
     ],

@@ -11,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-<<<<<<< HEAD
 from ..columns import Table, from_columns
-=======
->>>>>>> meshes
 from .announced import bad_line, check_count, printable
 from .surface import fans, strips, surface
 
