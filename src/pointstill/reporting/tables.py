@@ -41,6 +41,9 @@ def draw_table(
             table.add_section()
         else:
             table.add_row(LongPath(row[0]) if "/" in row[0] else row[0], *row[1:])
+    for column in table.columns[1:]:
+        if column.no_wrap and column.justify == "right":
+            column.min_width = max(cell_len(str(each)) for each in (column.header, *column.cells))
     return table
 
 
@@ -75,8 +78,8 @@ def print_tables(*tables: Table) -> None:
 
     A table is as wide as its numbers are, also where the terminal is not.
     """
-    console = Console(markup=False)
     for table in tables:
-        least = Measurement.get(console, console.options, table).minimum
-        console.width = max(console.width, least)
+        console = Console(markup=False)
+        room = console.options.update_width(1000)
+        console.width = max(console.width, Measurement.get(console, room, table).minimum)
         console.print(table)
