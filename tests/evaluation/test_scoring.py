@@ -66,18 +66,14 @@ def flat_teacher(points: int = 8, classes: int = len(CLASSES)) -> NetworkTeacher
     )
 
 
-class InFours(TorchNetwork):
-    """A network that takes four clouds at once, neither more nor fewer."""
-
-    batch = 4
-
-
 def test_a_network_of_fixed_batches_costs_a_share_of_one():
     plain = flat_teacher()
-    fours = replace(plain, network=InFours(Flat(8, 5).eval(), torch.device("cpu")))
+    network = TorchNetwork(Flat(8, 5).eval(), torch.device("cpu"))
+    network.batch = 4
+    fours = replace(plain, network=network)
     assert [fixed_batch(each) for each in (plain, fours)] == [1, 4]
     assert fixed_batch(Ensemble([plain, fours])) == 4
-    assert fixed_batch(Votes(fours, 3)) == 4
+    assert fixed_batch(Votes(fours, 3, "scale")) == 4
     for teacher in (plain, fours):  # 3 x 8 x 5 multiply-adds a cloud, whatever fills the batch
         assert score(teacher, *made_up(), CLASSES, None).flops == 2 * 3 * 8 * 5
 

@@ -111,7 +111,7 @@ def check_content(content: bytes) -> bool:
     Raises:
         ValueError: they are not, or some of its tensors would be read from another file.
     """
-    if _ELSEWHERE.search(content):
+    if b"location" in content and _ELSEWHERE.search(content):  # a text is found much faster
         raise ValueError("keeps tensors in another file, but a student is one file")
     return check_seal(content) is not None
 
