@@ -107,6 +107,8 @@ class OnnxNetwork:
                 )
             except Exception as error:  # its exceptions share no base of their own
                 reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(error, 1000))
+                if isinstance(error, UnicodeError):
+                    reason = "a name in it is not UTF-8"
                 reason = reason.replace(f"Load model from {self.path} failed:", "")
                 raise TeacherError(
                     f"is refused by ONNX Runtime ({reason[:200]})",
