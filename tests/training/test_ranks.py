@@ -90,7 +90,7 @@ def distance(first: Path, second: Path) -> float:
 
 
 def lines(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return Run(folder).metrics()
 
 
 def alike(pair: Path, one: Path, other: Path) -> None:
