@@ -188,7 +188,7 @@ def test_a_run_of_another_number_of_classes(fails, solids, student_run, tmp_path
     run = shutil.copytree(student_run, tmp_path / "run")
     save_file(build_model("stillnet-n", 4).state_dict(), run / WEIGHTS)
     for command in (["evaluate", run, "--data", solids], ["export", run, "--out", "x.onnx"]):
-        fails(*command, named=("does not fit stillnet-n", "train again"))
+        fails(*command, named=("carries no SHA-256", "train again"))
 
 
 def test_records_of_another_data_set(fails, make_solids, records, tmp_path):

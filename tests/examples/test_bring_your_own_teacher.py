@@ -38,7 +38,7 @@ def test_the_commands_run_in_order(tmp_path: Path) -> None:
         written = yaml.safe_load((tmp_path / f"{file}.yaml").read_text())
         assert (written["classes"], written["layout"]) == (names, layout)
     assert names == sorted(names, reverse=True)
-    table = shown["pointstill evaluate shape_net.pt"]
+    table = shown["pointstill evaluate shape_net.pt.yaml"]
     assert "wide.onnx" in table
     assert "(mean of" in " ".join(table.split())
     assert (tmp_path / "student/weights.safetensors").is_file()

@@ -99,11 +99,18 @@ def test_points_are_those_of_the_records(go):
     assert go().recipe["points"] == 64
 
 
-def test_labels_alone_need_no_logits(go, copied):
+def test_missing_logits_are_told_before_a_start(go, copied):
     for chunk in (copied / "logits").glob("c.*"):
         chunk.unlink()
-    refused(RecordsError, lambda: go(loss="kd", records=copied, out="kd"), "logits")
-    run = go(loss="ce", records=copied)
+    for loss in ("kd", "ce"):
+        refused(RecordsError, lambda loss=loss: go(loss=loss, records=copied, out=loss), "logits")
+
+
+def test_labels_alone_need_no_logits(go, monkeypatch):
+    unread = "the logits were read"
+    monkeypatch.setattr("pointstill.training.jobs.check_replay", lambda *_: None)
+    monkeypatch.setattr(Store, "logits", lambda *_: pytest.fail(unread))
+    run = go(loss="ce")
     assert run.finished
     assert run.metrics()[0].keys() >= {"ce", "loss"}
     assert "kd" not in run.metrics()[0]

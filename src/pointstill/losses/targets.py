@@ -74,7 +74,7 @@ def z_score(logits: Tensor) -> Tensor:
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     spread, mean = torch.std_mean(logits, dim=-1, correction=0, keepdim=True)
-    return (logits - mean) / (spread + SMALLEST_SPREAD)
+    return (logits - mean) / spread.clamp(min=SMALLEST_SPREAD)
 
 
 SMALLEST_SPREAD = 1e-7

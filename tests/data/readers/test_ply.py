@@ -157,7 +157,7 @@ def test_counts_are_not_believed(kind, elements, read):
         (CLOUD.replace(b"float y", b"float x"), "cannot be read in line 5"),
         (CLOUD.replace(b"float y", b"complex y"), "cannot be read in line 5"),
         (CLOUD.replace(b"float y", b"list float int y"), "cannot be read in line 5"),
-        (CLOUD.replace(b"float y", b"float w"), "has vertices without y"),
+        (CLOUD.replace(b"float y", b"float w"), "has no y among its columns"),
         (CLOUD.replace(b"vertex", b"point"), "has no vertices"),
         (CLOUD.replace(b"1 1 0", b"1 one 0"), "has 'one' where a number should be"),
         (CLOUD.replace(b"float y", b"uchar y").replace(b"1 1 0", b"1 999 0"), "no uint8"),
