@@ -1,8 +1,9 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
-# Tests run small models on small batches: one thread is fastest, and leaves the others alone.
-TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# Tests run small models on small batches: one thread each is fastest, in as many processes.
+WORKERS ?= 2
+TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: setup demo lint test test-all fuzz bench docs clean
 

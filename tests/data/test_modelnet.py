@@ -62,6 +62,13 @@ def test_a_listed_file_that_is_missing_is_named(hdf5):
         open_dataset(hdf5).train  # noqa: B018
 
 
+@pytest.mark.parametrize("content", [b"ply_data\0train0.h5\n", b"\xff\xfe\n"])
+def test_a_list_that_is_no_text_is_refused(content, hdf5):
+    (hdf5 / "train_files.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"train_files\.txt is not a text file: restore it"):
+        _ = open_dataset(hdf5).train
+
+
 def test_hdf5_has_no_folds(hdf5):
     with pytest.raises(UsageError, match="its own train and test split"):
         open_dataset(hdf5, fold=2)

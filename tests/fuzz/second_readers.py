@@ -114,7 +114,7 @@ def ply(path: Path) -> Found:
 def obj(path: Path) -> Found:
     import meshio
 
-    if not re.search(rb"^\s*f.*-", path.read_bytes(), re.MULTILINE):
+    if not re.search(rb"(?:^|[\r\n])\s*f[^\r\n]*-", path.read_bytes()):
         return _mesh(meshio.obj.read(path))
     vertices, faces = [], []  # it does not know indices from behind
     for line in path.read_text("ascii").splitlines():

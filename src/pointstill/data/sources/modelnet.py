@@ -269,8 +269,11 @@ def _array(arrays: Any, name: str) -> Any:
 def lines(file: Path) -> list[str]:
     """The lines of a list file, stripped, empty ones left out."""
     try:
-        return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
+        text = file.read_text("utf-8")
     except OSError as error:
         raise unreadable(file, error) from error
     except UnicodeDecodeError as error:
         raise DataError("is not a text file", where=file, fix="restore it") from error
+    if "\0" in text:  # which no path may have
+        raise DataError("is not a text file", where=file, fix="restore it")
+    return [line.strip() for line in text.splitlines() if line.strip()]
