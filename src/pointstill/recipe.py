@@ -59,7 +59,7 @@ class FitOptions:
     limit: int | None = None
     """Train on this many shapes only (stratified, seeded)."""
     student_augment: str = "none"
-    """What the student sees of each view, such as strays,holes,sparse,noise; no teacher does."""
+    """How views are worsened that this model alone sees, such as strays,holes,sparse,noise."""
     seed: int = 0
     """Seed of weights, order, augmentation and validation part."""
     device: str = "auto"

@@ -83,7 +83,7 @@ def test_threads_reach_torch(solids, weights):
 def test_class_names_that_cannot_be_read(solids, weights, tmp_path):
     data, names = open_dataset(solids), tmp_path / "names.txt"
     options = TeacherOptions(weights=weights, class_names=names)
-    for content in (None, b"\xff\xfe\x00"):
+    for content in (None, b"\xff\xfe\x00", b"ball\n" * (1 << 18)):
         if content:
             names.write_bytes(content)
         with pytest.raises(UsageError, match=r"names\.txt cannot be read") as caught:

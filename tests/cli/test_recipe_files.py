@@ -103,6 +103,7 @@ BOMB = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise(
         ("a: &a [*a]\n", "cannot be read"),
         (f"a: {'[' * 2000}{']' * 2000}\n", "within each other"),
         ("epochs: 3\nepochs: 4\n", "the key 'epochs' stands there twice"),
+        ("epochs: 3\n" + "#\n" * (1 << 19), "more than 1,048,576 bytes"),
     ],
 )
 def test_recipes_that_make_no_sense(cli, tmp_path, content, said):

@@ -45,5 +45,8 @@ def filled(page: str, figures: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    figures = json.loads(Path(sys.argv[1] if sys.argv[1:] else FIGURES).read_text())
+    source = Path(sys.argv[1]) if sys.argv[1:] else FIGURES
+    if not source.is_file():
+        sys.exit(f"error: {source} is not there: make it by `make fuzz`")
+    figures = json.loads(source.read_text())
     PAGE.write_text(filled(PAGE.read_text(), figures))

@@ -1,4 +1,5 @@
 import pickle
+import warnings
 from fractions import Fraction
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Fraction(1, 2), protocol=2))
     with pytest.raises(TeacherError, match="could run any code"):
         read_weights(tmp_path / "plain.pkl")
+
+
+def test_a_torchscript_archive_is_refused_without_a_word_of_torch(tmp_path: Path, capfd) -> None:
+    traced = torch.jit.trace(nn.Linear(3, 2), torch.ones(1, 3))
+    traced.save(str(tmp_path / "net.pt"))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(TeacherError, match=r"net\.pt cannot be read"):
+            read_weights(tmp_path / "net.pt")
+    assert not said
+    assert capfd.readouterr().err == ""
 
 
 def test_damaged_files(tmp_path: Path) -> None:

@@ -140,9 +140,11 @@ class NetworkOptions:
         check_classes(data)  # which the teacher would be said not to fit
         names = None
         if self.class_names:
+            from ..storage.documents import read_bounded
+
             try:
-                lines = self.class_names.read_text("utf-8-sig").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
+                lines = read_bounded(self.class_names).decode("utf-8-sig").splitlines()
+            except (OSError, ValueError) as error:
                 raise UsageError(
                     f"cannot be read ({one_line(error)})",
                     where=self.class_names,
@@ -316,10 +318,13 @@ def read_recipe(path: Path, *command: str, loss: str | None = None) -> Dict:
     Raises:
         UsageError: it cannot be read, or is no list of `name: value` lines.
     """
-    from ..storage.documents import parse_yaml  # 40 ms of the start, which few commands need
+    from ..storage.documents import (
+        parse_yaml,
+        read_bounded,
+    )  # 40 ms of the start, which few commands need
 
     try:
-        recipe = parse_yaml(path.read_bytes())
+        recipe = parse_yaml(read_bounded(path))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"cannot be read ({one_line(error)})",

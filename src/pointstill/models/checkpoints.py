@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             checkpoint: object = load_file(path)
         else:
-            with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            with torch.serialization.safe_globals(_NUMPY_SCALARS), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # its advice on a TorchScript archive
                 checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return unwrap(checkpoint)
     except TeacherError as error:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import TeacherError, UsageError, one_line
-from ..storage.documents import check, parse_yaml
+from ..storage.documents import check, parse_yaml, read_bounded
 
 Columns = tuple[int, ...] | tuple[tuple[int, ...], ...] | None
 """For each class of the data its column in the teacher's answer, or its columns; None: the same."""
@@ -19,8 +19,6 @@ ClassMap = Mapping[str, str | None]
 `OTHERS` stands for all that are neither listed nor called as a class of the data is.
 """
 OTHERS = "*"
-MOST_BYTES = 1 << 20
-"""Of a file: so many hold 20,000 classes."""
 
 
 def read_class_map(path: Path) -> dict[str, str | None]:
@@ -31,11 +29,7 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     """
     where = f"class map {path}"
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES:,} bytes")
-        found = parse_yaml(content)
+        found = parse_yaml(read_bounded(path))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"cannot be read ({one_line(error)})",

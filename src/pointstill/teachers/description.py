@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from ..errors import TeacherError, UsageError, one_line
 from ..points.features import parse_features
-from ..storage.documents import check, parse_yaml
+from ..storage.documents import check, parse_yaml, read_bounded
 from ..storage.files import write_whole
 from .axes import format_axes, parse_axes
 from .file_kind import sha256
@@ -31,8 +31,6 @@ MOST = 1_000_000
 """The most points of a cloud that a description may name."""
 MOST_CLASSES = 10_000
 """The most classes that it may name."""
-MOST_BYTES = 1 << 20
-"""Of the file: with so many classes it has some 200,000."""
 Text = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """Words for a line of a message: nothing in them moves the cursor of a terminal."""
 WANTED = {
@@ -117,11 +115,7 @@ class Description:
                 or describes another file than the one that is there.
         """
         try:
-            with path.open("rb") as opened:
-                content = opened.read(MOST_BYTES + 1)
-            if len(content) > MOST_BYTES:
-                raise ValueError(f"more than {MOST_BYTES:,} bytes")
-            found = parse_yaml(content)
+            found = parse_yaml(read_bounded(path))
         except (OSError, ValueError) as error:
             raise TeacherError(
                 f"cannot be read ({one_line(error)})",
