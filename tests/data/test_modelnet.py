@@ -244,3 +244,22 @@ def test_lists_name_no_files_elsewhere(tmp_path, clouds):
     (root / "modelnet40_train.txt").write_text("../airplane_0001\n")
     with pytest.raises(DataError, match="which is no name of a shape"):
         open_dataset(root).train  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("train_files.txt", "train0.h5\ntrain0.h5\n", "lists train0.h5 twice"),
+        ("train_files.txt", "train\0.h5\n", "not a text file"),
+        ("shape_names.txt", "cone\ncube\ncone\n", "lists cone twice"),
+    ],
+)
+def test_lists_name_each_thing_once(file, text, message, hdf5):
+    (hdf5 / file).write_text(text)
+    with pytest.raises(DataError, match=message):
+        open_dataset(hdf5).train  # noqa: B018
+
+
+def test_a_mark_at_the_start_of_a_list_is_no_part_of_a_name(hdf5):
+    (hdf5 / "shape_names.txt").write_text("cone\ncube\nring\n", "utf-8-sig")
+    assert open_dataset(hdf5).classes == ("cone", "cube", "ring")

@@ -39,7 +39,11 @@ def from_columns(columns: Mapping[str, Array]) -> Table:
     Raises:
         DataError: one of those is not there.
     """
-    small = {name.lower(): values for name, values in columns.items()}
+    small: dict[str, Array] = {}
+    for name, values in columns.items():
+        if name.lower() in "xyz" and name.lower() in small:
+            raise DataError(f"has several columns called {name.lower()}", fix="keep one of them")
+        small[name.lower()] = values
     if lacking := [axis for axis in "xyz" if axis not in small]:
         there = ", ".join(list(columns)[:9]) or "none"
         raise DataError(f"has no {' and no '.join(lacking)} among its columns ({there[:160]})")

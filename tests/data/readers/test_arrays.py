@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 import zipfile
 
 import numpy as np
@@ -149,3 +150,26 @@ def test_no_words_of_libraries_reach_the_user(error, tmp_path, monkeypatch):
     )
     assert str(caught.value) == f"{tmp_path / 'a.npy'} {said}"
     assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("kind", ["'<U0'", "[('x','V0'),('y','V0'),('z','V0')]"])
+def test_elements_of_no_size_are_refused(kind, read):
+    header = f"{{'descr': {kind}, 'fortran_order': False, 'shape': (10000000000, 3), }}".ljust(117)
+    with pytest.raises(DataError, match="of no size"):
+        read("cloud.npy", b"\x93NUMPY\x01\0v\0" + header.encode() + b"\n")
+
+
+@pytest.mark.parametrize(("mask", "said"), [(np.arange(64) < 40, True), (np.ones(64, bool), False)])
+def test_a_mask_of_points_is_said(mask, said, tmp_path):
+    points = np.random.default_rng(0).normal(size=(64, 3))
+    np.savez(tmp_path / "cloud.npz", points=points, mask=mask)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        read_cloud(tmp_path / "cloud.npz")
+    assert [("40 of 64" in str(each.message)) for each in found] == [True] * said
+
+
+@pytest.mark.parametrize("suffix", ["txt", "ply", "npy", "glb"])
+def test_a_pointer_of_git_lfs_is_named(suffix, read):
+    with pytest.raises(DataError, match="git lfs pull"):
+        read(f"a.{suffix}", "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n")

@@ -193,3 +193,14 @@ def _runs(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_readers_are_there_without_fork_and_limits():
+    code = """
+import numpy, os, random, sys
+sys.modules.update(resource=None, fcntl=None)
+del os.register_at_fork
+from pointstill.data.readers import las, laz_worker
+laz_worker._limit(1, 1)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

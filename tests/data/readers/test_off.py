@@ -58,7 +58,6 @@ def test_quads_are_drawn_as_trimesh_cuts_them(read):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n", "has no faces"),
         ("OFF\n4 3 0\n" + VERTICES + FACES, "announces 3 faces, but has 2"),
         ("OFF\n# c\n4 3 0\n" + VERTICES + FACES, "announces 3 faces, but has 2"),
         ("OFF 4 3 0\n" + VERTICES + FACES, "announces 3 faces, but has 2"),
@@ -85,3 +84,9 @@ def test_what_is_wrong_is_said(text, message, read):
         read("a.off", text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_vertices_alone_are_a_cloud(read):
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    text = "OFF\n20 0 0\n" + "".join(f"{x!r} {y!r} {z!r}\n" for x, y, z in points.tolist())
+    np.testing.assert_array_equal(read("cgal.off", text), points)

@@ -1,6 +1,7 @@
 """PCD as PCL reads it, against a library that writes it; headers that lie."""
 
 import struct
+import warnings
 
 import lzf
 import numpy as np
@@ -128,3 +129,10 @@ def test_headers_that_lie_are_found_out(content, message, tmp_path):
         read_cloud(tmp_path / "a.pcd")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_no_points_are_said_in_a_line(read, quiet):
+    text = "VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 0\nHEIGHT 1\nDATA ascii\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read("a.pcd", text).shape == (0, 3)

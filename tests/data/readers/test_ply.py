@@ -1,5 +1,7 @@
 """PLY: what other tools write, against another library, and counts that are lies."""
 
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -215,3 +217,22 @@ def test_many_properties_take_no_time(tmp_path):
     names = "".join(f"property char c{i}\n" for i in range(30_000))
     (tmp_path / "a.ply").write_bytes(ply("element vertex 1\n" + names, bytes(30_000), LITTLE))
     assert len(read_elements(tmp_path / "a.ply")["vertex"]) == 30_000
+
+
+def test_the_grid_of_a_range_scanner_is_no_faces(read):
+    points = np.random.default_rng(0).normal(size=(9, 3)).astype("<f4")
+    header = (
+        "ply\nformat binary_little_endian 1.0\nobj_info num_cols 5\nobj_info num_rows 2\n"
+        "element vertex 9\nproperty float x\nproperty float y\nproperty float z\n"
+        "element range_grid 10\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    grid = b"".join(struct.pack("<Bi", 1, i) for i in range(9)) + b"\0"
+    found = read("bun000.ply", header.encode() + points.tobytes() + grid)
+    np.testing.assert_array_equal(found, points)
+
+
+def test_x_and_X_are_two_columns(read):
+    header = "ply\nformat ascii 1.0\nelement vertex 8\n"
+    header += "".join(f"property float {name}\n" for name in "xyzX") + "end_header\n"
+    with pytest.raises(DataError, match="several columns called x"):
+        read("a.ply", header + "1 2 3 4\n" * 8)

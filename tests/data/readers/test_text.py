@@ -1,6 +1,8 @@
 """Text as many programs write it: read rightly, or refused or warned of with the fix."""
 
+import time
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -172,3 +174,56 @@ def test_all_lines_are_counted_however_they_are_parted(tmp_path, monkeypatch):
             (tmp_path / "a.txt").write_text("\n".join(map(sep.join, odd)))
             with pytest.raises(DataError, match=rf"line {line + 1} \(3 columns, 4 needed"):
                 read_cloud(tmp_path / "a.txt")
+
+
+MANY = np.random.default_rng(5).normal(size=(40, 3)).round(3)
+STAMPS = 1625097600 + np.arange(40) / 10
+
+
+def stamped(sep, stamps=STAMPS):
+    rows = zip(stamps.tolist(), MANY.tolist(), strict=True)
+    return "".join(sep.join(map(repr, [stamp, *point])) + "\n" for stamp, point in rows)
+
+
+def test_names_as_rostopic_writes_them(read):
+    text = "%time,field.header.seq,field.point.x,field.point.y,field.point.z\n"
+    text += "".join(
+        f"16250976{i:02}000000000,{i},{x},{y},{z}\n" for i, (x, y, z) in enumerate(MANY.tolist())
+    )
+    np.testing.assert_array_equal(read("points.csv", text), MANY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        stamped(" "),
+        stamped(",", 1e9 * STAMPS),
+        "# timestamp tx ty tz\n" + stamped(" "),
+        "# time, px, py, pz\n" + stamped(",", np.arange(40) / 7),
+    ],
+)
+def test_times_are_no_x(text, read):
+    with pytest.raises(DataError, match=r"times.*name every column"):
+        read("scan.txt", text)
+
+
+def test_large_coordinates_are_no_times(read):
+    utm = MANY[np.argsort(MANY[:, 0])] * 1000 + [500_123_000, 4_654_321_000, 100_000]  # mm
+    text = "".join(" ".join(map(repr, [*point, 7])) + "\n" for point in utm.tolist())
+    np.testing.assert_array_equal(read("scan.txt", text), utm)
+
+
+def test_names_between_tabs_may_have_blanks(read):
+    text = "Point ID\tX\tY\tZ\tScalar field\n"
+    text += "".join(f"{i}\t{x}\t{y}\t{z}\t0.5\n" for i, (x, y, z) in enumerate(MANY.tolist()))
+    np.testing.assert_array_equal(read("scan.txt", text), MANY)
+
+
+@pytest.mark.parametrize(
+    "text", ["x" + " " * 60_000 + "y z\n1 2 3\n", "# y\n" * 230_000, "#" + " [" * 400_000]
+)
+def test_what_is_looked_at_for_names_is_bounded(text, read):
+    start = time.process_time()
+    with suppress(DataError):
+        read("scan.txt", text)
+    assert time.process_time() - start < 2

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ..columns import Table, array_names, from_columns
-from .announced import check_unpacked
+from .announced import check_unpacked, printable
 
 # Of headers that Python 2 wrote, which are as good as others.
 warnings.filterwarnings("ignore", "Reading `.npy` or `.npz` file required additional")
 
 POINTS = ("points", "xyz", "data")
 """What the array of the points is called in an NPZ archive, first choice first."""
+MASKS = {"mask", "valid", "padding_mask"}
+"""Arrays that may say which points are meant, in one of two ways."""
 
 
 def read_arrays(path: Path, features: Iterable[str] = ()) -> Table:
@@ -32,7 +34,7 @@ def read_arrays(path: Path, features: Iterable[str] = ()) -> Table:
             numbers announced than are there, or than clouds unpack to.
 
     Warns:
-        UserWarning: bytes behind the array of an NPY file.
+        UserWarning: bytes behind the array of an NPY file; a mask of points, which is not used.
     """
     with path.open("rb") as file:
         if file.read(2) == b"PK":
@@ -59,11 +61,23 @@ def _archive(path: Path, features: Iterable[str]) -> Table:
                 fix="name one of them points, xyz or data",
             )
         table = _table(_entry(archive, entries[name]))
+        _say_masked(path, archive, entries, len(table["xyz"]))
         for feature, each in array_names(entries, features).items():
             values = _entry(archive, entries[each])
             if values.shape[:1] == table["xyz"].shape[:1]:
                 table[feature] = values.reshape(len(values), -1)
     return table
+
+
+def _say_masked(path: Path, archive: ZipFile, entries: dict[str, ZipInfo], points: int) -> None:
+    for name in MASKS & entries.keys():
+        mask = _entry(archive, entries[name])
+        if mask.dtype == bool and mask.shape == (points,) and 0 < mask.sum() < points:
+            warnings.warn(
+                f"{path}: its {name}, true of {mask.sum():,} of {points:,} points, is not used: "
+                "save the points that are meant",
+                stacklevel=2,
+            )
 
 
 def _entry(archive: ZipFile, entry: ZipInfo) -> NDArray[Any]:
@@ -81,6 +95,8 @@ def _array(file: IO[bytes], size: int) -> NDArray[Any]:
     shape, _, dtype = read(file)
     if dtype.hasobject:
         raise DataError("holds Python objects, which are not opened", fix="save arrays of numbers")
+    if not dtype.itemsize:  # of which a small file has any number
+        raise DataError(f"has elements of no size ({printable(str(dtype))})")
     announced, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if announced > there:
         raise DataError(f"is truncated (it announces {announced} bytes, but has {there})")

@@ -14,6 +14,17 @@ from ...storage.files import check_readable, forbidden
 logging.getLogger("laspy").addHandler(logging.NullHandler())
 
 
+LFS = b"version https://git-lfs.github.com/spec/"
+
+
+def _check_fetched(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(LFS)) == LFS:
+            raise DataError(
+                "is a pointer of Git LFS in place of the file", fix="fetch it with `git lfs pull`"
+            )
+
+
 @contextmanager
 def guarded(path: Path) -> Iterator[None]:
     """Read a regular file, or a link to one; whatever goes wrong is a DataError that names it.
@@ -33,6 +44,7 @@ def guarded(path: Path) -> Iterator[None]:
         if not path.is_file():  # opening a pipe may wait for ever
             raise DataError("is no regular file", fix="give a file on a disk")
         check_readable(path, ForbiddenError)
+        _check_fetched(path)
         with np.errstate(all="ignore"):  # whether its numbers are sound is looked at later
             yield
     except PermissionError as error:  # a folder on the way

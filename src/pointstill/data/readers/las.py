@@ -186,4 +186,5 @@ def _exchange(worker: "subprocess.Popen[bytes]", request: dict[str, Any]) -> Any
 
 _workplace = _Workplace()
 atexit.register(_workplace.stop)
-os.register_at_fork(after_in_child=_workplace.forget)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_workplace.forget)

@@ -9,13 +9,17 @@ numbers one after the other.
 """
 
 import json
-import resource
 import signal
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+try:
+    import resource
+except ImportError:  # Windows, where a clock alone limits it
+    resource = None  # type: ignore[assignment]
 
 PAGE = 4096
 
@@ -35,6 +39,8 @@ def read_columns(path: str, names: Iterable[str]) -> dict[str, Any]:
 
 def _limit(seconds: int, size: int) -> None:
     """Let this process have so many seconds and bytes more than it took, or end."""
+    if resource is None:
+        return
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = int(used.ru_utime + used.ru_stime) + 1 + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
@@ -45,7 +51,8 @@ def _limit(seconds: int, size: int) -> None:
 
 def _serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.path[:] = json.loads(requests.readline())
     for line in requests:

@@ -1,4 +1,4 @@
-"""OFF: polygons, as in ModelNet."""
+"""OFF: polygons, as in ModelNet, or vertices alone."""
 
 import re
 from array import array
@@ -16,7 +16,7 @@ from .text import open_text
 
 
 def read_off(path: Path) -> NDArray[Any]:
-    """Points drawn from the faces.
+    """Points drawn from the faces; the vertices themselves where there are no faces.
 
     The counts may stand on the line of the keyword, as in `OFF490 518 0`, and comments anywhere.
     What stands behind x, y, z (normals, colours, texture) and behind a face is not used.
@@ -47,8 +47,10 @@ def read_off(path: Path) -> NDArray[Any]:
                 f"announces {announced} vertices and {faces} faces, but goes on in line {number} "
                 f"({' '.join(words)[:40]!r})"
             )
-    triangles = fans(corners, sizes, turned=True)
-    return surface(path, np.array(vertices).reshape(-1, 3), triangles)
+    points = np.array(vertices).reshape(-1, 3)
+    if not sizes:
+        return points
+    return surface(path, points, fans(corners, sizes, turned=True))
 
 
 def _rows(file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:

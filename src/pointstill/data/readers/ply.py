@@ -25,6 +25,8 @@ TYPES = {
     **dict.fromkeys(("float", "float32"), "f4"),
     **dict.fromkeys(("double", "float64"), "f8"),
 }
+NO_FACES = ("vertex", "range_grid")
+"""Elements whose lists are not corners of faces: a grid says which point a scanner saw where."""
 INTEGERS = [name for name, kind in TYPES.items() if kind[0] != "f"]
 CORNERS = ("vertex_indices", "vertex_index")
 """What most writers call the list of a face's corners."""
@@ -96,7 +98,7 @@ def _faces(elements: dict[str, Columns]) -> dict[str, Lists]:
                     "has faces, but no list that is known to be their corners",
                     fix=f"call it {CORNERS[0]}",
                 )
-        if named and element != "vertex":
+        if named and element not in NO_FACES:
             found[element] = lists[named[0]]
     return found
 

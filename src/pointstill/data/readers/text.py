@@ -20,6 +20,12 @@ Array = NDArray[Any]
 COMMENTS = ("#", "%", "//")
 MOST_LETTERS = 1 << 16
 """Of the first line of numbers, and of one of names: thousands of columns."""
+MOST_REMARKS = 4096
+"""Comments before the numbers that are looked at for names."""
+TIMES = {"time", "timestamp", "stamp"}
+"""What a first column is called that is no x, in small letters."""
+EPOCH, METRES = 1e8, 1e7
+"""Times since 1970 are larger, in any unit; coordinates on Earth, in metres, are smaller."""
 BLOCK = 1 << 24
 """Bytes of a file that are looked at at a time."""
 
@@ -111,15 +117,17 @@ class TextLayout:
 def text_layout(path: Path) -> TextLayout:
     """Look at the first lines of a text file."""
     count: int | None = None
-    comment, names, remark = "#", None, list[str]()
+    comment, names, remark, remarks = "#", None, list[str](), 0
     with open_text(path) as file:
         lines = enumerate(file, 1)
         for number, line in lines:
             text = line.partition("#")[0].strip()
             marker = next((each for each in COMMENTS if line.lstrip().startswith(each)), None)
             if marker or not text:
-                found = _names_in(line[:MOST_LETTERS])
-                remark = found if {"x", "y", "z"} <= set(found) else remark
+                remarks += 1
+                found = _names_in(line[:MOST_LETTERS]) if remarks <= MOST_REMARKS else []
+                if {"x", "y", "z"} <= set(found) or (found[:1] and found[0] in TIMES):
+                    remark = found
                 comment = marker or comment
                 continue
             if len(text) > MOST_LETTERS:
@@ -188,7 +196,12 @@ def _checked(
 ) -> TextLayout:
     """A layout with the names that fit it; the numbers start in some line."""
     width, row_names = layout.width, None
-    if names is None and len(remark) == width == len(set(remark)):
+    fits = len(remark) == width == len(set(remark))
+    if names is None and fits and remark[0] in TIMES and not {"x", "y", "z"} <= set(remark):
+        raise DataError(
+            f"has a first column of times, as a comment says ({' '.join(remark)[:60]})", fix=_NAME
+        )
+    if names is None and fits:
         names = remark
     elif names is None and "x" in remark[1:] and "xyz" in "".join(remark):
         warnings.warn(
@@ -238,21 +251,28 @@ def _names_in(comment: str) -> list[str]:
 
 def _named(text: str, layout: TextLayout) -> list[str]:
     """The names in a line of names, in small letters and without units."""
-    return _without_units([name.strip(" \"'") for name in layout.split(_close_units(text.lower()))])
+    text = _close_units(text.lower())
+    if layout.delimiter is None and "\t" in text:  # names may have blanks
+        between = _without_units([name.strip(" \"'") for name in text.split("\t")])
+        if {"x", "y", "z"} <= set(between):
+            return between
+    return _without_units([name.strip(" \"'") for name in layout.split(text)])
 
 
 def _close_units(text: str) -> str:
-    return re.sub(r"[ \t]+(?=[\[(])", "", text)
+    return re.sub(r"(?<![ \t])[ \t]+(?=[\[(])", "", text)  # looked at from their start alone
 
 
 def _without_units(names: list[str]) -> list[str]:
-    """Names such as `x[m]`, or `points:0` for x as ParaView has it, to plain ones."""
+    """Names such as `x[m]`, or `points:0` and `field.x` for x as some have it, to plain ones."""
     units, plain = {}, []
     for name in names:
         found = re.fullmatch(r"([^\[(]+)[\[(](.*)[\])]", name)
         base, unit = (found[1], found[2]) if found else (name, None)
         if axis := re.fullmatch(r"points[:_]([012])", base):
             base = "xyz"[int(axis[1])]
+        elif base.startswith("field."):  # rostopic has the path of each: field.point.x
+            base = base.rpartition(".")[2]
         plain.append(base)
         units[base] = unit
     if {"x", "y", "z"} <= set(plain) and not units["x"] == units["y"] == units["z"]:
@@ -277,6 +297,8 @@ def numbers(path: Path, layout: TextLayout, columns: Iterable[int]) -> NDArray[n
     _check_widths(path, layout)
     with path.open("rb") as file:
         marked = file.read(3)[:2] in (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb", b"\0\0")
+    if layout.count == 0:
+        return np.empty((0, len(columns)))
     source: Any = str(path)
     options: dict[str, Any] = {"delimiter": layout.delimiter, "skiprows": layout.skip}
     if layout.decimal_commas:
@@ -407,13 +429,22 @@ def _check_first_column(path: Path, layout: TextLayout, points: Array) -> None:
     """Find out columns without names that do not begin with x, y and z.
 
     Raises:
-        DataError: an index; or decimal commas between commas.
+        DataError: an index, or times; or decimal commas between commas.
 
     Warns:
         UserWarning: what may be an index, or a label.
     """
     x = points[:, 0]
-    if len(points) < 2 or not _whole(x):
+    if len(points) < 2:
+        return
+    times = x[0] > EPOCH and (np.diff(x) >= 0).all() and (np.abs(points[:, 1:]) < METRES).all()
+    if times and layout.width >= 4:
+        raise DataError(
+            f"has a first column of large numbers that increase ({x[0]:.10g}, {x[1]:.10g}, ...), "
+            "as of times, and names no columns",
+            fix=f"leave it out, or {_NAME}",
+        )
+    if not _whole(x):
         return
     if layout.delimiter == "," and layout.width >= 4:
         # No whole number is written -0 or 05: parts of decimals are, and of thousands.

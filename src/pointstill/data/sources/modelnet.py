@@ -1,6 +1,7 @@
 """ModelNet40 and ModelNet10 (Wu et al., CVPR 2015) in the layouts that they are passed on in."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ...errors import DataError, ForbiddenError
 from .. import readers
 from ..columns import ARRAYS, array_names
-from ..readers.announced import check_unpacked
+from ..readers.announced import check_unpacked, printable
 from ..readers.guard import guarded
 from ..source import Shape, SplitName, refuse_fold, unreadable
 from .class_folders import ClassFolders
@@ -267,13 +268,20 @@ def _array(arrays: Any, name: str) -> Any:
 
 
 def lines(file: Path) -> list[str]:
-    """The lines of a list file, stripped, empty ones left out."""
+    """The lines of a list file, stripped, empty ones left out.
+
+    Raises:
+        DataError: it cannot be read, or a line is there twice, or is no name.
+    """
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8-sig")
     except OSError as error:
         raise unreadable(file, error) from error
     except UnicodeDecodeError as error:
         raise DataError("is not a text file", where=file, fix="restore it") from error
-    if "\0" in text:  # which no path may have
-        raise DataError("is not a text file", where=file, fix="restore it")
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    found = [line.strip() for line in text.splitlines() if line.strip()]
+    twice = next((name for name, count in Counter(found).items() if count > 1), None)
+    if twice or "\0" in text:
+        what = f"lists {printable(twice)} twice" if twice else "is not a text file"
+        raise DataError(what, where=file, fix="restore it")
+    return found
