@@ -317,9 +317,18 @@ class Run:
         _write(self.folder / METRICS, text.encode())
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines logged so far."""
-        path = self.folder / METRICS
+        """The lines logged so far.
+
+        Raises:
+            TrainingError: they are damaged, may not be read, or are missing from a finished run.
+        """
+        path, finished = self.folder / METRICS, self.sealed and self.finished
+        fix = "remove it to go on without it"
+        if finished:
+            fix = "restore it from a copy, or train again in another --out"
         if not path.exists():
+            if finished:  # whose last epoch is there, whatever came before
+                raise TrainingError("is missing", where=path, fix=fix)
             return []
         try:
             lines, sealed = digests.open_lines(path.read_text("utf-8"), _name(self.recipe))
@@ -329,14 +338,12 @@ class Run:
             if sealed != self.sealed:
                 self._check_of_this_run("" if sealed else None)
             last, epochs = lines[-1]["epoch"] + 1, self.recipe.get("epochs")
-            if self.sealed and self.finished and last != (epochs or last):
+            if finished and last != (epochs or last):
                 raise ValueError(f"ends after {last} of {epochs} epochs")
         except PermissionError as error:
             raise forbidden(path, error, TrainingError) from error
         except (ValueError, IndexError) as error:
-            raise TrainingError(
-                f"is damaged{_reason(error)}", where=path, fix="remove it to go on without it"
-            ) from error
+            raise TrainingError(f"is damaged{_reason(error)}", where=path, fix=fix) from error
         return lines
 
     def finish(self, weights: dict[str, torch.Tensor]) -> None:

@@ -326,7 +326,7 @@ def read_recipe(path: Path, *command: str, loss: str | None = None) -> Dict:
             where=f"recipe {path}",
             fix="give a YAML file of `name: value` lines",
         ) from error
-    if not isinstance(recipe, dict):
+    if not isinstance(recipe, dict) or not all(isinstance(name, str) for name in recipe):
         raise UsageError(
             "is not a list of `name: value` lines",
             where=f"recipe {path}",
