@@ -320,3 +320,12 @@ def test_files_are_whole_or_not_at_all(run, monkeypatch):
     run.log({"epoch": 1})
     assert [json.dumps(line) for line in run.metrics()] == ['{"epoch": 0}', '{"epoch": 1}']
     assert sorted(path.name for path in run.folder.iterdir()) == sorted([METRICS, RECIPE])
+
+
+@pytest.mark.parametrize("name", [RECIPE, METRICS, STATE, WEIGHTS])
+def test_a_pipe_in_a_run_does_not_block(run, name):
+    (run.folder / name).unlink(missing_ok=True)
+    os.mkfifo(run.folder / name)
+    reading = {RECIPE: lambda: Run(run.folder), METRICS: run.metrics, STATE: run.load_state}
+    with pytest.raises(TrainingError, match=r"\(.*it is no regular file\)"):
+        reading.get(name, run.model)()

@@ -29,7 +29,7 @@ from .points.features import Features, parse_features, width
 from .recipe import decisive
 from .storage import digests
 from .storage.documents import check, parse_yaml
-from .storage.files import forbidden, write_whole
+from .storage.files import forbidden, read_regular, write_whole
 from .storage.locking import lock
 from .storage.paths import here
 
@@ -119,7 +119,7 @@ class Run:
     def _read_recipe(self, folder: str | Path) -> dict[str, Any]:
         path = self.folder / RECIPE
         try:
-            content = path.read_bytes().replace(b"\r\n", b"\n")  # which Git may write for "\n"
+            content = read_regular(path).replace(b"\r\n", b"\n")  # which Git may write for "\n"
         except (FileNotFoundError, NotADirectoryError) as error:
             kind = TrainingError if self.folder.exists() else NoRunError
             raise kind(
@@ -129,6 +129,10 @@ class Run:
             ) from error
         except PermissionError as error:
             raise forbidden(path, error, TrainingError) from error
+        except OSError as error:
+            raise TrainingError(
+                f"cannot be read ({error.strerror})", where=path, fix="restore it from a copy"
+            ) from error
         try:
             sealed_for = digests.check_seal(content)
             recipe: dict[str, Any] = check(parse_yaml(content), dict[str, Any])
@@ -263,7 +267,7 @@ class Run:
         if not path.exists():
             return None
         try:
-            content, sealed_for = digests.without_trailer(path.read_bytes())
+            content, sealed_for = digests.without_trailer(read_regular(path))
             self._check_of_this_run(sealed_for)
             state: dict[str, Any] = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
@@ -331,7 +335,8 @@ class Run:
                 raise TrainingError("is missing", where=path, fix=fix)
             return []
         try:
-            lines, sealed = digests.open_lines(path.read_text("utf-8"), _name(self.recipe))
+            text = read_regular(path).decode()
+            lines, sealed = digests.open_lines(text, _name(self.recipe))
             for number, line in enumerate(lines):
                 if check(line, Epoch).epoch < number:
                     raise ValueError(f"line {number + 1} is of epoch {line['epoch']}")
@@ -342,7 +347,7 @@ class Run:
                 raise ValueError(f"ends after {last} of {epochs} epochs")
         except PermissionError as error:
             raise forbidden(path, error, TrainingError) from error
-        except (ValueError, IndexError) as error:
+        except (OSError, ValueError, IndexError) as error:
             raise TrainingError(f"is damaged{_reason(error)}", where=path, fix=fix) from error
         return lines
 
@@ -382,7 +387,7 @@ class Run:
         model = build_model(self.model_name, len(self.classes), width(self.features))
         path, what = self.folder / WEIGHTS, "is damaged"
         try:
-            content = path.read_bytes()
+            content = read_regular(path)
             self._check_of_this_run(digests.check_seal(content))
             what = f"does not fit {self.model_name}"
             model.load_state_dict(load(content))
@@ -419,6 +424,8 @@ def _name(recipe: dict[str, Any]) -> str:
 
 def _reason(error: Exception) -> str:
     """Why, in brackets: of a library's words the first line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f" ({error.strerror})"
     return f" ({one_line(error, 160)})" if str(error) else ""
 
 

@@ -141,3 +141,9 @@ def test_a_recipe_of_other_shapes(cli, solids, tmp_path, text, said):
     given = ["--student", "stillnet-n", "--data", solids, "--records", "none.zarr"]
     code, _, err = cli("distill", "--recipe", recipe, *given, "--out", tmp_path / "run")
     assert (code, said in squeezed(err), "fault of pointstill" in err) == (2, True, False), err
+
+
+def test_a_recipe_without_end_is_refused(cli, solids, tmp_path):
+    given = ["--model", "stillnet-n", "--data", solids, "--out", tmp_path / "run"]
+    code, _, err = cli("train", "--recipe", "/dev/zero", *given)
+    assert (code, "cannot be read (more than 1,048,576 bytes)" in err) == (2, True), err

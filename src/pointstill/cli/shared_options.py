@@ -14,6 +14,7 @@ from cyclopts.config import Dict
 from .. import torchrun
 from ..errors import UsageError, one_line
 from ..recipe import RecordRecipe, of_its_loss
+from ..storage.files import read_at_most
 from ..storage.paths import here
 
 if TYPE_CHECKING:
@@ -141,14 +142,14 @@ class NetworkOptions:
         names = None
         if self.class_names:
             try:
-                lines = self.class_names.read_text("utf-8-sig").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
+                text = read_at_most(self.class_names, MOST_BYTES).decode("utf-8-sig")
+            except (OSError, ValueError) as error:
                 raise UsageError(
                     f"cannot be read ({one_line(error)})",
                     where=self.class_names,
                     fix="give a text file with a class name a line",
                 ) from error
-            names = [line.strip() for line in lines if line.strip()]
+            names = [line.strip() for line in text.splitlines() if line.strip()]
         return {
             "classes": data.classes,
             "class_names": names,
@@ -290,6 +291,8 @@ class EngineOptions:
 
 KEPT = frozenset(TeacherOptions.__dataclass_fields__) - {"device", "threads"}
 """The options of a teacher that decide its logits: what a store keeps of how it was named."""
+MOST_BYTES = 1 << 20
+"""Of a recipe, or of a file of class names."""
 TEACHER, ENGINE, RECORD = TeacherOptions(), EngineOptions(), RecordRecipe()
 """What is meant where nothing is said."""
 
@@ -319,7 +322,7 @@ def read_recipe(path: Path, *command: str, loss: str | None = None) -> Dict:
     from ..storage.documents import parse_yaml  # 40 ms of the start, which few commands need
 
     try:
-        recipe = parse_yaml(path.read_bytes())
+        recipe = parse_yaml(read_at_most(path, MOST_BYTES))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"cannot be read ({one_line(error)})",

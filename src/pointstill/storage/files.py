@@ -5,7 +5,7 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from errno import EEXIST, EISDIR, ENOENT
+from errno import EEXIST, EINVAL, EISDIR, ENOENT
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -53,6 +53,37 @@ def check_readable(path: Path, kind: type[PointstillError]) -> None:
         path.open("rb").close()
     except PermissionError as error:
         raise forbidden(path, error, kind) from error
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a file that was kept, or of the file that a link leads to.
+
+    Raises:
+        OSError: it cannot be read; or it is a pipe, which would block for ever, or a device, which
+            may have no end.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(EINVAL, "it is no regular file", str(path))
+        return file.read()
+
+
+def read_at_most(path: Path, most: int) -> bytes:
+    """The content of a file that a user names, which may be a pipe, if it has so few bytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it has more.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"more than {most:,} bytes")
+    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # which Windows has not
 
 
 @contextmanager

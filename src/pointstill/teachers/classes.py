@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import TeacherError, UsageError, one_line
 from ..storage.documents import check, parse_yaml
+from ..storage.files import read_at_most
 
 Columns = tuple[int, ...] | tuple[tuple[int, ...], ...] | None
 """For each class of the data its column in the teacher's answer, or its columns; None: the same."""
@@ -31,11 +32,7 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     """
     where = f"class map {path}"
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES:,} bytes")
-        found = parse_yaml(content)
+        found = parse_yaml(read_at_most(path, MOST_BYTES))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"cannot be read ({one_line(error)})",

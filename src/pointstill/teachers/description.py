@@ -18,7 +18,7 @@ from msgspec import Meta
 from ..errors import TeacherError, UsageError, one_line
 from ..points.features import parse_features
 from ..storage.documents import check, parse_yaml
-from ..storage.files import write_whole
+from ..storage.files import read_at_most, write_whole
 from .axes import format_axes, parse_axes
 from .file_kind import sha256
 from .network import Layout, Output
@@ -117,11 +117,7 @@ class Description:
                 or describes another file than the one that is there.
         """
         try:
-            with path.open("rb") as opened:
-                content = opened.read(MOST_BYTES + 1)
-            if len(content) > MOST_BYTES:
-                raise ValueError(f"more than {MOST_BYTES:,} bytes")
-            found = parse_yaml(content)
+            found = parse_yaml(read_at_most(path, MOST_BYTES))
         except (OSError, ValueError) as error:
             raise TeacherError(
                 f"cannot be read ({one_line(error)})",
