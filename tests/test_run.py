@@ -19,6 +19,7 @@ RECIPE_ENTRIES = {
     "model": "stillnet-n",
     "data": "scans/",
     "epochs": 3,
+    "points": 64,
     "learning_rate": 1e-05,
     "limit": None,
     "device": "auto",
@@ -329,3 +330,13 @@ def test_a_pipe_in_a_run_does_not_block(run, name):
     reading = {RECIPE: lambda: Run(run.folder), METRICS: run.metrics, STATE: run.load_state}
     with pytest.raises(TrainingError, match=r"\(.*it is no regular file\)"):
         reading.get(name, run.model)()
+
+
+@pytest.mark.parametrize(
+    "change", [{"points": None}, {"points": 0}, {"data": 1}, {"loss": ["kd"]}, {"epochs": "3"}]
+)
+def test_a_recipe_of_another_shape(tmp_path, change):
+    """As a run of before had it, which carries no digest."""
+    (tmp_path / RECIPE).write_text(yaml.safe_dump(RECIPE_ENTRIES | change))
+    with pytest.raises(TrainingError, match=r"is damaged, or was edited \(Expected"):
+        Run(tmp_path)

@@ -26,6 +26,7 @@ def made(folder: Path, seed: int, finished: bool) -> Run:
         "model": "stillnet-n",
         "data": f"scans-{seed}/",
         "epochs": EPOCHS,
+        "points": 64,
         "seed": seed,
         "device": "auto",
         "origin": {"model": "stillnet-n", "classes": ["a", "b"], "up": "z", "data": "f00d"},

@@ -17,10 +17,11 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import yaml
+from msgspec import Meta
 from safetensors.torch import load, save
 
 from .errors import NoRunError, TrainingError, one_line
@@ -55,6 +56,7 @@ class Origin:
     classes: list[str]
     data: str
     up: str
+    fewest: int | None = None
     augment: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,9 +65,10 @@ class Known:
     """Entries of a recipe that a run is used by; there may be more."""
 
     origin: Origin
-    data: str | None = None
+    data: str
+    points: Annotated[int, Meta(ge=1)]
     epochs: int | None = None
-    points: int | None = None
+    loss: str | None = None
     fold: int | None = None
     features: str | None = None
     skip_bad: bool = False

@@ -346,7 +346,14 @@ def test_what_is_no_student(student_onnx, tmp_path, content):
 
 def test_what_is_no_file_is_no_student(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null"), Path("/dev/zero"), "a\0b"):
+    for path in (
+        tmp_path,
+        tmp_path / "pipe",
+        Path("/dev/null"),
+        Path("/dev/zero"),
+        "a\0b",
+        "a" * 5000,
+    ):
         with pytest.raises(PointstillError, match="is no student: make one with"):
             Classifier(path)
 

@@ -287,7 +287,11 @@ def _read(path: Path) -> bytes:
         PointstillError: it may not be read, or is too large.
         UsageError: no such file; a folder, a pipe or a device is none.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long
+        there = False
+    if not there:
         raise UsageError("is no student", where=path, fix="make one with `pointstill export`")
     check_readable(path, PointstillError)
     if path.stat().st_size > MOST_BYTES:
