@@ -19,6 +19,7 @@ RECIPE_ENTRIES = {
     "model": "stillnet-n",
     "data": "scans/",
     "epochs": 3,
+    "points": 64,
     "learning_rate": 1e-05,
     "limit": None,
     "device": "auto",
@@ -320,3 +321,22 @@ def test_files_are_whole_or_not_at_all(run, monkeypatch):
     run.log({"epoch": 1})
     assert [json.dumps(line) for line in run.metrics()] == ['{"epoch": 0}', '{"epoch": 1}']
     assert sorted(path.name for path in run.folder.iterdir()) == sorted([METRICS, RECIPE])
+
+
+@pytest.mark.parametrize("name", [RECIPE, METRICS, STATE, WEIGHTS])
+def test_a_pipe_in_a_run_does_not_block(run, name):
+    (run.folder / name).unlink(missing_ok=True)
+    os.mkfifo(run.folder / name)
+    reading = {RECIPE: lambda: Run(run.folder), METRICS: run.metrics, STATE: run.load_state}
+    with pytest.raises(TrainingError, match=r"\(.*it is no regular file\)"):
+        reading.get(name, run.model)()
+
+
+@pytest.mark.parametrize(
+    "change", [{"points": None}, {"points": 0}, {"data": 1}, {"loss": ["kd"]}, {"epochs": "3"}]
+)
+def test_a_recipe_of_another_shape(tmp_path, change):
+    """As a run of before had it, which carries no digest."""
+    (tmp_path / RECIPE).write_text(yaml.safe_dump(RECIPE_ENTRIES | change))
+    with pytest.raises(TrainingError, match=r"is damaged, or was edited \(Expected"):
+        Run(tmp_path)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from pointstill.errors import TrainingError
+from pointstill.errors import TeacherError, TrainingError
 from pointstill.models import build_model
+from pointstill.models.checkpoints import read_weights
 from pointstill.run import METRICS, RECIPE, STATE, WEIGHTS, Run
 from pointstill.storage import digests
 
@@ -25,6 +26,7 @@ def made(folder: Path, seed: int, finished: bool) -> Run:
         "model": "stillnet-n",
         "data": f"scans-{seed}/",
         "epochs": EPOCHS,
+        "points": 64,
         "seed": seed,
         "device": "auto",
         "origin": {"model": "stillnet-n", "classes": ["a", "b"], "up": "z", "data": "f00d"},
@@ -209,8 +211,24 @@ def _seal_of(folder: Path) -> str:
     return sealed_for
 
 
-def test_metrics_may_go_as_a_whole(runs, tmp_path):
+def test_metrics_may_go_as_a_whole_until_a_run_is_finished(runs, tmp_path):
     for finished in (False, True):
         folder = shutil.copytree(runs[0, finished], tmp_path / f"run-{finished}")
         (folder / METRICS).unlink()
-        assert read(folder)[2] == []
+        if not finished:
+            assert read(folder)[2] == []
+            continue
+        for reading in (Run(folder).metrics, Run(folder).check_finished):
+            with pytest.raises(TrainingError, match=r"metrics\.jsonl is missing: restore it"):
+                reading()
+
+
+def test_weights_that_are_named_alone_are_compared_with_their_digest(runs, tmp_path):
+    path = tmp_path / "w.safetensors"
+    content = bytearray((runs[0, True] / WEIGHTS).read_bytes())
+    path.write_bytes(content)
+    assert len(read_weights(path)) == len(build_model("stillnet-n", 2).state_dict())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(TeacherError, match=r"w\.safetensors is damaged \(differs from the SHA-256"):
+        read_weights(path)

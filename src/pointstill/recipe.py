@@ -176,7 +176,7 @@ def of_its_loss(entries: dict[str, Any], loss: str | None = None) -> dict[str, A
         entries: of the file.
         loss: one that takes the place of the file's.
     """
-    options, loss = users(), loss or entries.get("loss") or DistillRecipe.loss
+    options, loss = users(), str(loss or entries.get("loss") or DistillRecipe.loss)
     return {n: value for n, value in entries.items() if n not in options or loss in options[n]}
 
 

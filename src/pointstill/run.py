@@ -17,10 +17,11 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import yaml
+from msgspec import Meta
 from safetensors.torch import load, save
 
 from .errors import NoRunError, TrainingError, one_line
@@ -29,7 +30,7 @@ from .points.features import Features, parse_features, width
 from .recipe import decisive
 from .storage import digests
 from .storage.documents import check, parse_yaml
-from .storage.files import forbidden, write_whole
+from .storage.files import forbidden, read_regular, write_whole
 from .storage.locking import lock
 from .storage.paths import here
 
@@ -55,6 +56,7 @@ class Origin:
     classes: list[str]
     data: str
     up: str
+    fewest: int | None = None
     augment: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,9 +65,10 @@ class Known:
     """Entries of a recipe that a run is used by; there may be more."""
 
     origin: Origin
-    data: str | None = None
+    data: str
+    points: Annotated[int, Meta(ge=1)]
     epochs: int | None = None
-    points: int | None = None
+    loss: str | None = None
     fold: int | None = None
     features: str | None = None
     skip_bad: bool = False
@@ -119,7 +122,7 @@ class Run:
     def _read_recipe(self, folder: str | Path) -> dict[str, Any]:
         path = self.folder / RECIPE
         try:
-            content = path.read_bytes().replace(b"\r\n", b"\n")  # which Git may write for "\n"
+            content = read_regular(path).replace(b"\r\n", b"\n")  # which Git may write for "\n"
         except (FileNotFoundError, NotADirectoryError) as error:
             kind = TrainingError if self.folder.exists() else NoRunError
             raise kind(
@@ -129,6 +132,10 @@ class Run:
             ) from error
         except PermissionError as error:
             raise forbidden(path, error, TrainingError) from error
+        except OSError as error:
+            raise TrainingError(
+                f"cannot be read ({error.strerror})", where=path, fix="restore it from a copy"
+            ) from error
         try:
             sealed_for = digests.check_seal(content)
             recipe: dict[str, Any] = check(parse_yaml(content), dict[str, Any])
@@ -263,7 +270,7 @@ class Run:
         if not path.exists():
             return None
         try:
-            content, sealed_for = digests.without_trailer(path.read_bytes())
+            content, sealed_for = digests.without_trailer(read_regular(path))
             self._check_of_this_run(sealed_for)
             state: dict[str, Any] = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
@@ -317,26 +324,34 @@ class Run:
         _write(self.folder / METRICS, text.encode())
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines logged so far."""
-        path = self.folder / METRICS
+        """The lines logged so far.
+
+        Raises:
+            TrainingError: they are damaged, may not be read, or are missing from a finished run.
+        """
+        path, finished = self.folder / METRICS, self.sealed and self.finished
+        fix = "remove it to go on without it"
+        if finished:
+            fix = "restore it from a copy, or train again in another --out"
         if not path.exists():
+            if finished:  # whose last epoch is there, whatever came before
+                raise TrainingError("is missing", where=path, fix=fix)
             return []
         try:
-            lines, sealed = digests.open_lines(path.read_text("utf-8"), _name(self.recipe))
+            text = read_regular(path).decode()
+            lines, sealed = digests.open_lines(text, _name(self.recipe))
             for number, line in enumerate(lines):
                 if check(line, Epoch).epoch < number:
                     raise ValueError(f"line {number + 1} is of epoch {line['epoch']}")
             if sealed != self.sealed:
                 self._check_of_this_run("" if sealed else None)
             last, epochs = lines[-1]["epoch"] + 1, self.recipe.get("epochs")
-            if self.sealed and self.finished and last != (epochs or last):
+            if finished and last != (epochs or last):
                 raise ValueError(f"ends after {last} of {epochs} epochs")
         except PermissionError as error:
             raise forbidden(path, error, TrainingError) from error
-        except (ValueError, IndexError) as error:
-            raise TrainingError(
-                f"is damaged{_reason(error)}", where=path, fix="remove it to go on without it"
-            ) from error
+        except (OSError, ValueError, IndexError) as error:
+            raise TrainingError(f"is damaged{_reason(error)}", where=path, fix=fix) from error
         return lines
 
     def finish(self, weights: dict[str, torch.Tensor]) -> None:
@@ -375,7 +390,7 @@ class Run:
         model = build_model(self.model_name, len(self.classes), width(self.features))
         path, what = self.folder / WEIGHTS, "is damaged"
         try:
-            content = path.read_bytes()
+            content = read_regular(path)
             self._check_of_this_run(digests.check_seal(content))
             what = f"does not fit {self.model_name}"
             model.load_state_dict(load(content))
@@ -412,6 +427,8 @@ def _name(recipe: dict[str, Any]) -> str:
 
 def _reason(error: Exception) -> str:
     """Why, in brackets: of a library's words the first line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f" ({error.strerror})"
     return f" ({one_line(error, 160)})" if str(error) else ""
 
 

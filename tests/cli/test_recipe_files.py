@@ -126,3 +126,25 @@ def test_axes_by_both_names(cli, solids, teacher_run, tmp_path, name):
         code, _, err = cli("record", *tokens, *flags, "--out", tmp_path / "r.zarr")
         assert code == 2
         assert "x,y,q" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("loss: [d]\norigin: {}\n", "Invalid value"),
+        ("loss: {a: 1}\norigin: {}\n", "Unknown option"),
+        ("1: 2\n", "is not a list of `name: value` lines"),
+    ],
+)
+def test_a_recipe_of_other_shapes(cli, solids, tmp_path, text, said):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    given = ["--student", "stillnet-n", "--data", solids, "--records", "none.zarr"]
+    code, _, err = cli("distill", "--recipe", recipe, *given, "--out", tmp_path / "run")
+    assert (code, said in squeezed(err), "fault of pointstill" in err) == (2, True, False), err
+
+
+def test_a_recipe_without_end_is_refused(cli, solids, tmp_path):
+    given = ["--model", "stillnet-n", "--data", solids, "--out", tmp_path / "run"]
+    code, _, err = cli("train", "--recipe", "/dev/zero", *given)
+    assert (code, "cannot be read (more than 1,048,576 bytes)" in err) == (2, True), err

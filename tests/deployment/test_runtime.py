@@ -15,6 +15,8 @@ import torch
 
 from pointstill.deployment.runtime import Classifier, CloudClassifier, SparseCloudWarning
 from pointstill.errors import DataError, PointstillError, TeacherError, UsageError
+from pointstill.storage.digests import seal
+from pointstill.storage.student_file import BLANK
 
 
 @pytest.fixture(scope="module")
@@ -344,7 +346,14 @@ def test_what_is_no_student(student_onnx, tmp_path, content):
 
 def test_what_is_no_file_is_no_student(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null"), Path("/dev/zero"), "a\0b"):
+    for path in (
+        tmp_path,
+        tmp_path / "pipe",
+        Path("/dev/null"),
+        Path("/dev/zero"),
+        "a\0b",
+        "a" * 5000,
+    ):
         with pytest.raises(PointstillError, match="is no student: make one with"):
             Classifier(path)
 
@@ -364,6 +373,20 @@ def test_a_newer_format_of_onnx_is_not_called_damaged(student_onnx, tmp_path):
     onnx.save(proto, tmp_path / "new.onnx")
     with pytest.raises(PointstillError, match=r"version: 99.*: install a newer onnxruntime$"):
         Classifier(tmp_path / "new.onnx")
+
+
+def test_nothing_is_said_of_a_graph_that_is_refused(student_onnx, tmp_path, capfd):
+    """ONNX Runtime would announce a second try, on standard output."""
+    import onnx
+
+    proto = onnx.load(student_onnx)
+    proto.graph.node[0].op_type = "Nonsense"
+    stored = {each.key: each.value for each in proto.metadata_props}
+    onnx.helper.set_model_props(proto, {**stored, "pointstill.sha256": BLANK})
+    (tmp_path / "odd.onnx").write_bytes(seal(proto.SerializeToString()))
+    with pytest.raises(PointstillError, match="cannot be opened"):
+        Classifier(tmp_path / "odd.onnx")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_weights_in_another_file_are_refused(student_onnx, tmp_path):

@@ -51,6 +51,19 @@ def test_reads_torch_and_safetensors(tmp_path: Path) -> None:
         assert all(torch.equal(state[key], STATE[key]) for key in STATE)
 
 
+def test_nothing_is_said_of_a_sound_file(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """Torch guesses aloud: of other protocols of pickle, and of scripted modules."""
+    torch.save(STATE, tmp_path / "a.pth", pickle_protocol=3)
+    torch.save(STATE, tmp_path / "b.pth", _use_new_zipfile_serialization=False)
+    for file in tmp_path.iterdir():
+        assert read_weights(file).keys() == STATE.keys()
+    torch.jit.script(nn.Linear(2, 2)).save(tmp_path / "c.pt")
+    recwarn.clear()
+    with pytest.raises(TeacherError):
+        read_weights(tmp_path / "c.pt")
+    assert not [str(each.message) for each in recwarn]
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(TeacherError, match=r"none\.t7 is no weights file"):
         read_weights(tmp_path / "none.t7")

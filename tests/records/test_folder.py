@@ -159,3 +159,23 @@ def test_a_new_store_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch
     monkeypatch.setattr(Path, "rename", renamed)
     Store.create(tmp_path / "r.zarr", about(), 1, np.arange(10), LABELS)
     assert waited == {"r.zarr", tmp_path.name}
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "spare.zip", "logits/zarr.json"])
+def test_a_pipe_in_a_store_does_not_block(tmp_path, name):
+    path = tmp_path / "r.zarr"
+    Store.create(path, about(), 1, np.arange(len(LABELS)), LABELS)
+    (path / name).unlink()
+    os.mkfifo(path / name)
+    with pytest.raises(RecordsError):
+        Store.open(path)
+
+
+def test_a_note_is_added_to_no_file_elsewhere(tmp_path):
+    path, mine = tmp_path / "r.zarr", tmp_path / "mine.txt"
+    Store.create(path, about(), 1, np.arange(len(LABELS)), LABELS)
+    mine.write_text("precious")
+    (path / "provenance.jsonl").symlink_to(mine)
+    with pytest.raises(RecordsError, match="cannot be written"):
+        Folder(path).note("{}")
+    assert mine.read_text() == "precious"

@@ -14,6 +14,7 @@ from cyclopts.config import Dict
 from .. import torchrun
 from ..errors import UsageError, one_line
 from ..recipe import RecordRecipe, of_its_loss
+from ..storage.files import read_bounded
 from ..storage.paths import here
 
 if TYPE_CHECKING:
@@ -140,8 +141,6 @@ class NetworkOptions:
         check_classes(data)  # which the teacher would be said not to fit
         names = None
         if self.class_names:
-            from ..storage.documents import read_bounded
-
             try:
                 lines = read_bounded(self.class_names).decode("utf-8-sig").splitlines()
             except (OSError, ValueError) as error:
@@ -318,10 +317,7 @@ def read_recipe(path: Path, *command: str, loss: str | None = None) -> Dict:
     Raises:
         UsageError: it cannot be read, or is no list of `name: value` lines.
     """
-    from ..storage.documents import (
-        parse_yaml,
-        read_bounded,
-    )  # 40 ms of the start, which few commands need
+    from ..storage.documents import parse_yaml  # 40 ms of the start, which few commands need
 
     try:
         recipe = parse_yaml(read_bounded(path))
@@ -331,7 +327,7 @@ def read_recipe(path: Path, *command: str, loss: str | None = None) -> Dict:
             where=f"recipe {path}",
             fix="give a YAML file of `name: value` lines",
         ) from error
-    if not isinstance(recipe, dict):
+    if not isinstance(recipe, dict) or not all(isinstance(name, str) for name in recipe):
         raise UsageError(
             "is not a list of `name: value` lines",
             where=f"recipe {path}",

@@ -24,7 +24,7 @@ from ..storage.digests import seal
 from ..storage.files import whole
 from ..storage.paths import here
 from ..storage.student_file import write_about
-from .runtime import Classifier, CloudClassifier, SparseCloudWarning
+from .runtime import Classifier, CloudClassifier, SparseCloudWarning, start
 
 if TYPE_CHECKING:
     import onnx  # only to write: a run can be classified with without it
@@ -118,10 +118,7 @@ def _check_xyz(run: Run) -> None:
 
 def onnx_session(model: Deployed, points: int) -> onnxruntime.InferenceSession:
     """A model in ONNX Runtime on one thread, written nowhere; see `export` for errors."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    content = _onnx(model, points, type(model.student).__name__).SerializeToString()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return start(_onnx(model, points, type(model.student).__name__).SerializeToString(), 1)
 
 
 def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":

@@ -155,13 +155,13 @@ class Classifier(CloudClassifier):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._session, self._process = _start(self._content, self._threads), os.getpid()
+        self._session, self._process = start(self._content, self._threads), os.getpid()
 
     def _run(self, cloud: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._process != os.getpid():
             # The threads of a session stay behind in a fork, and its end would wait for them.
             _LEFT_BEHIND.append(self._session)
-            self._session, self._process = _start(self._content, self._threads), os.getpid()
+            self._session, self._process = start(self._content, self._threads), os.getpid()
         try:
             (logits,) = self._session.run(None, {"points": cloud[None]})
         except Exception as error:  # its exceptions share no base of their own
@@ -287,7 +287,11 @@ def _read(path: Path) -> bytes:
         PointstillError: it may not be read, or is too large.
         UsageError: no such file; a folder, a pipe or a device is none.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that is too long
+        there = False
+    if not there:
         raise UsageError("is no student", where=path, fix="make one with `pointstill export`")
     check_readable(path, PointstillError)
     if path.stat().st_size > MOST_BYTES:
@@ -299,14 +303,17 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _start(content: bytes, threads: int) -> onnxruntime.InferenceSession:
+def start(content: bytes, threads: int) -> onnxruntime.InferenceSession:
     """A session, of bytes: it knows no folder in which it could look for other files."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what it has to say is in its exceptions
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    # Without its own second try, which it announces on the terminal.
+    return onnxruntime.InferenceSession(
+        content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+    )
 
 
 def _open(
@@ -320,7 +327,7 @@ def _open(
     sealed = False
     try:
         sealed = check_content(content)
-        session = _start(content, threads)
+        session = start(content, threads)
         return session, check_about(session, sealed)
     except ValueError as error:
         raise PointstillError(

@@ -1,5 +1,6 @@
 """Weights files: read without running code, unwrapped from published layouts, loaded strictly."""
 
+import io
 import pickle
 import re
 import warnings
@@ -9,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from ..errors import NoTeacherError, TeacherError
+from ..storage.digests import check_seal
 from ..storage.files import check_readable
 
 WRAPPERS = ("net", "model", "model_state_dict", "state_dict", "base_model")
@@ -73,12 +75,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise NoTeacherError("is no weights file", where=path, fix="give one that is there")
     check_readable(path, TeacherError)
     try:
+        content = path.read_bytes()
+        _check_seal(path, content)
         if path.suffix == ".safetensors":
-            checkpoint: object = load_file(path)
+            checkpoint: object = load(content)
         else:
             with torch.serialization.safe_globals(_NUMPY_SCALARS), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # its advice on a TorchScript archive
-                checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+                warnings.simplefilter("ignore")  # its guesses at what the file may be
+                checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return unwrap(checkpoint)
     except TeacherError as error:
         raise error.but(where=path) from None
@@ -93,6 +97,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "cannot be read as weights",
             where=path,
             fix="give a complete .safetensors file, or a state dict saved by torch.save",
+        ) from error
+
+
+def _check_seal(path: Path, content: bytes) -> None:
+    """See that the weights of a run are as training left them; those of others carry no seal.
+
+    Raises:
+        TeacherError: they are not.
+    """
+    try:
+        check_seal(content)
+    except ValueError as error:
+        raise TeacherError(
+            f"is damaged ({error})", where=path, fix="restore it from a copy, or train again"
         ) from error
 
 

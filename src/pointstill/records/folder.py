@@ -39,7 +39,7 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
-        return (self.path / name).read_bytes()
+        return files.read_regular(self.path / name)
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file by way of a draft, and wait for the disk."""
@@ -70,7 +70,7 @@ class Folder:
     def note(self, line: str) -> None:
         """Add a line to the sidecar."""
         try:
-            with (self.path / SIDECAR).open("ab+") as sidecar:
+            with open(self.path / SIDECAR, "ab+", opener=_not_elsewhere) as sidecar:
                 # A killed writer may have left half a line, which must not take this one along.
                 end = sidecar.seek(0, os.SEEK_END)
                 sidecar.seek(max(end - 1, 0))
@@ -135,6 +135,11 @@ class Folder:
         except (Exception, KeyboardInterrupt):
             _remove(draft)
             raise
+
+
+def _not_elsewhere(path: str, flags: int) -> int:
+    """Open no link: what is added to would be somebody else's file."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _remove(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,24 +15,8 @@ MOST_NESTED = 40
 """Brackets within brackets: nothing of ours has more than six."""
 MOST_NODES = 1_000_000
 """Values in one YAML document, each alias counted as all that it stands for."""
-MOST_BYTES = 1 << 20
-"""Of a file that a user names: so many hold 20,000 classes."""
 
 Shape = TypeVar("Shape")
-
-
-def read_bounded(path: Path) -> bytes:
-    """Read a file that may be anything, such as a pipe that never ends.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is longer than `MOST_BYTES`.
-    """
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES:,} bytes")
-    return content
 
 
 def parse_yaml(text: str | bytes) -> Any:

@@ -5,7 +5,7 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from errno import EEXIST, EISDIR, ENOENT
+from errno import EEXIST, EINVAL, EISDIR, ENOENT
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -13,6 +13,9 @@ from ..errors import PointstillError
 
 LONGEST_NAME = 255
 """Bytes of a file's name, on nearly every disk."""
+
+MOST_BYTES = 1 << 20
+"""Of a recipe, a description, a class map, class names: so many hold 20,000 classes."""
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
@@ -53,6 +56,37 @@ def check_readable(path: Path, kind: type[PointstillError]) -> None:
         path.open("rb").close()
     except PermissionError as error:
         raise forbidden(path, error, kind) from error
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a file that was kept, or of the file that a link leads to.
+
+    Raises:
+        OSError: it cannot be read; or it is a pipe, which would block for ever, or a device, which
+            may have no end.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(EINVAL, "it is no regular file", str(path))
+        return file.read()
+
+
+def read_bounded(path: Path) -> bytes:
+    """The content of a file that a user names, which may be a pipe, and one that never ends.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is longer than `MOST_BYTES`.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES:,} bytes")
+    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # which Windows has not
 
 
 @contextmanager

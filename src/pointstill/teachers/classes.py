@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..errors import TeacherError, UsageError, one_line
-from ..storage.documents import check, parse_yaml, read_bounded
+from ..storage.documents import check, parse_yaml
+from ..storage.files import read_bounded
 
 Columns = tuple[int, ...] | tuple[tuple[int, ...], ...] | None
 """For each class of the data its column in the teacher's answer, or its columns; None: the same."""

@@ -17,8 +17,8 @@ from msgspec import Meta
 
 from ..errors import TeacherError, UsageError, one_line
 from ..points.features import parse_features
-from ..storage.documents import check, parse_yaml, read_bounded
-from ..storage.files import write_whole
+from ..storage.documents import check, parse_yaml
+from ..storage.files import read_bounded, write_whole
 from .axes import format_axes, parse_axes
 from .file_kind import sha256
 from .network import Layout, Output
