@@ -173,7 +173,7 @@ def test_a_full_disk(program, student_run, tmp_path, monkeypatch):
 
 def test_a_place_that_cannot_be(program, student_run, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(TrainingError, match="choose another --out"):
+    with pytest.raises(PointstillError, match="choose another place"):
         export(student_run, tmp_path / "file" / "student.onnx")
 
 

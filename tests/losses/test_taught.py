@@ -138,11 +138,11 @@ def test_dkd_rises_from_nothing() -> None:
         progress: LOSSES["dkd"]
         .parts(z, replace(targets, progress=progress), DKDOptions(labels=0.0))["loss"]
         .item()
-        for progress in (None, 0.0, 1 / 24, 1 / 12, 1.0)
+        for progress in (None, 0.0, 0.083 / 2, 0.083, 1.0)
     }
     assert at[0.0] == 0
-    assert at[1 / 24] == pytest.approx(at[None] / 2)
-    assert at[1 / 12] == pytest.approx(at[1.0]) == pytest.approx(at[None])
+    assert at[0.083 / 2] == pytest.approx(at[None] / 2)
+    assert at[0.083] == pytest.approx(at[1.0]) == pytest.approx(at[None])
 
 
 @pytest.mark.parametrize("name", TAUGHT)

@@ -21,7 +21,7 @@ from ..points.features import XYZ, format_features
 from ..points.zorder import along_curve
 from ..run import Run
 from ..storage.digests import seal
-from ..storage.files import whole
+from ..storage.files import check_writable, whole
 from ..storage.paths import here
 from ..storage.student_file import write_about
 from .runtime import Classifier, CloudClassifier, SparseCloudWarning, start
@@ -64,8 +64,9 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         The file.
 
     Raises:
-        TrainingError: the run is not finished, its model cannot be written as ONNX, the file
-            cannot be written, or ONNX Runtime does not agree with torch.
+        TrainingError: the run is not finished, its model cannot be written as ONNX, the disk
+            refuses the file, or ONNX Runtime does not agree with torch.
+        PointstillError: the file cannot be written there; said before the graph is made.
         UsageError: the run or the file is not on this machine.
     """
     import onnx
@@ -73,6 +74,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
     path = here(out, "out")
     run = run if isinstance(run, Run) else Run(run)
     _check_xyz(run)
+    check_writable(path)
     points = run.recipe["points"]
     model = Deployed(run.model(), points).eval()
     proto = _onnx(model, points, run.model_name)
@@ -90,7 +92,6 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
     onnx.helper.set_model_props(proto, write_about(about))
     content = seal(proto.SerializeToString())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as draft:
             draft.write_bytes(content)
             _compare(model, draft, points)

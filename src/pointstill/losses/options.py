@@ -123,8 +123,8 @@ class DKDOptions(KDOptions):
 
     non_target: float = 8.0
     """Weight of the classes beside the label's; alpha is that of the label's."""
-    ramp: float = 20 / 240
-    """Share of the run in which the teacher's part rises from 0."""
+    ramp: float = 0.083
+    """Share of the run in which the teacher's part rises from 0: 20 of 240 epochs in the paper."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
