@@ -71,7 +71,7 @@ BAD_FILES = {
     "letter.txt": (lambda path: path.write_text("0 0 0\n1 1x 1\n" * 9), "'1x' is not a number"),
     "nan.npy": (lambda path: np.save(path, noise(p3=np.nan)), "1 of 20 points NaN or infinite"),
     "inf.npy": (lambda path: np.save(path, noise(p0=np.inf, p1=-np.inf)), "2 of 20 points"),
-    "bare.off": (lambda path: path.write_text("OFF\n4 0 0\n" + "0 0 1\n" * 4), "has no faces"),
+    "bare.off": (lambda path: path.write_text("OFF\n4 0 0\n" + "0 0 1\n" * 4), "has 4 points"),
     "three.npy": (lambda path: np.save(path, np.eye(3)), "has 3 points, but a cloud needs 8"),
     "cut.npy": (lambda path: path.write_bytes(b"\x93NUMPY"), "damaged"),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointstill.records import Store, Tile
+from pointstill.records import Store, Tile, folder
 from pointstill.records import layout as module
 from pointstill.records.probe import moment_sums
 from small_stores import CLASSES, COLUMNS, LABELS, ROWS, VIEWS, Content, about
@@ -82,7 +82,15 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, BaseException], N
                     raise error
             return real(self, mode, *arguments, **options)
 
-        real = Path.open
+        def opener(path: str, flags: int) -> int:
+            nonlocal done
+            done += 1
+            if done > after:
+                raise error
+            return add(path, flags)
+
+        real, add = Path.open, folder._not_elsewhere
         monkeypatch.setattr(Path, "open", open_)
+        monkeypatch.setattr(folder, "_not_elsewhere", opener)
 
     return fail
