@@ -21,6 +21,7 @@ KINDS = [kind for kind in KINDS if issubclass(kind, PointstillError)]
         (RecordsError("is damaged", where="r.zarr"), "r.zarr is damaged"),
         (RecordsError("views is 0", fix="choose 1 or more"), "views is 0: choose 1 or more"),
         (RecordsError("views is 0"), "views is 0"),
+        (RecordsError("is damaged", where="a\nb\tc\x1b"), r"a\nb\tc\x1b is damaged"),
     ],
 )
 def test_message(error, message):

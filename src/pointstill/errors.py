@@ -32,7 +32,9 @@ class PointstillError(Exception):
     def __str__(self) -> str:
         """The message: the only place that puts one together."""
         said = self.what if self.where is None else f"{self.where} {self.what}"
-        return printable(said if self.fix is None else f"{said}: {self.fix}")
+        said = said if self.fix is None else f"{said}: {self.fix}"
+        # One line, also where a name of a file has several.
+        return printable(said).replace("\n", r"\n").replace("\t", r"\t")
 
     def but(self, **fields: Any) -> Self:
         """The same error with another `what`, `where` or `fix`."""

@@ -22,6 +22,15 @@ def test_the_content_says_what_it_is(tmp_path, clouds):
     np.testing.assert_array_equal(read_table(tmp_path / "a.npy")["normal"], clouds(20, seed=1))
 
 
+def test_headers_of_python_2_are_read_without_a_word(tmp_path, clouds):
+    np.save(tmp_path / "a.npy", clouds(20))
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content.replace(b"(20, 3), } ", b"(20L, 3), }"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(read_cloud(tmp_path / "a.npy"), clouds(20))
+
+
 def test_records_are_read_by_their_names(tmp_path, clouds):
     kind = [("label", "U9"), ("Z", "f4"), ("Y", "f4"), ("X", "f8"), ("intensity", "u2")]
     rows = np.zeros(20, kind)

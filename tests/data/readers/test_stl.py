@@ -67,6 +67,8 @@ def test_all_solids_are_read(read):
         (TEXT.replace("vertex", "vertex 1,5 0", 1), "cannot be read in line 4"),
         (TEXT.replace("vertex", "corner", 1), "other than three corners before line 8"),
         (TEXT.replace("vertex 0.5", "vertex nan"), "NaN"),
+        (TEXT.replace("endfacet\nfacet", "endfacet\nvertex 0 0 0\nfacet", 1), "line 9"),
+        (TEXT.replace("outer loop", "facet", 1), "cannot be read in line 3"),
         ("solid a\nendsolid a\n", "has no faces"),
         ("", "has no faces"),
     ],

@@ -14,9 +14,6 @@ from ...errors import DataError
 from ..columns import Table, array_names, from_columns
 from .announced import check_unpacked, printable
 
-# Of headers that Python 2 wrote, which are as good as others.
-warnings.filterwarnings("ignore", "Reading `.npy` or `.npz` file required additional")
-
 POINTS = ("points", "xyz", "data")
 """What the array of the points is called in an NPZ archive, first choice first."""
 MASKS = {"mask", "valid", "padding_mask"}
@@ -92,7 +89,9 @@ def _array(file: IO[bytes], size: int) -> NDArray[Any]:
     read = np.lib.format.read_array_header_1_0
     if version != (1, 0):  # 3.0 is 2.0 with names that are not Latin-1
         read = np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    with warnings.catch_warnings():  # headers that Python 2 wrote are as good as others
+        warnings.simplefilter("ignore", UserWarning)
+        shape, _, dtype = read(file)
     if dtype.hasobject:
         raise DataError("holds Python objects, which are not opened", fix="save arrays of numbers")
     if not dtype.itemsize:  # of which a small file has any number
@@ -101,7 +100,9 @@ def _array(file: IO[bytes], size: int) -> NDArray[Any]:
     if announced > there:
         raise DataError(f"is truncated (it announces {announced} bytes, but has {there})")
     file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _table(points: NDArray[Any]) -> Table:

@@ -52,11 +52,15 @@ def _text(path: Path) -> NDArray[Any]:
             keyword = words[0].lower() if words else ""
             if keyword == "vertex":
                 try:
+                    if within != "facet":
+                        raise ValueError
                     _, x, y, z = words
                     vertices.extend((float(x), float(y), float(z)))
                 except ValueError as error:
                     raise bad_line(number, line) from error
             elif keyword in ("solid", "facet"):
+                if within == "facet":
+                    raise bad_line(number, line)
                 within = keyword
                 facets += keyword == "facet"
             elif keyword in ("endsolid", "endfacet"):
