@@ -450,3 +450,51 @@ sys.exit(code)
     assert [line.partition(": ")[0] for line in lines] == files
     assert all(line.count("%") == 2 for line in lines)
     assert done.stderr == ""
+
+
+def changed(student: Path, out: Path, change) -> Path:
+    """A student whose graph was changed, sealed again."""
+    import onnx
+
+    proto = onnx.load(student)
+    change(proto.graph)
+    stored = {each.key: each.value for each in proto.metadata_props}
+    onnx.helper.set_model_props(proto, {**stored, "pointstill.sha256": BLANK})
+    out.write_bytes(seal(proto.SerializeToString()))
+    return out
+
+
+def test_a_graph_takes_no_more_memory_than_it_may(student_onnx, tmp_path, points):
+    """A file of some kilobytes may ask for any number of bytes."""
+    import onnx
+
+    def swell(graph) -> None:
+        (last,) = (node for node in graph.node if "logits" in node.output)
+        last.output[:] = ["small"]
+        graph.initializer.extend(
+            [
+                onnx.numpy_helper.from_array(np.zeros(1, np.float32), "nought"),
+                onnx.numpy_helper.from_array(np.array([10**9]), "many"),
+            ]
+        )
+        graph.node.extend(
+            [
+                onnx.helper.make_node("Expand", ["nought", "many"], ["large"]),
+                onnx.helper.make_node("ReduceSum", ["large"], ["total"], keepdims=0),
+                onnx.helper.make_node("Add", ["small", "total"], ["logits"]),
+            ]
+        )
+
+    file = changed(student_onnx, tmp_path / "large.onnx", swell)
+    with pytest.raises(PointstillError, match=r"ONNX Runtime (fails|cannot)|cannot be opened"):
+        Classifier(file).logits(points)
+
+
+@pytest.mark.parametrize("operator", ["Loop", "Scan", "SequenceMap"])
+def test_loops_are_refused_before_anything_opens_them(student_onnx, tmp_path, operator):
+    def repeat(graph) -> None:
+        graph.node[0].op_type = operator
+
+    file = changed(student_onnx, tmp_path / "loop.onnx", repeat)
+    with pytest.raises(PointstillError, match="has loops, which no student has"):
+        Classifier(file)

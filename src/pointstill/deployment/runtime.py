@@ -9,6 +9,7 @@ import os
 import re
 import warnings
 from abc import ABC, abstractmethod
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ ENOUGH = 0.5
 """A cloud with a smaller part of the points that training clouds had is warned of. For a student of
 512 that is below 256: of clouds with 200 points it told 86 % right, with 100 points 28 %."""
 MOST_THREADS = 1024
+MOST_MEMORY = 2 << 30
+"""Bytes that classifying may take at once, in all sessions of a process."""
 MOST_BYTES = 1 << 31
 """Of a file: ONNX holds no more."""
 OTHER_RUN = "train it again, and export it again"
@@ -303,13 +306,29 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
+@cache
+def _bound_memory() -> None:
+    """Bound what all sessions of this process that share memory take: a graph may want any sizes."""
+    shared = onnxruntime.OrtMemoryInfo(
+        "Cpu",
+        onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+        0,
+        onnxruntime.OrtMemType.DEFAULT,
+    )
+    sizes = {"max_mem": MOST_MEMORY, "arena_extend_strategy": -1}
+    sizes |= {"initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
+    onnxruntime.create_and_register_allocator(shared, onnxruntime.OrtArenaCfg(sizes))
+
+
 def start(content: bytes, threads: int) -> onnxruntime.InferenceSession:
     """A session, of bytes: it knows no folder in which it could look for other files."""
+    _bound_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what it has to say is in its exceptions
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     # Without its own second try, which it announces on the terminal.
     return onnxruntime.InferenceSession(
         content, options, providers=["CPUExecutionProvider"], enable_fallback=0

@@ -21,6 +21,10 @@ FORMAT = 2
 BLANK = blank_seal("student")
 # The key without which ONNX looks for no other file: a text of its length, however that is written.
 _ELSEWHERE = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
+# Operators that repeat a graph, as the field that names a node's operator.
+_LOOPS = re.compile(
+    rb"\x22(?:\x04|\x84\x80*\x00)(?:Loop|Scan)|\x22(?:\x0b|\x8b\x80*\x00)SequenceMap"
+)
 
 
 class Seen(TypedDict, total=False):
@@ -109,10 +113,13 @@ def check_content(content: bytes) -> bool:
         Whether they carry a digest; a student without one, of an older version, proves nothing.
 
     Raises:
-        ValueError: they are not, or some of its tensors would be read from another file.
+        ValueError: they are not; or some of its tensors would be read from another file, or its
+            graph has loops, which need have no end.
     """
     if b"location" in content and _ELSEWHERE.search(content):  # a text is found much faster
         raise ValueError("keeps tensors in another file, but a student is one file")
+    if _LOOPS.search(content):
+        raise ValueError("has loops, which no student has")
     return check_seal(content) is not None
 
 
