@@ -308,7 +308,7 @@ def _read(path: Path) -> bytes:
 
 @cache
 def _bound_memory() -> None:
-    """Bound what all sessions of this process that share memory take: a graph may want any sizes."""
+    """Bound what all sessions of this process take together, whatever sizes a graph wants."""
     shared = onnxruntime.OrtMemoryInfo(
         "Cpu",
         onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
