@@ -23,6 +23,17 @@ from .targets import TARGETS, Place, Target
 from .workers import Worker
 
 
+class Unruly(PointstillError):
+    """An error that puts its message together by itself."""
+
+    def __str__(self) -> str:
+        return f"{self.what}\nand more"
+
+
+def several_lines(place: Place) -> list[Any]:
+    raise Unruly("is damaged")
+
+
 def refused(place: Place) -> list[Any]:
     raise PointstillError("is wrong", where=place.path)
 
@@ -83,7 +94,7 @@ def importing(place: Place) -> list[Any]:
 USES: dict[str, Callable[[Place], list[Any]]] = {
     "read": lambda place: [place.path.read_bytes()],
     "refused": refused,
-    "several lines": lambda place: refused(Place(Path("a\nb"), place.work, place.surroundings)),
+    "several lines": several_lines,
     "exception": lambda place: [{}["a"]],
     "end": lambda place: sys.exit(3),
     "abort": lambda place: [os.abort()],
