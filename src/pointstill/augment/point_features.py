@@ -30,3 +30,8 @@ def with_normal(features: PointFeatures, change: Callable[[Tensor], Tensor]) -> 
     if "normal" not in features:
         return features
     return features | {"normal": change(features["normal"])}
+
+
+def taken(values: Tensor, places: Tensor) -> Tensor:
+    """Rows (B, N) of values (B, N, width)."""
+    return values.gather(1, places[..., None].expand(-1, -1, values.shape[2]))

@@ -91,30 +91,32 @@ class TaughtOptions(LabelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KDOptions(TaughtOptions):
-    """Labels, and towards the teacher's logits."""
+class PullOptions(TaughtOptions):
+    """Labels, and a pull towards the teacher that has a weight."""
 
     alpha: float = 1.0
     """Weight of the pull towards the teacher."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.alpha >= 0, f"alpha is {self.alpha}", "choose 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSEOptions(PullOptions):
+    """Labels, and the squared distance to the teacher's logits (Kim et al. 2021)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KDOptions(PullOptions):
+    """Labels, and towards the teacher's logits."""
+
     temperature: float = 4.0
     """Softmax temperature of teacher and student, and of its past where there is one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.temperature > 0, f"temperature is {self.temperature}", "choose one above 0")
-        require(self.alpha >= 0, f"alpha is {self.alpha}", "choose 0 or more")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MSEOptions(TaughtOptions):
-    """Labels, and the squared distance to the teacher's logits (Kim et al. 2021)."""
-
-    alpha: float = 1.0
-    """Weight of the pull towards the teacher."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.alpha >= 0, f"alpha is {self.alpha}", "choose 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

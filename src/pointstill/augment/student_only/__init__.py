@@ -17,7 +17,7 @@ from torch import Tensor
 from ...points.features import XYZ, Features
 from ..key import Key
 from ..pipeline import parse
-from ..point_features import join_features, split_features
+from ..point_features import join_features, split_features, taken
 from .holes import Holes
 from .noise import Noise
 from .sparse import Sparse
@@ -90,8 +90,3 @@ class StudentOnly:
 
 
 AS_IT_IS = StudentOnly()
-
-
-def taken(values: Tensor, places: Tensor) -> Tensor:
-    """Rows (B, N) of values (B, N, width)."""
-    return values.gather(1, places[..., None].expand(-1, -1, values.shape[2]))

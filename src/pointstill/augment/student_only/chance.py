@@ -1,7 +1,5 @@
 """Whether a view is touched at all, as clean clouds are to stay what they are."""
 
-import math
-
 from torch import Tensor
 
 from ...errors import UsageError
@@ -20,5 +18,4 @@ def check_range(name: str, option: str, value: float, most: float) -> None:
         UsageError: it is.
     """
     if not 0 <= value <= most:
-        bound = "0 or more" if math.isinf(most) else f"0 to {most:g}"
-        raise UsageError(f"has {option}={value}", where=name, fix=f"choose {bound}")
+        raise UsageError(f"has {option}={value}", where=name, fix=f"choose 0 to {most:g}")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..key import uniform
+from ..point_features import taken
 from .chance import check_range, touched
 
 
@@ -52,4 +53,4 @@ class Holes:
         order = lost.int().argsort(dim=1, stable=True)  # what is left comes first
         left = (~lost).sum(dim=1, keepdim=True)
         whose = order.gather(1, torch.arange(n, device=points.device) % left)
-        return points.gather(1, whose[..., None].expand(-1, -1, 3)), whose
+        return taken(points, whose), whose

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ..key import uniform
+from ..point_features import taken
 from .chance import check_range, touched
 
 
@@ -42,4 +43,4 @@ class Sparse:
         kept = (least * torch.exp(uniform(bits[:, 1]) * math.log(n / least))).long().clamp(least, n)
         kept = torch.where(touched(bits[:, 0], self.chance), kept, n)
         whose = torch.arange(n, device=points.device) * kept[:, None] // n
-        return points.gather(1, whose[..., None].expand(-1, -1, 3)), whose
+        return taken(points, whose), whose
