@@ -58,6 +58,7 @@ class Meta(TypedDict):
     missing: NotRequired[list[int]]
     features: NotRequired[list[str]]
     channels: NotRequired[int]
+    groups: NotRequired[list[str]]
 
 
 class Damaged(Exception):

@@ -42,10 +42,10 @@ def feature_values(table: Mapping[str, Array], features: Features, up: str) -> N
         values = table.get(feature)
         if values is None:
             raise DataError(f"has no {feature}, but {format_features(features_in(table))}")
-        if values.shape != (count, WIDTHS[feature]) or not is_numeric(values):
+        if values.shape != (count, WIDTHS.get(feature, 1)) or not is_numeric(values):
             raise DataError(
                 f"has for {feature} an array of {values.dtype} {values.shape}, but it must be "
-                f"numbers ({count}, {WIDTHS[feature]})"
+                f"numbers ({count}, {WIDTHS.get(feature, 1)})"
             )
         parts.append(UNITS[feature](values).astype(np.float32))
     return np.concatenate(parts, axis=1)

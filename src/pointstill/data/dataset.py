@@ -56,7 +56,7 @@ class Split:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(S,)."""
+        """(S,); `source.UNLABELLED` (-1) where there is none."""
         return self.entry.labels
 
     @property
@@ -75,9 +75,14 @@ class Split:
         return self.entry.meta["up"]
 
     @property
+    def groups(self) -> list[str] | None:
+        """What each shape shares with others that are no independent sample (S,), if it is known."""
+        return self.entry.meta.get("groups")
+
+    @property
     def name(self) -> SplitName:
-        """`train` or `test`."""
-        return "train" if self.entry.meta["name"] == "train" else "test"
+        """`train`, `test`, or another that the data bring."""
+        return self.entry.meta["name"]
 
     @property
     def fingerprint(self) -> str:
@@ -192,8 +197,8 @@ class Dataset:
             ForbiddenError: the permissions of a file do not let it be read; not skipped as bad.
             EmptySplitError: nothing is listed for the split.
         """
-        if name not in ("train", "test"):
-            raise UsageError(f"split is {name!r}", fix="choose train or test")
+        if name not in (splits := self.listed.splits):
+            raise UsageError(f"split is {name!r}", fix=f"choose from {', '.join(splits)}")
         if name not in self._opened:
             self._opened[name] = self._open(name)
         return self._opened[name]

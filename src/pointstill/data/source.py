@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -13,20 +13,26 @@ from ..storage.files import forbidden
 FOLDS = 5
 """Parts of a folder without a split of its own; each is the test split once."""
 
-SplitName = Literal["train", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "test")
+SplitName = str
+SPLITS = ("train", "test")
+"""The splits that every source has; data that bring others name them in `Listed.splits`."""
+UNLABELLED = -1
+"""The label of a shape that has none."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One labelled object; `load` reads its points (n, 3), as they are in the file."""
+    """One object; `load` reads its points (n, 3), as they are in the file."""
 
     name: str
     label: int
+    """`UNLABELLED` where it has none."""
     load: Callable[[], NDArray[Any]]
     table: Callable[[], Mapping[str, NDArray[Any]]] | None = None
     """Reads all that its file has: feature -> numbers, as they are in it; `xyz` among them, the
     same points as `load` reads. None: points alone."""
+    group: str | None = None
+    """What it shares with shapes that are no independent sample: a person, a site, a scan."""
 
 
 class PassedOver(NamedTuple):
@@ -49,6 +55,8 @@ class Listed:
     """Lines to say when it is opened."""
     folded: bool = False
     """Whether train and test are parts that `fold` chooses."""
+    splits: tuple[str, ...] = SPLITS
+    """The names of all splits."""
 
 
 class Source(Protocol):

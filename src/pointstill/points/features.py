@@ -1,12 +1,13 @@
 """Features of points beside their coordinates: their names, widths and order.
 
 A list of features starts with `xyz`; a point of a view has their numbers side by side, in the order
-of the list.
+of the list. Five names have a meaning of their own (`WIDTHS`); any other is a *channel*: one number
+a point, as it is in the column of that name, such as doppler or time.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,10 @@ from ..errors import UsageError
 
 Features = tuple[str, ...]
 WIDTHS = {"xyz": 3, "normal": 3, "colour": 3, "intensity": 1, "height": 1}
-"""Numbers a point, of each feature."""
+"""Numbers a point, of each feature whose meaning is known; a channel has one."""
 XYZ: Features = ("xyz",)
+CHANNEL = re.compile(r"[a-z_][a-z0-9_.-]*")
+"""What a channel may be called."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,21 +38,25 @@ class Extra:
 
 
 def parse_features(text: str | Iterable[str]) -> Features:
-    """Names of features, such as `xyz,normal` or a list of them; `color` is taken for `colour`.
+    """Names of features, such as `xyz,normal,doppler` or a list of them, in small letters.
+
+    `color` is taken for `colour`.
 
     Raises:
-        UsageError: an unknown name, one twice, or no xyz in the first place.
+        UsageError: a name that cannot be one, one twice, or no xyz in the first place.
 
     >>> parse_features("xyz, normal")
     ('xyz', 'normal')
     """
     names = text.split(",") if isinstance(text, str) else list(text)
-    names = [name.strip().lower().replace("color", "colour") for name in names]
+    names = [name.strip().lower() for name in names]
+    names = ["colour" if name == "color" else name for name in names]
     for name in names:
-        if name not in WIDTHS:
-            near = get_close_matches(name, WIDTHS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(WIDTHS)}"
-            raise UsageError(f"no feature is called {name!r}", fix=hint)
+        if not CHANNEL.fullmatch(name) or name in ("x", "y", "z"):
+            raise UsageError(
+                f"no feature is called {name!r}",
+                fix=f"choose from {', '.join(WIDTHS)} and the names of the data's own columns",
+            )
     if names[:1] != ["xyz"] or len(set(names)) < len(names):
         raise UsageError(
             f"features are {format_features(names)!r}",
@@ -66,10 +73,10 @@ def format_features(features: Iterable[str]) -> str:
 def width(features: Features) -> int:
     """Numbers a point.
 
-    >>> width(("xyz", "normal", "height"))
+    >>> width(("xyz", "normal", "doppler"))
     7
     """
-    return sum(WIDTHS[name] for name in features)
+    return sum(WIDTHS.get(name, 1) for name in features)
 
 
 def columns(features: Features) -> dict[str, slice]:
@@ -80,6 +87,6 @@ def columns(features: Features) -> dict[str, slice]:
     """
     places, start = {}, 0
     for name in features:
-        places[name] = slice(start, start + WIDTHS[name])
-        start += WIDTHS[name]
+        places[name] = slice(start, start + WIDTHS.get(name, 1))
+        start = places[name].stop
     return places
