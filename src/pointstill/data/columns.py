@@ -108,7 +108,9 @@ class Wanted:
             if ours in COLUMNS and len(COLUMNS[ours][0]) > 1:
                 raise _several(ours)
             places[ours] = _named(theirs, small, there)
-        for name in small if self.features is None else self._names():
+        axes = {place for ours, place in places.items() if ours in ("x", "y", "z")}
+        others = [name for place, name in enumerate(small) if place not in axes]
+        for name in others if self.features is None else self._names():
             if name in small and name not in places:
                 if small.count(name) == 1:
                     places[name] = small.index(name)
@@ -142,20 +144,23 @@ class Wanted:
             places[ours] = _numbered(theirs, width)
         return self._kept(places)
 
-    def parted(self, inside: Iterable[str]) -> "tuple[Wanted, Wanted]":
+    def parted(self, inside: Sequence[str], beside: Iterable[str]) -> "tuple[Wanted, Wanted]":
         """What is wanted of an array of points, and of arrays beside it.
 
         Args:
             inside: the names of the columns of the points, if they have names.
+            beside: those of the arrays.
         """
-        small = {name.lower() for name in inside}
+        columns, arrays = ({name.lower() for name in names} for names in (inside, beside))
         within = {
             ours: theirs
             for ours, theirs in self.columns.items()
-            if isinstance(theirs, int) or theirs.lower() in small
+            if isinstance(theirs, int)
+            or theirs.lower() in columns
+            or (columns and theirs.lower() not in arrays)
         }
-        beside = {ours: each for ours, each in self.columns.items() if ours not in within}
-        return replace(self, columns=within), replace(self, columns=beside)
+        rest = {ours: each for ours, each in self.columns.items() if ours not in within}
+        return replace(self, columns=within), replace(self, columns=rest)
 
     def arrays(self, there: Iterable[str]) -> dict[str, str]:
         """Feature -> the array beside the points that holds it, of those that are wanted and there.

@@ -409,6 +409,9 @@ class Dataset:
         for shape in self.source.shapes(name):
             if shape.name in kept:  # what was bad is left out here too
                 table = self._table(shape, self.features)
+                if gone := {*self.features} - {"xyz", "height", *table}:
+                    there = features_in(self._table(shape, None))
+                    raise no_feature(gone, there).but(where=shape.name)
                 yield _without_missing(table) if table and self.drop_missing else table
 
     def _table(self, shape: Shape, features: Features | None) -> Mapping[str, NDArray[Any]]:

@@ -59,7 +59,7 @@ def _archive(path: Path, wanted: Wanted) -> Table:
                 fix="name one of them points, xyz or data",
             )
         points = _entry(archive, entries[name])
-        within, beside = wanted.parted(points.dtype.names or ())
+        within, beside = wanted.parted(points.dtype.names or (), entries)
         table = points_table(points, within)
         _say_masked(path, archive, entries, len(table["xyz"]))
         for feature, each in beside.arrays(entries.keys() - {name}).items():

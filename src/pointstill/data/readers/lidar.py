@@ -50,6 +50,9 @@ def read_bin(path: Path, wanted: Wanted) -> Table:
 def _looks_like(numbers: NDArray[Any], rows: NDArray[Any]) -> tuple[str, str] | None:
     """What a file looks like that is no such sweep, and the fix; None for one that is."""
     another = f"{_KINDS}: write another format"
+    five = numbers.reshape(-1, 5) if not numbers.size % 5 else rows
+    if five.shape[1] > rows.shape[1] and _rings(five) and not _whole(five[:, :3]):
+        return "a sweep of nuScenes, of five columns", "call it .pcd.bin"
     if not np.isfinite(numbers).all():
         return "something else than float32, as some numbers are NaN or infinite", another
     sizes = np.abs(rows[:, :3])
@@ -65,8 +68,6 @@ def _looks_like(numbers: NDArray[Any], rows: NDArray[Any]) -> tuple[str, str] | 
         )
     if rows.shape[1] == 5:
         return None if _rings(rows) else ("other columns, as the fifth is no ring", another)
-    if not numbers.size % 5 and _rings(five := numbers.reshape(-1, 5)) and not _whole(five[:, :3]):
-        return "a sweep of nuScenes, of five columns", "call it .pcd.bin"
     return None
 
 

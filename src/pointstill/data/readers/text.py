@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import Table, Wanted
+from ..columns import Table, Wanted, lacking
 
 Array = NDArray[Any]
 COMMENTS = ("#", "%", "//")
@@ -171,10 +171,13 @@ def text_layout(path: Path, axes: Set[str] = XYZ) -> TextLayout:
                 layout.decimal_commas or any(map(_is_number, fields))
             ):
                 names = _named(text, layout)
-                if not axes <= set(names):
+                if gone := sorted(axes - set(names)):
+                    if axes != XYZ:
+                        raise lacking("column", gone[0], names)
                     raise DataError(
                         f"cannot be read in line {number} ({fields[0][:40]!r} is not a number)",
-                        fix="write numbers, or name the columns, among them x, y and z",
+                        fix="write numbers, or name the columns, among them x, y and z, or say "
+                        "which they are, as in --columns x=east,y=north,z=up",
                     )
             else:
                 return _checked(path, layout, number, comment, names, remark, count, axes)

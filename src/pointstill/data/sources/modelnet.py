@@ -198,7 +198,7 @@ def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
         file: Path, index: int, features: Iterable[str] | None, /, *, columns: Columns | None = None
     ) -> Table:
         wanted = Wanted(None if features is None else tuple(features), columns or {})
-        within, beside = wanted.parted(())
+        within, beside = wanted.parted((), ())
         found = tables(file, index - index % BLOCK, beside)
         each = {name: values[index % BLOCK] for name, values in found.items()}
         return each | readers.points_table(each["xyz"], within)
