@@ -93,6 +93,8 @@ class DataOptions(MaybeData):
 
         >>> DataOptions(data="my scans", fold=2, up="y", skip_bad=True).flags
         "--data 'my scans' --fold 2 --up y --skip-bad"
+        >>> DataOptions(data="radar", columns="x=px,v=v r").flags
+        "--data radar --columns 'x=px,v=v r'"
         """
         features = self.features if self.features != "xyz" else None
         columns = quote(self.columns) if self.columns else None

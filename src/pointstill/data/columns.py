@@ -58,6 +58,8 @@ def parse_columns(text: str | Columns) -> dict[str, str | int]:
             )
         if ours in found:
             raise UsageError(f"columns have {ours} twice", fix="name each once")
+        if "," in theirs:  # of a mapping, which could not be written as text
+            raise UsageError(f"columns have {theirs!r}", fix="give a number, or rename it")
         found[ours] = int(theirs) if theirs.isascii() and theirs.isdigit() else theirs
     axes = [str(found[axis]).lower() for axis in "xyz" if axis in found]
     if len(set(axes)) < len(axes):

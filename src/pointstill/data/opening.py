@@ -66,7 +66,7 @@ def open_dataset(
         fold=fold,
         asked_up=up,
         features=parse_features(features),
-        columns=parse_columns(columns) if columns else None,
+        columns=None if columns is None else parse_columns(columns),
         skip_bad=skip_bad,
         drop_missing=drop_missing,
         verify=verify,
