@@ -196,7 +196,7 @@ def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool =
     Raises:
         DataError: the last such file's; a NoDataError if none of them is there.
     """
-    from ..data.readers import read_cloud
+    from ..data.readers import read_table
     from ..deployment.runtime import Classifier, CloudClassifier
     from ..points.validity import coordinates
 
@@ -210,7 +210,8 @@ def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool =
     bad: list[DataError] = []
     for file in files:
         try:
-            cloud = coordinates(str(file), read_cloud(file, classifier.about["up"]))
+            table = read_table(file, classifier.about["up"], classifier.features[1:])
+            cloud = table | {"xyz": coordinates(str(file), table["xyz"])}
             with warnings.catch_warnings(record=True) as doubts:
                 warnings.simplefilter("always")
                 found = classifier.predict(cloud, top)

@@ -47,7 +47,7 @@ def feature_values(table: Mapping[str, Array], features: Features, up: str) -> N
                 f"has for {feature} an array of {values.dtype} {values.shape}, but it must be "
                 f"numbers ({count}, {WIDTHS.get(feature, 1)})"
             )
-        parts.append(UNITS[feature](values).astype(np.float32))
+        parts.append(UNITS.get(feature, np.asarray)(values).astype(np.float32))
     return np.concatenate(parts, axis=1)
 
 
