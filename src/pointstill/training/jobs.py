@@ -228,7 +228,7 @@ def _resolved(
         "fold": data.fold,
         "up": data.asked_up,
         "features": format_features(data.features) if data.features != XYZ else None,
-        "columns": ",".join(f"{ours}={theirs}" for ours, theirs in called.items()) or None,
+        **({"columns": ",".join(f"{a}={b}" for a, b in called.items())} if called else {}),
         "skip_bad": data.skip_bad,
         "drop_missing": data.drop_missing,
         **recipe.entries(),
