@@ -14,6 +14,7 @@ from .losses.recipe_entries import defaults, loss_entries, users
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Keep = Literal["last", "best"]
+Scaling = Literal["robust", "none"]
 POINTS = 1024
 """Points of a view or a cloud, where neither the user nor the model says a number."""
 ABSENT = {"loss": "nwsd"}
@@ -59,7 +60,9 @@ class FitOptions:
     limit: int | None = None
     """Train on this many shapes only (stratified, seeded)."""
     student_augment: str = "none"
-    """How views are worsened that this model alone sees, such as strays,holes,sparse,noise."""
+    """How views are worsened that this model alone sees, such as strays,holes,sparse,noise,mute."""
+    scaling: Scaling = "robust"
+    """Channels beside xyz: less their median, by their interquartile range; none: as they are."""
     seed: int = 0
     """Seed of weights, order, augmentation and validation part."""
     device: str = "auto"
@@ -86,6 +89,7 @@ class FitOptions:
             require(0 <= value < 1, f"{name} is {value}", "choose 0 to below 1")
         one_of(Precision, "precision", self.precision)
         one_of(Keep, "keep", self.keep)
+        one_of(Scaling, "scaling", self.scaling)
         require(
             self.learning_rate > 0, f"learning_rate is {self.learning_rate}", "choose one above 0"
         )

@@ -24,8 +24,10 @@ import yaml
 from msgspec import Meta
 from safetensors.torch import load, save
 
+from .data.columns import parse_columns
 from .errors import NoRunError, TrainingError, one_line
 from .models import build_model
+from .models.layers.channel_scaling import Scale, ScaledChannels
 from .points.features import Features, parse_features, width
 from .recipe import decisive
 from .storage import digests
@@ -58,6 +60,7 @@ class Origin:
     up: str
     fewest: int | None = None
     augment: dict[str, Any] = field(default_factory=dict)
+    scaling: dict[str, Scale] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Known:
     loss: str | None = None
     fold: int | None = None
     features: str | None = None
+    columns: str | None = None
     skip_bad: bool = False
     drop_missing: bool = False
 
@@ -227,6 +231,17 @@ class Run:
     def features(self) -> Features:
         """What the model takes of each point, `xyz` first."""
         return parse_features(self.recipe.get("features") or "xyz")
+
+    @property
+    def called(self) -> dict[str, str | int]:
+        """Our name of a column -> what the files of its data called it, where they differ."""
+        columns: str | None = self.recipe.get("columns")
+        return parse_columns(columns) if columns else {}
+
+    @property
+    def scales(self) -> dict[str, Scale] | None:
+        """How its channels are scaled; None: they are not, nor may one be missing."""
+        return check(self.recipe["origin"], Origin).scaling
 
     @property
     def trained_on(self) -> TrainedOn:
@@ -388,6 +403,8 @@ class Run:
                 fix="run the same command again to go on with it",
             )
         model = build_model(self.model_name, len(self.classes), width(self.features))
+        if self.scales is not None:
+            model = ScaledChannels(model, self.features, self.scales)
         path, what = self.folder / WEIGHTS, "is damaged"
         try:
             content = read_regular(path)

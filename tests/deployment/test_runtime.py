@@ -190,7 +190,7 @@ def bad(change) -> np.ndarray:
         (b"0 0 0\n1 1 1", "a cloud of .S11 was given"),
         ("scan.ply", "a cloud of <U8 was given"),
         (object(), "a cloud of object was given"),
-        ({"x": [1] * 20}, "a cloud of object was given"),
+        ({"x": [1] * 20}, "the cloud has no y and no z, but x: give an .n, 3. array"),
         (iter([[1, 2, 3]] * 20), "a cloud of object was given"),
         (np.zeros(20, "M8[s]"), "a cloud of datetime64.s. was given"),
         (np.zeros((20, 3), object), "a cloud of object was given"),

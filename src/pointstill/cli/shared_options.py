@@ -392,8 +392,7 @@ def finished(folder: Path, data: DataOptions) -> None:
     place = quote(str(folder))
     print(f"finished {folder}")
     print(f"next: pointstill evaluate {place} {data.flags}")
-    if data.features == "xyz":  # which alone can be exported
-        print(f"      pointstill export {place} --out student.onnx")
+    print(f"      pointstill export {place} --out student.onnx")
 
 
 def needs_torch() -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,16 +16,18 @@ from torch import Tensor, nn
 
 from .._version import __version__
 from ..augment import normalize, resample
+from ..augment.point_features import PointFeatures, join_features, split_features
 from ..errors import TrainingError
+from ..models.layers.channel_scaling import Scale
 from ..models.layers.nearest_neighbours import gather
-from ..points.features import XYZ, format_features
+from ..points.features import WIDTHS, XYZ, Features, measured, width
 from ..points.zorder import along_curve
 from ..run import Run
 from ..storage.digests import seal
 from ..storage.files import check_writable, whole
 from ..storage.paths import here
 from ..storage.student_file import write_about
-from .runtime import Classifier, CloudClassifier, SparseCloudWarning, start
+from .runtime import Classifier, CloudClassifier, SparseCloudWarning, near_origin, start
 
 if TYPE_CHECKING:
     import onnx  # only to write: a run can be classified with without it
@@ -35,22 +38,39 @@ EXPORTABLE = "export a student such as stillnet-n"
 
 
 class Deployed(nn.Module):
-    """What a user's cloud goes through: normalise by all points, draw N of them, classify."""
+    """What a user's cloud goes through: normalise by all points, draw N of them, classify.
 
-    def __init__(self, student: nn.Module, points: int):
+    Args:
+        student: the network.
+        points: N.
+        features: what the student takes of each; height, if it is among them, is measured here.
+        up: the axis along which it is.
+    """
+
+    def __init__(
+        self, student: nn.Module, points: int, features: Features = XYZ, up: str = "z"
+    ) -> None:
         super().__init__()
-        self.student, self.points = student, points
+        self.student, self.points, self.features, self.up = student, points, features, up
 
     def forward(self, points: Tensor) -> Tensor:
-        """(B, n, 3) in any unit, any n -> (B, C) logits."""
+        """(B, n, 3 + F) in any unit, any n -> (B, C) logits; without height."""
+        points, others = split_features(points, measured(self.features))
         points = normalize.unit_sphere(points)
         count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
         strides = resample.stride(count[None], self.points)[0]  # (N,)
-        drawn = gather(points, along_curve(points)[:, strides])
+        drawn = gather(self._joined(points, others), along_curve(points)[:, strides])
         # A student that sorts along the curve itself need not do it again.
         classify = getattr(self.student, "in_order", self.student)
         logits: Tensor = classify(drawn)
         return logits
+
+    def _joined(self, points: Tensor, others: PointFeatures) -> Tensor:
+        """Normalised points (B, n, 3) and other features in their order: (B, n, 3 + F)."""
+        if "height" in self.features:
+            along = points[..., "xyz".index(self.up), None]
+            others = others | {"height": along - along.amin(dim=1, keepdim=True)}
+        return join_features(points, {name: others[name] for name in self.features[1:]})
 
 
 def export(run: Run | str | Path, out: str | Path) -> Path:
@@ -73,10 +93,9 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
 
     path = here(out, "out")
     run = run if isinstance(run, Run) else Run(run)
-    _check_xyz(run)
     check_writable(path)
     points = run.recipe["points"]
-    model = Deployed(run.model(), points).eval()
+    model = Deployed(run.model(), points, run.features, run.recipe["origin"]["up"]).eval()
     proto = _onnx(model, points, run.model_name)
     about: dict[str, Any] = {
         "pointstill": __version__,
@@ -85,6 +104,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         "points": points,
         "fewest": run.fewest,
         "up": run.recipe["origin"]["up"],
+        **_takes(run),
         "origin": run.recipe["origin"],
         # For `evaluate` and `record`; where the data was is nobody else's business.
         "trained_on": asdict(replace(run.trained_on, who="", data=None)),
@@ -94,7 +114,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
     try:
         with whole(path) as draft:
             draft.write_bytes(content)
-            _compare(model, draft, points)
+            _compare(model, draft, points, run.scales or {})
     except OSError as error:
         raise TrainingError(
             f"cannot be written ({error.strerror})", where=path, fix="choose another --out"
@@ -102,19 +122,12 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
     return path
 
 
-def _check_xyz(run: Run) -> None:
-    """Refuse a run that takes more than xyz.
-
-    Raises:
-        TrainingError: names what it takes, and what to do.
-    """
+def _takes(run: Run) -> dict[str, Any]:
+    """What a run takes of each point, for the metadata: nothing where that is plain xyz."""
+    about: dict[str, Any] = {"columns": run.called} if run.called else {}
     if run.features != XYZ:
-        raise TrainingError(
-            f"takes {format_features(run.features)} of each point, and clouds are classified by "
-            "xyz alone",
-            where=run.folder,
-            fix="record it as a teacher, and distil a student without --features",
-        )
+        about |= {"features": list(run.features), "channels": width(measured(run.features))}
+    return about
 
 
 def onnx_session(model: Deployed, points: int) -> onnxruntime.InferenceSession:
@@ -124,7 +137,7 @@ def onnx_session(model: Deployed, points: int) -> onnxruntime.InferenceSession:
 
 def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
     """The graph of a model, with any number of clouds and points."""
-    example = torch.from_numpy(_cloud(points, 0))[None].repeat(2, 1, 1)
+    example = torch.from_numpy(_cloud(points, 0, model.features))[None].repeat(2, 1, 1)
     dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=32)}}
     with warnings.catch_warnings(), open(os.devnull, "w") as null, redirect_stdout(null):  # noqa: PTH123
         warnings.simplefilter("ignore")  # the exporter's talk about its own inside
@@ -162,12 +175,15 @@ def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
 
 
 @torch.inference_mode()
-def _compare(model: nn.Module, path: Path, points: int) -> None:
+def _compare(model: Deployed, path: Path, points: int, scales: Mapping[str, Scale]) -> None:
     """Compare a file with torch on clouds of several sizes."""
     classifier = Classifier(path)
+    features = classifier.features
     for seed, count in enumerate((32, points // 2 + 32, points, points, 3 * points + 1)):
-        cloud = _cloud(count, seed)
-        wanted = model(torch.from_numpy(cloud - cloud[0])[None])[0].numpy()
+        cloud = _cloud(count, seed, features, scales)
+        given = near_origin(cloud, False, features, model.up)
+        given[:, :3] = cloud[:, :3] - cloud[0, :3]
+        wanted = model(torch.from_numpy(given)[None])[0].numpy()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SparseCloudWarning)
             found = classifier.logits(cloud)
@@ -180,30 +196,40 @@ def _compare(model: nn.Module, path: Path, points: int) -> None:
             )
 
 
-def _cloud(count: int, seed: int) -> np.ndarray:
-    """A bumpy, lopsided shell of points in metres, away from the origin: (count, 3) float32."""
+def _cloud(
+    count: int, seed: int, features: Features = XYZ, scales: Mapping[str, Scale] | None = None
+) -> np.ndarray:
+    """A bumpy, lopsided shell of points in metres, away from the origin: (count, 3 + F) float32.
+
+    Features have numbers from 0 to 1, channels such as are about their median.
+    """
     draw = np.random.default_rng(seed)
     direction = draw.normal(size=(count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     radius = 1 + 0.3 * np.sin(3 * direction[:, :1] + seed) + 0.2 * direction[:, 1:2]
-    return (direction * radius * (2, 1, 3) + (5, -3, 1)).astype(np.float32)
+    parts = [direction * radius * (2, 1, 3) + (5, -3, 1)]
+    for name in measured(features)[1:]:
+        values = draw.uniform(size=(count, WIDTHS.get(name, 1)))
+        if scale := (scales or {}).get(name):
+            values = scale.median + scale.spread * (2 * values - 1)
+        parts.append(values)
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 class RunClassifier(CloudClassifier):
     """A finished run, computed by torch.
 
     Raises:
-        TrainingError: it is not finished, or takes more than xyz.
+        TrainingError: it is not finished.
         UsageError: it is not on this machine.
     """
 
     def __init__(self, folder: str | Path, drop_missing: bool = False):
         run = Run(folder)
-        _check_xyz(run)
-        points = run.recipe["points"]
-        about = {"classes": run.classes, "up": run.recipe["origin"]["up"], "points": points}
-        super().__init__(about | {"fewest": run.fewest}, drop_missing)
-        self._model = Deployed(run.model(), points).eval()
+        points, up = run.recipe["points"], run.recipe["origin"]["up"]
+        about = {"classes": run.classes, "up": up, "points": points, "fewest": run.fewest}
+        super().__init__(about | _takes(run), drop_missing)
+        self._model = Deployed(run.model(), points, run.features, up).eval()
 
     def _run(self, cloud: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -9,19 +9,33 @@ import os
 import re
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
+from ..data.channels import feature_values
+from ..data.columns import Columns
 from ..errors import DataError, PointstillError, UsageError, one_line
-from ..points.validity import MIN_POINTS, check_points, finite, is_numeric, transpose_fix
+from ..points.features import (
+    WIDTHS,
+    XYZ,
+    Features,
+    format_features,
+    measured,
+    parse_features,
+    width,
+)
+from ..points.validity import check_points, finite
 from ..storage.files import check_readable
 from ..storage.paths import here
 from ..storage.student_file import check_about, check_content
+from .given_clouds import read_given
 
 ENOUGH = 0.5
 """A cloud with a smaller part of the points that training clouds had is warned of. For a student of
@@ -32,6 +46,8 @@ MOST_MEMORY = 2 << 30
 MOST_BYTES = 1 << 31
 """Of a file: ONNX holds no more."""
 OTHER_RUN = "train it again, and export it again"
+Given = ArrayLike | Mapping[str, ArrayLike]
+"""A cloud as a user gives it: an array, or arrays by name."""
 
 
 class SparseCloudWarning(UserWarning):
@@ -52,19 +68,25 @@ class CloudClassifier(ABC):
         self.classes: list[str] = about["classes"]
         self.fewest: int = about.get("fewest", about["points"])
         """Points that nearly every cloud had that the student learned from."""
+        self.features = measured(parse_features(about.get("features", XYZ)))
+        """What it takes of each point, in the order of an array: `xyz`, then its channels."""
+        self.columns: Columns = about.get("columns", {})
+        """What the files called some columns that it learned from, where that is not our name."""
 
     @abstractmethod
     def _run(self, cloud: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits of a cloud near the origin: (n, 3) -> (C,)."""
+        """Logits of a cloud near the origin: (n, 3 + F) -> (C,)."""
 
-    def logits(self, points: ArrayLike) -> NDArray[np.float32]:
+    def logits(self, points: Given) -> NDArray[np.float32]:
         """Logits of one cloud.
 
         Args:
             points: (n, 3) coordinates in any unit, in the axes of the training data
-                (`about["up"]` is its up axis); any n from 8 up. Of a masked array, points with a
-                masked coordinate are left out; of a table or a structured array with columns x, y
-                and z, these are taken.
+                (`about["up"]` is its up axis); any n from 8 up. A student with channels takes
+                (n, 3 + F), in the order of `features` and the units of its training data. Of a
+                masked array, points of which something is masked are left out. Of a structured
+                array, a table or a mapping of names to arrays, what the student takes is found by
+                name, in any order and case, and the rest is passed over.
 
         Returns:
             (C,) logits, in the order of `classes`.
@@ -79,7 +101,7 @@ class CloudClassifier(ABC):
         """
         return self._answer(points)
 
-    def predict(self, points: ArrayLike, top: int = 3) -> list[tuple[str, float]]:
+    def predict(self, points: Given, top: int = 3) -> list[tuple[str, float]]:
         """The most probable classes of one cloud, with their probabilities; see `logits`.
 
         Raises:
@@ -92,8 +114,9 @@ class CloudClassifier(ABC):
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
-    def _answer(self, points: ArrayLike) -> NDArray[np.float32]:
-        cloud = near_origin(points, self.drop_missing)
+    def _answer(self, points: Given) -> NDArray[np.float32]:
+        up = self.about.get("up", "z")
+        cloud = near_origin(points, self.drop_missing, self.features, up, self.columns)
         if len(cloud) < ENOUGH * self.fewest:
             warnings.warn(
                 f"the cloud has {len(cloud):,} points, fewer than half of the {self.fewest:,} that "
@@ -195,30 +218,34 @@ def whole_number(name: str, value: object, least: int, most: int | None = None) 
     return number
 
 
-def near_origin(points: ArrayLike, drop_missing: bool) -> NDArray[np.float32]:
-    """A cloud (n, 3) that can be classified, moved to its first point and halved.
+def near_origin(
+    points: Any,
+    drop_missing: bool,
+    features: Features = XYZ,
+    up: str = "z",
+    called: Columns = MappingProxyType({}),
+) -> NDArray[np.float32]:
+    """A cloud (n, 3 + F) that can be classified, moved to its first point and halved.
+
+    Args:
+        points: see `given_clouds.read_given`.
+        drop_missing: leave out points with coordinates or channels that are NaN or infinite.
+        features: which the student takes, without height.
+        up: the axis that points up.
+        called: see `read_given`.
 
     Raises:
         DataError: not such an array, all points masked, too few points, NaN or infinite coordinates
-            (without `drop_missing`), outliers (see `validity.check_points`), or all points in one
-            place.
+            or channels (without `drop_missing`), outliers (see `validity.check_points`), or all
+            points in one place.
     """
-    array = points if type(points) is np.ndarray and not points.dtype.names else _array(points)
-    if not is_numeric(array):
-        raise DataError(
-            f"a cloud of {_type_name(array)} was given", fix="give an (n, 3) array of numbers"
-        )
-    if array.ndim != 2 or array.shape[1] != 3:
-        raise DataError(
-            f"a cloud of shape {array.shape} was given; it must be (n, 3), n >= {MIN_POINTS}",
-            fix=transpose_fix(array),
-        )
-    if isinstance(array, np.ma.MaskedArray):
-        array = _unmasked(array)
-    far = array.astype(np.float64)
+    table = read_given(points, features, called)
+    far = table["xyz"].astype(np.float64)
+    count = len(far)
     if drop_missing:
-        far = far[finite(far)]
-    check_points("the cloud", far, lost=len(array) - len(far))
+        there = finite(far) & _measured_everywhere(table)
+        far, table = far[there], {name: each[there] for name, each in table.items()}
+    check_points("the cloud", far, lost=count - len(far))
     # Far from the origin float32 is coarse: come near first, in float64. Halved, as the
     # distance of two float32 numbers may be no float32.
     cloud: NDArray[np.float32] = ((far - far[0]) / 2).astype(np.float32)
@@ -228,59 +255,28 @@ def near_origin(points: ArrayLike, drop_missing: bool) -> NDArray[np.float32]:
             where="the cloud",
             fix="give one with a shape to classify",
         )
-    return cloud
-
-
-def _array(points: Any) -> NDArray[Any]:
-    """An array of whatever may be one, masked where some of it is; of named columns, x, y and z.
-
-    Raises:
-        DataError: it cannot be made one.
-    """
-    try:
-        points = _named(points)
-        some_masked = isinstance(points, list | tuple) and any(map(np.ma.isMaskedArray, points))
-        if some_masked or np.ma.isMaskedArray(points):
-            masked: NDArray[Any] = np.ma.asarray(points)
-            return masked
-        return np.asarray(points)
-    except Exception as error:  # whatever else makes arrays raises what it likes
+    if features == XYZ:
+        return cloud
+    if lacking := int(np.sum(~_measured_everywhere(table))):
+        names = " or ".join(name for name in features if name not in WIDTHS)
         raise DataError(
-            f"a cloud cannot be read ({one_line(error)})", fix="give an (n, 3) array of numbers"
-        ) from error
-
-
-def _named(points: Any) -> Any:
-    """The columns x, y and z of a structured array or a table that has them; others as they are."""
-    fields = getattr(getattr(points, "dtype", None), "names", None)
-    listed: Any = getattr(points, "columns", ()) if fields is None else fields
-    names = {str(name).lower(): name for name in listed}
-    if not names.keys() >= set("xyz"):
-        return points
-    columns = [points[names[axis]] for axis in "xyz"]
-    if fields is None:  # a table
-        return np.stack([np.asarray(column) for column in columns], axis=-1)
-    return np.ma.stack([column.ravel() for column in columns], axis=-1)
-
-
-def _type_name(array: NDArray[Any]) -> str:
-    names = array.dtype.names
-    return f"the fields {', '.join(names)[:80]}" if names else str(array.dtype)
-
-
-def _unmasked(array: "np.ma.MaskedArray[Any, Any]") -> NDArray[Any]:
-    """The points (n, 3) of which no coordinate is masked.
-
-    Raises:
-        DataError: there are none.
-    """
-    there = ~np.ma.getmaskarray(array).any(axis=1)
-    if len(array) and not there.any():
-        raise DataError(
-            f"has {len(array)} points, all masked", where="the cloud", fix="give one with points"
+            f"has {lacking} of {len(far)} points whose {names} is NaN or infinite",
+            where="the cloud",
+            fix="remove those points, or pass --drop-missing (in Python drop_missing=True)",
         )
-    kept: NDArray[Any] = array.data[there]
-    return kept
+    try:
+        return np.concatenate([cloud, feature_values(table, features, up)], axis=1)
+    except DataError as error:
+        raise error.but(where="the cloud") from error
+
+
+def _measured_everywhere(table: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Of which points (n,) all channels are finite; other features say themselves what is none."""
+    there = np.ones(len(table["xyz"]), bool)
+    for name, values in table.items():
+        if name not in WIDTHS:
+            there &= finite(values)
+    return there
 
 
 def _read(path: Path) -> bytes:
@@ -347,7 +343,11 @@ def _open(
     try:
         sealed = check_content(content)
         session = start(content, threads)
-        return session, check_about(session, sealed)
+        about = check_about(session, sealed)
+        features = measured(parse_features(about.get("features", XYZ)))
+        if width(features) != (takes := about.get("channels", 3)):
+            raise ValueError(f"takes {takes} numbers a point, and not {format_features(features)}")
+        return session, about
     except ValueError as error:
         raise PointstillError(
             f"is no student of pointstill, or is damaged: it {error}",

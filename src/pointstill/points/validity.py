@@ -75,9 +75,9 @@ def is_numeric(array: NDArray[Any]) -> bool:
     return array.dtype.kind in "fiu"
 
 
-def transpose_fix(array: NDArray[Any]) -> str | None:
-    """The fix for an array (3, n) of a cloud that is (n, 3); None for others."""
-    turned = array.ndim == 2 and len(array) == 3 and array.shape[1] >= MIN_POINTS
+def transpose_fix(array: NDArray[Any], width: int = 3) -> str | None:
+    """The fix for an array (width, n) of a cloud that is (n, width); None for others."""
+    turned = array.ndim == 2 and len(array) == width and array.shape[1] >= MIN_POINTS
     return "transpose it, points.T" if turned else None
 
 

@@ -3,7 +3,7 @@
 Nothing here can load a teacher: its answers are in the records.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from .._version import __version__
 from ..augment import Clouds, Pipeline, parse
 from ..augment.student_only import StudentOnly
 from ..data import Dataset, Split
+from ..data.columns import format_columns
 from ..data.selection import check_classes, held_out, limited
 from ..errors import RecordsError, TrainingError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LabelOptions, PastOptions
 from ..models import build_model
+from ..models.layers.channel_scaling import Scale, ScaledChannels
 from ..points.features import XYZ, format_features, width
 from ..progress import console, size
 from ..recipe import POINTS, DistillRecipe, FitOptions, TrainRecipe
@@ -29,6 +31,7 @@ from ..records.matching import check_past, check_records, recorded_pipeline
 from ..records.verify import check_replay
 from ..run import Run
 from ..storage.paths import here, local
+from .channel_scales import channel_scales
 from .loop import NEVER, Objective, fit, start_fabric
 from .past_student import Past, past_of
 from .ranks import one_run
@@ -69,14 +72,15 @@ def train(
     with torchrun.in_turn():
         split = data.train
     pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
-    student_only = StudentOnly.of(recipe.student_augment, recipe.seed)
+    student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
     points = recipe.points or POINTS
     recipe = replace(recipe, points=points)
     shapes = training_shapes(split, recipe)
     fabric = start_fabric(recipe)
-    network = _seeded(model, data, recipe.seed).to(fabric.device)
+    scales = channel_scales(split, shapes[0], recipe.scaling)
+    network = _seeded(model, data, scales, recipe.seed).to(fabric.device)
     objective = Objective("ce", LabelOptions(smoothing=recipe.smoothing), Past())
-    with one_run(out, {"model": model} | _resolved(model, data, split, recipe)) as run:
+    with one_run(out, {"model": model} | _resolved(model, data, split, scales, recipe)) as run:
         if run.finished:
             run.check_finished()
             return run
@@ -128,7 +132,7 @@ def distill(
     """
     # 1. Records and data must belong together; the message names the fix.
     options = recipe.loss_options
-    student_only = StudentOnly.of(recipe.student_augment, recipe.seed)
+    student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
     if past_records:
         _check_past_is_used(recipe, past_records)
     out, quiet = here(out, "out"), quiet or not torchrun.first()
@@ -155,13 +159,14 @@ def distill(
 
     # 2. The student, and what it learns from. What cannot be built leaves no run folder behind.
     fabric = start_fabric(recipe)
-    network = _seeded(student, data, recipe.seed).to(fabric.device)
+    scales = channel_scales(split, shapes[0], recipe.scaling)
+    network = _seeded(student, data, scales, recipe.seed).to(fabric.device)
     windows = Windows(rows // store.attributes["tile"], recipe.window, recipe.seed)
     past = past_of(options, network, store, rows, windows, past_store, fabric.device)
     objective = Objective(recipe.loss, options, past)
 
     # 3. The run folder keeps what decides the result.
-    resolved = {"student": student} | _resolved(student, data, split, recipe)
+    resolved = {"student": student} | _resolved(student, data, split, scales, recipe)
     resolved["records"] = _absolute(records)
     resolved["past_records"] = _absolute(past_records) if past_records else None
     resolved["origin"] |= _recorded(store, past_store)
@@ -213,7 +218,9 @@ def _windows(shapes: np.ndarray, validation: np.ndarray, recipe: FitOptions) -> 
     return Windows(tiles, recipe.window, recipe.seed)
 
 
-def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> dict[str, Any]:
+def _resolved(
+    model: str, data: Dataset, split: Split, scales: dict[str, Scale] | None, recipe: FitOptions
+) -> dict[str, Any]:
     """What decides the result, for the run folder."""
     points = recipe.points or POINTS
     return {
@@ -221,6 +228,7 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
         "fold": data.fold,
         "up": data.asked_up,
         "features": format_features(data.features) if data.features != XYZ else None,
+        **({"columns": format_columns(data.columns)} if data.columns else {}),
         "skip_bad": data.skip_bad,
         "drop_missing": data.drop_missing,
         **recipe.entries(),
@@ -233,6 +241,8 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
             # All but the smallest 1 %: what a cloud should have to be told by the student.
             "fewest": min(points, int(np.quantile(split.sizes, 0.01, method="lower"))),
             **({"features": split.extra.fingerprint} if split.extra else {}),
+            # By name; an empty one still says that what is missing is taken for the middle.
+            **({} if scales is None else {"scaling": {n: asdict(s) for n, s in scales.items()}}),
             # They decide what BatchNorm sees, and so the result.
             **({"ranks": torchrun.world()} if torchrun.world() > 1 else {}),
         },
@@ -252,9 +262,12 @@ def _absolute(path: str | Path) -> str:
     return str(here.expanduser().absolute() if here else path)
 
 
-def _seeded(model: str, data: Dataset, seed: int) -> torch.nn.Module:
+def _seeded(
+    model: str, data: Dataset, scales: dict[str, Scale] | None, seed: int
+) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_model(model, len(data.classes), width(data.features))
+    network = build_model(model, len(data.classes), width(data.features))
+    return network if scales is None else ScaledChannels(network, data.features, scales)
 
 
 def _check_past_is_used(recipe: DistillRecipe, past_records: str | Path) -> None:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ..key import uniform
-from .chance import check_range, touched
+from .chance import KeepsFeatures, check_range, touched
 
 
 @dataclass(frozen=True)
-class Strays:
+class Strays(KeepsFeatures):
     """Move a share U(0, most) of the points somewhere else, at any distance up to `far` radii.
 
     Directions are uniform and distances from the centre log-uniform from `near`, so that as many
