@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from pointstill.data import open_dataset
 from pointstill.data.readers import read_cloud
-from pointstill.data.sources.class_folders import in_fold
+from pointstill.data.sources.known import in_fold
 from pointstill.errors import DataError, UsageError
 
 
