@@ -79,7 +79,7 @@ class Split:
 
     @property
     def groups(self) -> list[str] | None:
-        """What each shape shares with others, if it is known: they are no independent samples (S,)."""
+        """What each shape (S,) shares with others that are no independent samples, if known."""
         return self.entry.groups
 
     @property

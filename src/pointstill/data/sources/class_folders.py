@@ -112,7 +112,7 @@ class ClassFolders:
     @property
     def key(self) -> str:
         """Reader, fold and group."""
-        group = f" by {self.group}" if self.group else ""
+        group = self.known.grouping()
         return f"{readers.VERSION} {readers.MESH_POINTS} {self.fold}/{FOLDS}{group}"
 
     @cached_property

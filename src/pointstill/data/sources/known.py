@@ -1,4 +1,4 @@
-"""What is known of all shapes of a source before they are read, and how it cuts them into splits."""
+"""What is known of all shapes of a source before they are read, and their cut into splits."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +19,8 @@ from .contents import alike
 NAME = re.compile(r"[\w][\w.-]*")
 """What a split may be called."""
 MOST_SPLITS = 100
+LONGEST = 200
+"""Characters of a label."""
 VALIDATION = {"val", "valid", "validation"}
 
 
@@ -76,9 +78,10 @@ class Known:
 
     def _tested_groups(self, kind: str) -> set[int]:
         """The same, of whole groups; unlabelled shapes stay with theirs."""
+        alone = [f"{label}/{name}" for label, name in zip(self.labels, self.names, strict=True)]
         groups = [
             name if group is None else group
-            for name, group in zip(self.names, self.groups or self.names, strict=True)
+            for name, group in zip(alone, self.groups or alone, strict=True)
         ]
         count = len(set(groups))
         if count < 2:
@@ -96,6 +99,15 @@ class Known:
             )
         folds = grouped_folds(self.labels, groups, parts, "fold")
         return set(np.flatnonzero(folds == self.fold).tolist())
+
+    def grouping(self, usual: str | None = None) -> str:
+        """What a key says of the groups, where they decide what is read.
+
+        Args:
+            usual: what they are called where none was asked for.
+        """
+        other = self.kind is not None and (self.splits is None or self.kind != usual)
+        return f" by {self.kind}" if other else ""
 
     def remarks(self, kind: str = "group") -> Iterator[str]:
         """What to say of the splits when the data is opened.
@@ -155,6 +167,12 @@ def read_labels(
             fix="give names of classes, or whole numbers and -1 for none",
         )
     if given.dtype.kind == "U":
+        if given.size and np.char.str_len(given).max() > LONGEST:
+            raise DataError(
+                f"has labels of more than {LONGEST} characters",
+                where=where,
+                fix="give classes shorter names",
+            )
         names = {name for name in given.tolist() if name}
         if odd := next((name for name in sorted(names) if _is_fraction(name)), None):
             raise DataError(

@@ -16,13 +16,11 @@ from ...errors import DataError, printable
 from .. import readers
 from ..source import FOLDS, Listed, PassedOver, Shape, SplitName, unreadable
 from .contents import Contents, look
-from .known import Known, check_splits, read_labels, some
+from .known import LONGEST, Known, check_splits, read_labels, some
 
 TABLE = "labels.csv"
 MOST = 256 << 20
 """Bytes of the table: about two million lines."""
-LONGEST = 200
-"""Characters of a label."""
 NEEDED, KNOWN = ("path", "label"), ("path", "label", "split", "group")
 """Columns that must be there, and all that have a meaning."""
 
@@ -39,7 +37,6 @@ class LabelTable:
     root: Path
     columns: dict[str, list[str]]
     """All columns, by their names in small letters; lines in the order of their paths."""
-    notes: tuple[str, ...] = ()
     over: tuple[PassedOver, ...] = ()
     fold: int = 0
     up: str = "z"
@@ -69,8 +66,7 @@ class LabelTable:
         if "split" in columns and any(columns["split"]):
             check_splits(table, columns["split"])
         over = tuple(_unnamed(look(path), {*columns["path"]}))
-        notes = [f"{TABLE} does not name {len(over):,} clouds, such as {over[0].path}"] * bool(over)
-        found = cls(path, columns, tuple(notes), over, fold)
+        found = cls(path, columns, over, fold)
         found.known  # noqa: B018 - refuses labels and folds
         return found
 
@@ -82,7 +78,7 @@ class LabelTable:
     @property
     def key(self) -> str:
         """Reader, fold and group."""
-        group = f" by {self.group}" if self.group else ""
+        group = self.known.grouping("group")
         return f"{readers.VERSION} {readers.MESH_POINTS} {self.fold}/{FOLDS}{group}"
 
     @cached_property
@@ -107,7 +103,10 @@ class LabelTable:
     def listed(self) -> Listed:
         """What is said of the table, and its columns that tell groups."""
         other = [name for name in self.columns if name not in (*KNOWN, self.group)]
-        remarks = [*self.known.remarks(), *self.notes]
+        remarks = [*self.known.remarks()]
+        if self.over:
+            count, first = len(self.over), printable(self.over[0].path)
+            remarks.append(f"{TABLE} does not name {count:,} clouds, such as {first}")
         if other:
             remarks.append(f"columns of {TABLE} that have no meaning are not read: {some(other)}")
         return Listed(
@@ -187,12 +186,8 @@ def _read(table: Path) -> dict[str, list[str]]:
         name: list(each) for name, each in zip(names, zip(*values, strict=True), strict=True)
     }
     columns["path"] = [_inside(table, path) for path in columns["path"]]
-    if (longest := max(columns["label"], key=len))[LONGEST:]:
-        raise DataError(
-            f"has a label of {len(longest):,} characters ({printable(longest[:30])}...)",
-            where=table,
-            fix=f"give classes names of {LONGEST} at most",
-        )
+    # Before an array would give each as much room as the longest takes.
+    columns["label"] = [label[: LONGEST + 1] for label in columns["label"]]
     return {name: each for name, each in columns.items() if name}
 
 

@@ -105,7 +105,7 @@ class SingleFile:
     @property
     def key(self) -> str:
         """Version, fold and group."""
-        return f"1 {self.fold}/{FOLDS}" + (f" by {self.group}" if self.group else "")
+        return f"1 {self.fold}/{FOLDS}{self.known.grouping(self.about.group)}"
 
     @cached_property
     def count(self) -> int:
@@ -172,6 +172,7 @@ class SingleFile:
         Raises:
             DataError: they are not what they should be.
         """
+        self.count  # noqa: B018 - without points, nothing else is looked for
         names = self._optional("classes")
         classes = None if names is None else [str(name) for name in self._texts("classes", names)]
         if self._there("labels"):
@@ -364,7 +365,7 @@ class SingleFile:
     def _lacking(self, entry: str) -> DataError:
         name, there = getattr(self.about, entry), printable(", ".join(self.arrays.shapes))
         return DataError(
-            f"has no array {printable(name)} of {entry}, but {there or 'none at all'}",
+            f"has no array called {printable(name)}, but {there or 'none at all'}",
             where=self.path,
             fix=f"mend {self.described}"
             if self.described
