@@ -46,6 +46,7 @@ def opened(folder, **options):
         return open_dataset(folder, **options)
 
 
+@pytest.mark.filterwarnings("ignore:.*has classes that", "ignore:.*of test are in train too")
 def test_a_cloud_has_the_label_of_its_line(folder):
     write(folder, lambda i: "" if i == 7 else kind(i), lambda i: ("train", "test", "night")[i % 3],
           lambda i: f"p{i // 4}", header="path,label,split,group")  # fmt: skip
@@ -92,6 +93,7 @@ def test_every_way_to_write_it_is_one_table(folder):
     assert len(found) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*has classes that")
 def test_without_a_split_there_are_folds_of_whole_groups_where_asked(folder):
     write(
         folder, kind, lambda i: f"p{i % 4}", lambda i: f"s{i % 6}", header="path,label,group,site"
@@ -103,7 +105,7 @@ def test_without_a_split_there_are_folds_of_whole_groups_where_asked(folder):
         assert {*open_dataset(folder, group="group").train.groups} < {f"p{i}" for i in range(4)}
     tested = []
     for fold in range(5):
-        data = opened(folder, fold=fold, group="site")
+        data = open_dataset(folder, fold=fold, group="site")
         assert not {*data.train.groups} & {*data.test.groups}
         tested += data.test.names
     assert sorted(tested) == paths(folder)
@@ -126,9 +128,7 @@ def test_a_table_without_a_label_opens_and_trains_nothing(folder, cli, tmp_path)
     code, out, err = cli("data", "info", folder)
     assert (code, err) == (0, "")
     assert "classes  0\n" in out
-    code, _, err = cli(
-        "train", "--student", "stillnet-n", "--data", folder, "--out", tmp_path / "r"
-    )
+    code, _, err = cli("train", "--model", "stillnet-n", "--data", folder, "--out", tmp_path / "r")
     assert (code, "has no shape with a label, so no classes" in err) == (1, True)
 
 

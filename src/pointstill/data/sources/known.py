@@ -72,8 +72,9 @@ class Known:
             return self._tested_groups(self.kind)
         tested: set[int] = set()
         for label, name in enumerate(self.classes):  # what has no label is to be learned from
-            members = {self.names[row]: row for row in np.flatnonzero(self.labels == label)}
-            tested |= {int(members[each]) for each in in_fold(name, list(members), self.fold)}
+            rows = np.flatnonzero(self.labels == label).tolist()
+            members = {self.names[row]: row for row in rows}
+            tested |= {members[each] for each in in_fold(name, list(members), self.fold)}
         return tested
 
     def _tested_groups(self, kind: str) -> set[int]:
