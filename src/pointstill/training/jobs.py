@@ -16,7 +16,7 @@ from ..augment import Clouds, Pipeline, parse
 from ..augment.student_only import StudentOnly
 from ..data import Dataset, Split
 from ..data.columns import format_columns
-from ..data.selection import check_classes, held_out, limited
+from ..data.selection import check_classes, held_out, limited, not_held_out
 from ..errors import RecordsError, TrainingError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LabelOptions, PastOptions
@@ -196,7 +196,7 @@ def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.nd
     """
     shapes = limited(split, recipe.limit)
     validation = held_out(split, shapes, recipe.val, recipe.seed)
-    rest = np.setdiff1d(shapes, validation)
+    rest = not_held_out(split, shapes, validation)
     if recipe.keep == "best" and not len(validation):
         raise TrainingError(
             f"no shape of {len(shapes)} is left over for validation, which tells the best weights",
