@@ -1,11 +1,9 @@
 """Channels by their own names, from data to the robot: two classes that a channel alone tells."""
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,8 +14,7 @@ import stand_ins
 from pointstill import Classifier
 from pointstill.augment import Clouds
 from pointstill.augment.student_only import StudentOnly
-from pointstill.data import Dataset
-from pointstill.data.source import Shape, SplitName
+from pointstill.data import Dataset, open_dataset
 from pointstill.deployment.exporting import RunClassifier, export
 from pointstill.errors import DataError, PointstillError, RecordsError, TrainingError, UsageError
 from pointstill.evaluation.scoring import evaluate
@@ -33,63 +30,47 @@ from pointstill.training.jobs import distill, train
 ALL = ("xyz", "doppler", "time", "intensity")
 SEEN = ("xyz", "doppler", "time")
 POINTS = 48
+NAMES = ("x", "y", "z", "doppler", "time", "intensity")
 FIELDS = [("time", "f8"), ("Z", "f4"), ("ring", "u1"), ("doppler", "f4"), ("y", "f8"), ("x", "f4")]
 
 
-@dataclass(frozen=True)
-class Gestures:
-    """Balls that come nearer or go away: doppler tells, and nothing else; time is in thousands."""
-
-    turned: float = 1.0
-    """Of all dopplers: other data, of the same points."""
-    kind: ClassVar[str] = "gestures"
-    classes: ClassVar[tuple[str, ...]] = ("away", "nearer")
-    up: ClassVar[str] = "z"
-
-    @property
-    def key(self) -> str:
-        return str(self.turned)
-
-    def files(self, split: SplitName) -> list[Path]:
-        return []
-
-    def shapes(self, split: SplitName) -> Iterator[Shape]:
-        for i in range({"train": 40, "test": 10}[split]):
-            table = partial(self.table, i % 2, [i, len(split)])
-            yield Shape(f"{split}-{i}", i % 2, lambda table=table: table()["xyz"], table)
-
-    def table(self, label: int, seed: list[int]) -> dict[str, np.ndarray]:
-        draw = np.random.default_rng(seed)
-        ball = draw.normal(size=(50 + seed[0], 3))
-        ball /= np.linalg.norm(ball, axis=1, keepdims=True)
-        doppler = (2 * label - 1) * 0.05 + draw.normal(0, 0.02, (len(ball), 1)) - 3
-        return {
-            "xyz": ball,
-            "doppler": self.turned * doppler,
-            "time": draw.uniform(3000, 5000, (len(ball), 1)),
-            "intensity": draw.uniform(0, 200, (len(ball), 1)),
-        }
+def ball(label: int, seed: list[int]) -> dict[str, np.ndarray]:
+    """One that comes nearer or goes away: doppler tells, and nothing else; time is in thousands."""
+    draw = np.random.default_rng(seed)
+    xyz = draw.normal(size=(50 + seed[0], 3))
+    xyz /= np.linalg.norm(xyz, axis=1, keepdims=True)
+    count = len(xyz)
+    return {
+        "xyz": xyz,
+        "doppler": (2 * label - 1) * 0.05 + draw.normal(0, 0.02, (count, 1)) - 3,
+        "time": draw.uniform(3000, 5000, (count, 1)),
+        "intensity": draw.uniform(0, 200, (count, 1)),
+    }
 
 
-class Opened(Dataset):
-    """One whose source says nothing in files of what it has."""
-
-    def offers(self, split: SplitName = "train") -> list[str]:
-        return list(ALL)
-
-
-def opened(cache: Path, features: tuple[str, ...], turned: float = 1.0) -> Dataset:
-    return Opened("gestures", Gestures(turned), features=features, cache=cache)
+def write(root: Path, turned: float = 1.0) -> Path:
+    """40 to train on and 10 to test, as structured arrays; `turned` times their doppler."""
+    for split, count in (("train", 40), ("test", 10)):
+        for i in range(count):
+            table = ball(i % 2, [i, len(split)])
+            values = [*table["xyz"].T, turned * table["doppler"], table["time"], table["intensity"]]
+            rows = np.zeros(len(table["xyz"]), [(name, "f8") for name in NAMES])
+            for name, each in zip(NAMES, values, strict=True):
+                rows[name] = each.ravel()
+            file = root / split / ("away", "nearer")[i % 2] / f"{i:02}.npy"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, rows)
+    return root
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("data") / "gestures")
 
 
 @pytest.fixture(scope="module")
-def data(cache: Path) -> Dataset:
-    return opened(cache, SEEN)
+def data(gestures: Path) -> Dataset:
+    return open_dataset(gestures, features=SEEN)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +88,7 @@ def student(run: Run) -> Path:
 @pytest.fixture(scope="module")
 def cloud() -> np.ndarray:
     """(60, 5) numbers of a ball that comes nearer, in the order of SEEN."""
-    table = Gestures().table(1, [10, 99])
+    table = ball(1, [10, 99])
     return np.hstack([100 * table["xyz"] + 1e4, table["doppler"], table["time"]])
 
 
@@ -158,7 +139,7 @@ def test_scaled_by_hand() -> None:
     assert not scaled.state_dict()
 
 
-def test_channels_that_tell_little(cache: Path) -> None:
+def test_channels_that_tell_little(gestures: Path) -> None:
     """Quartiles that are equal, a channel that is one number, and channels as they are."""
     from pointstill.training.channel_scales import channel_scales
 
@@ -175,7 +156,10 @@ def test_channels_that_tell_little(cache: Path) -> None:
         found = channel_scales(Split, np.array([0, 1]), "robust")  # type: ignore[arg-type]
     assert found == {"rare": Scale(0.0, 4.0), "same": Scale(5.0, 1.0)}
     assert channel_scales(Split, np.array([0, 1]), "none") == {}  # type: ignore[arg-type]
-    assert channel_scales(opened(cache, ("xyz",)).train, np.array([0]), "robust") is None
+    assert (
+        channel_scales(open_dataset(gestures, features=("xyz",)).train, np.array([0]), "robust")
+        is None
+    )
 
 
 def test_many_points_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +222,7 @@ def test_columns_as_the_files_called_them(student: Path, cloud: np.ndarray) -> N
     """Theirs come first in what has columns, ours else; a mapping has our names."""
     classifier = Classifier(student)
     wanted = classifier.logits(cloud.astype(np.float32))
-    classifier._called = {"x": "origin_x", "doppler": "Velocity", "time": 4}
+    classifier.columns = {"x": "origin_x", "doppler": "Velocity", "time": 4}
 
     def message(*names: str) -> np.ndarray:
         rows = np.zeros(len(cloud), [(name, "f4") for name in names])
@@ -284,9 +268,9 @@ def test_channels_that_are_not_finite(student: Path, cloud: np.ndarray, value: f
 
 
 @pytest.fixture(scope="module")
-def store(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(gestures: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Records of a teacher that sees all there is."""
-    data = opened(cache, ALL)
+    data = open_dataset(gestures, features=ALL)
     folder = tmp_path_factory.mktemp("records")
     options = TrainRecipe(epochs=1, points=POINTS, batch_size=8)
     teacher = train("pointnet", data, out=folder / "t", recipe=options, quiet=True)
@@ -298,33 +282,35 @@ def store(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.mark.parametrize("features", [("xyz", "time"), ("xyz",), ("xyz", "time", "height")])
 def test_a_student_may_see_less_than_its_teacher(
-    store: Store, cache: Path, tmp_path: Path, features: tuple[str, ...]
+    store: Store, gestures: Path, tmp_path: Path, features: tuple[str, ...]
 ) -> None:
     """Or something else: height was not recorded."""
-    data, recipe = opened(cache, features), DistillRecipe(epochs=1, batch_size=8)
-    run = distill("stillnet-n", data, records=store.path, out=tmp_path, recipe=recipe, quiet=True)
+    data, recipe = open_dataset(gestures, features=features), DistillRecipe(epochs=1, batch_size=8)
+    run = distill(
+        "stillnet-n", data, records=store.path, out=tmp_path / "run", recipe=recipe, quiet=True
+    )
     assert run.features == features
     assert ("scaling" in run.recipe["origin"]) == (len(features) > 1)
 
 
 def test_channels_that_the_teacher_did_not_see_do_not_replay(
-    store: Store, cache: Path, tmp_path: Path
+    store: Store, gestures: Path, tmp_path: Path
 ) -> None:
     """Of a student with fewer features, those that both see are compared."""
-    other = opened(cache, ("xyz", "doppler"), turned=1.01)
+    other = open_dataset(write(tmp_path / "other", 1.01), features=("xyz", "doppler"))
     recipe = DistillRecipe(epochs=1, batch_size=8)
     said = refusal(
         RecordsError,
         lambda: distill(
-            "stillnet-n", other, records=store.path, out=tmp_path, recipe=recipe, quiet=True
+            "stillnet-n", other, records=store.path, out=tmp_path / "run", recipe=recipe, quiet=True
         ),
     )
     assert "away from what the teacher saw" in said
 
 
-def test_a_student_with_channels_is_a_teacher(run: Run, student: Path, cache: Path) -> None:
+def test_a_student_with_channels_is_a_teacher(run: Run, student: Path, gestures: Path) -> None:
     """A run and its file, on data that has more, in another order."""
-    data = opened(cache, ("xyz", "time", "intensity", "doppler"))
+    data = open_dataset(gestures, features=("xyz", "time", "intensity", "doppler"))
     points = Clouds.of(data.test).plain(torch.arange(10), POINTS)
     by_run, by_file = (
         load_teacher(str(each), classes=data.classes, features=data.features).logits(points)
@@ -332,16 +318,16 @@ def test_a_student_with_channels_is_a_teacher(run: Run, student: Path, cache: Pa
     )
     torch.testing.assert_close(by_run, by_file, atol=0.05, rtol=0.05)  # centred anew in the graph
     assert torch.equal(by_run.argmax(1), by_file.argmax(1))
-    less = opened(cache, ("xyz", "time"))
+    less = open_dataset(gestures, features=("xyz", "time"))
     for each in (run.folder, student):
         with pytest.raises(PointstillError, match="give --features") as caught:
             load_teacher(str(each), classes=less.classes, features=less.features)
         stand_ins.refused(caught.value)
 
 
-def test_height_is_measured_in_the_graph(cache: Path, tmp_path: Path, cloud: np.ndarray) -> None:
+def test_height_is_measured_in_the_graph(gestures: Path, tmp_path: Path, cloud: np.ndarray) -> None:
     """A student of xyz, height and time is given xyz and time; what evaluation sees is the same."""
-    data = opened(cache, ("xyz", "height", "time"))
+    data = open_dataset(gestures, features=("xyz", "height", "time"))
     recipe = TrainRecipe(epochs=1, points=POINTS, batch_size=8)
     run = train("stillnet-n", data, out=tmp_path / "run", recipe=recipe, quiet=True)
     classifier = Classifier(export(run, tmp_path / "s.onnx"))
@@ -426,3 +412,41 @@ def test_the_scaling_is_part_of_the_recipe(run: Run, data: Dataset) -> None:
     with warnings.catch_warnings():
         said = refusal(TrainingError, lambda: again(recipe=replace(recipe, scaling="none")))
     assert "scaling: robust then, none now" in said
+
+
+def test_the_commands(gestures: Path, tmp_path: Path, cli) -> None:
+    """Columns of other names are said once: `predict` knows them, of a run and of its file."""
+    options = ("--data", gestures, "--features", "xyz,v,time", "--columns", "v=doppler")
+    run, file = tmp_path / "run", tmp_path / "s.onnx"
+    code, out, err = cli(
+        *("train", "--model", "stillnet-n", *options, "--epochs", "1", "--points", POINTS),
+        *("--student-augment", "mute", "--out", run),
+    )
+    assert code == 0, err
+    assert f"pointstill export {run} --out student.onnx" in out
+    assert Run(run).recipe["columns"] == "v=doppler"
+    code, _, err = cli("export", run, "--out", file)
+    assert code == 0, err
+    assert Classifier(file).about["columns"] == {"v": "doppler"}
+    cloud = next(gestures.rglob("test/*/*.npy"))
+    said = []
+    for model in (run, file):
+        code, out, err = cli("predict", model, cloud)
+        assert code == 0, err
+        said.append(out)
+    assert said[0] == said[1]
+    text = tmp_path / "cloud.csv"
+    rows = np.load(cloud)
+    np.savetxt(
+        text, np.c_[[rows[n] for n in NAMES]].T, delimiter=",", header="x,y,z,w,time,i", comments=""
+    )
+    code, out, err = cli("predict", file, text, "--columns", "v=w")
+    assert code == 0, err
+    assert out.partition(": ")[2] == said[0].partition(": ")[2]
+    code, _, err = cli("predict", file, text)
+    assert (code, "has no column doppler" in err) == (1, True)
+    code, _, err = cli("evaluate", run, *options)
+    assert code == 0, err
+    code, _, err = cli("train", "--model", "stillnet-n", "--data", gestures, "--out", "r",
+                       "--student-augment", "mute")  # fmt: skip
+    assert (code, "mute has nothing to mute" in err) == (2, True)

@@ -24,6 +24,7 @@ import yaml
 from msgspec import Meta
 from safetensors.torch import load, save
 
+from .data.columns import parse_columns
 from .errors import NoRunError, TrainingError, one_line
 from .models import build_model
 from .models.layers.channel_scaling import Scale, ScaledChannels
@@ -234,10 +235,8 @@ class Run:
     @property
     def called(self) -> dict[str, str | int]:
         """Our name of a column -> what the files of its data called it, where they differ."""
-        pairs = [each.partition("=") for each in (self.recipe.get("columns") or "").split(",")]
-        return {
-            ours: int(theirs) if theirs.isdigit() else theirs for ours, _, theirs in pairs if ours
-        }
+        columns: str | None = self.recipe.get("columns")
+        return parse_columns(columns) if columns else {}
 
     @property
     def scales(self) -> dict[str, Scale] | None:

@@ -322,7 +322,15 @@ def export(run: Path, /, *, out: Path) -> None:
 
 
 @app.command
-def predict(model: Path, files: list[Path], /, *, top: int = 3, drop_missing: bool = False) -> None:
+def predict(
+    model: Path,
+    files: list[Path],
+    /,
+    *,
+    top: int = 3,
+    drop_missing: bool = False,
+    columns: str | None = None,
+) -> None:
     """Classify clouds from files; with an .onnx student, PyTorch is not needed.
 
     **Examples**
@@ -340,10 +348,14 @@ def predict(model: Path, files: list[Path], /, *, top: int = 3, drop_missing: bo
         How many classes to name.
     drop_missing:
         Leave out points with a NaN or infinite coordinate, instead of refusing their cloud.
+    columns:
+        What the files call columns, as x=origin_x,doppler=v_r; as in training if nothing is said.
     """
+    from ..data.columns import parse_columns
     from .listing import predict_files
 
-    predict_files(model, files, top, drop_missing)
+    called = None if columns is None else parse_columns(columns)
+    predict_files(model, files, top, drop_missing, called)
 
 
 @app.command

@@ -15,6 +15,7 @@ def data_info(
     fold: int = 0,
     up: Up = None,
     features: str = "xyz",
+    columns: str | None = None,
     skip_bad: bool = False,
     drop_missing: bool = False,
     verify: bool = False,
@@ -36,7 +37,9 @@ def data_info(
     up:
         Axis that points up, for class folders of your own; z if nothing is said.
     features:
-        Read these too, such as xyz,normal, and give their ranges.
+        Read these too, such as xyz,normal,doppler, and give their ranges.
+    columns:
+        What files call columns, as x=origin_x,doppler=v_r, or by number from 0, as doppler=3.
     skip_bad:
         Leave out clouds that cannot be used, and list them.
     drop_missing:
@@ -51,6 +54,7 @@ def data_info(
         fold=fold,
         up=up,
         features=features,
+        columns=columns,
         skip_bad=skip_bad,
         drop_missing=drop_missing,
         verify=verify,

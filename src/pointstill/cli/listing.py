@@ -10,9 +10,11 @@ import numpy as np
 from rich.table import Column
 
 from ..data import Dataset, Split
+from ..data.columns import Columns
 from ..data.source import SPLITS
 from ..errors import DataError, EmptySplitError, NoDataError
-from ..points.features import XYZ, columns, format_features
+from ..points.features import XYZ, format_features
+from ..points.features import columns as places
 from ..progress import size
 from ..reporting.tables import draw_table, print_tables
 from .shared_options import needs_torch
@@ -71,7 +73,7 @@ def _describe_passed_over(data: Dataset) -> None:
 def _describe_features(split: Split) -> None:
     """Print the range of each feature beside xyz."""
     extra = split.extra
-    for name, place in columns(extra.names).items() if extra else ():
+    for name, place in places(extra.names).items() if extra else ():
         if extra and name != "xyz":
             values = extra.values[:, place.start - 3 : place.stop - 3]
             print(f"{split.name:<8} {name} {values.min():.3g} to {values.max():.3g}")
@@ -187,11 +189,18 @@ def _describe_accuracy(store: "Store") -> None:
     print("hardest  " + ", ".join(f"{names[i]} {found.classes[i]:.1%}" for i in order[:3]))
 
 
-def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool = False) -> None:
+def predict_files(
+    model: Path,
+    files: list[Path],
+    top: int,
+    drop_missing: bool = False,
+    columns: Columns | None = None,
+) -> None:
     """Print the most probable classes of clouds in files; torch only for a run folder.
 
     A file that cannot be classified has a line of its own on standard error, and the others go on;
-    so has the doubt about one with too few points.
+    so has the doubt about one with too few points. Their columns are called as `columns` says, or
+    as those of the files that the student learned from.
 
     Raises:
         DataError: the last such file's; a NoDataError if none of them is there.
@@ -210,7 +219,12 @@ def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool =
     bad: list[DataError] = []
     for file in files:
         try:
-            table = read_table(file, classifier.about["up"], classifier.features[1:])
+            table = read_table(
+                file,
+                classifier.about["up"],
+                classifier.features[1:],
+                columns=classifier.columns if columns is None else columns,
+            )
             cloud = table | {"xyz": coordinates(str(file), table["xyz"])}
             with warnings.catch_warnings(record=True) as doubts:
                 warnings.simplefilter("always")

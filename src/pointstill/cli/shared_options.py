@@ -45,7 +45,9 @@ class MaybeData:
     up: Up = None
     """Axis that points up, for class folders of your own; z if nothing is said."""
     features: str = "xyz"
-    """What a point has: xyz, then any of normal, colour, intensity and height."""
+    """What a point has: xyz, then any of normal, colour, intensity, height and columns by name."""
+    columns: str | None = None
+    """What files call columns, as x=origin_x,doppler=v_r, or by number from 0, as doppler=3."""
     skip_bad: bool = False
     """Leave out clouds that cannot be used, and list them."""
     drop_missing: bool = False
@@ -64,6 +66,7 @@ class MaybeData:
             fold=self.fold,
             up=self.up,
             features=self.features,
+            columns=self.columns,
             skip_bad=self.skip_bad,
             drop_missing=self.drop_missing,
             verify=verify,
@@ -92,7 +95,8 @@ class DataOptions(MaybeData):
         "--data 'my scans' --fold 2 --up y --skip-bad"
         """
         features = self.features if self.features != "xyz" else None
-        said = {"fold": self.fold, "up": self.up, "features": features}
+        columns = quote(self.columns) if self.columns else None
+        said = {"fold": self.fold, "up": self.up, "features": features, "columns": columns}
         flags = [f"--{name} {value}" for name, value in said.items() if value]
         flags += ["--skip-bad"] * self.skip_bad + ["--drop-missing"] * self.drop_missing
         return " ".join([f"--data {quote(self.data)}", *flags])

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
-from ..points.features import XYZ, Extra, Features, format_features, width
+from ..points.features import XYZ, Extra, Features, width
 from ..points.validity import check_cloud, finite
 from . import cache as store
-from .channels import VERSION, feature_values, features_in
-from .source import SPLITS, Listed, Source, SplitName
+from .channels import VERSION, feature_values, features_in, no_feature
+from .columns import Columns
+from .source import SPLITS, Listed, Shape, Source, SplitName
 
 Progress = Callable[[int, int], None]
 """Called with (clouds done, clouds in all; 0 when unknown) while a source is first read."""
@@ -76,7 +77,7 @@ class Split:
 
     @property
     def groups(self) -> list[str] | None:
-        """What each shape shares with others that are no independent sample (S,), if it is known."""
+        """What each shape shares with others that are no independent sample (S,), if known."""
         return self.entry.meta.get("groups")
 
     @property
@@ -138,6 +139,8 @@ class Dataset:
     """The up axis that was asked for, where the layout does not fix it."""
     features: Features = XYZ
     """What a point of a view has, `xyz` first; see `features.WIDTHS`."""
+    columns: Columns | None = None
+    """What its files call some columns, where that was said; see `columns.parse_columns`."""
     skip_bad: bool = False
     drop_missing: bool = False
     verify: bool = False
@@ -180,9 +183,13 @@ class Dataset:
 
         Of ten: where those cannot be read, nothing but xyz, and so height, is known.
         """
+        return self._offered(split, None)
+
+    def _offered(self, split: SplitName, features: Features | None) -> list[str]:
+        """Those of some features that can be asked for; None: of all."""
         for shape in islice(self.source.shapes(split), 10):
             try:
-                return features_in(shape.table() if shape.table else {})
+                return features_in(self._table(shape, features))
             except ForbiddenError:
                 raise
             except DataError:
@@ -283,6 +290,8 @@ class Dataset:
         source = self.source
         if self.drop_missing:  # in the key only then, so that entries made without stay
             more = more | {"drop_missing": True}
+        if self.columns:
+            more = more | {"columns": dict(self.columns)}
         return store.entry_key(
             source.files(name) if files is None else files,
             kind=source.kind,
@@ -344,7 +353,7 @@ class Dataset:
         good = 0
         for done, shape in enumerate(shapes, 1):
             try:
-                loaded = shape.load()
+                loaded = self._table(shape, ())["xyz"] if self.columns else shape.load()
                 cloud = check_cloud(shape.name, loaded, self.drop_missing)
             except ForbiddenError:
                 raise
@@ -381,13 +390,9 @@ class Dataset:
         """
         names, ends = entry.names, entry.offsets
         from_files = {*self.features} - {"xyz", "height"}
-        there = self.offers(name) if from_files else []
-        if lacking := sorted(from_files - {*there}):
-            raise DataError(
-                f"has no {' and no '.join(lacking)}, but {format_features(there)}",
-                where=self.name,
-                fix="give --features of these, or take data whose files name such columns",
-            )
+        there = self._offered(name, self.features) if from_files else []
+        if lacking := from_files - {*there}:
+            raise no_feature(lacking, self.offers(name)).but(where=self.name)
         tables = self._tables(name, {*names}) if from_files else iter([{}] * len(names))
         for i, table in enumerate(tables):
             points = entry.rows(int(ends[i]), int(ends[i + 1]))
@@ -403,8 +408,22 @@ class Dataset:
         """All that the files of the clouds `kept` have, without points that are left out."""
         for shape in self.source.shapes(name):
             if shape.name in kept:  # what was bad is left out here too
-                table = shape.table() if shape.table else {}
+                table = self._table(shape, self.features)
                 yield _without_missing(table) if table and self.drop_missing else table
+
+    def _table(self, shape: Shape, features: Features | None) -> Mapping[str, NDArray[Any]]:
+        """What a shape's file has of some features; None: all.
+
+        Raises:
+            UsageError: it has points alone, but its columns were named.
+        """
+        if shape.table:
+            return shape.table(features, columns=self.columns)
+        if self.columns:
+            raise UsageError(
+                "has points alone, without columns", where=self.name, fix="leave out --columns"
+            )
+        return {}
 
 
 def _without_missing(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

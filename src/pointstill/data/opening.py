@@ -8,6 +8,7 @@ from ..errors import UsageError
 from ..points.features import XYZ, parse_features
 from ..storage.paths import local
 from .cache import default_root
+from .columns import Columns, parse_columns
 from .dataset import Dataset, Progress
 from .source import FOLDS, Source
 
@@ -18,6 +19,7 @@ def open_dataset(
     fold: int = 0,
     up: str | None = None,
     features: str | Iterable[str] = XYZ,
+    columns: str | Columns | None = None,
     skip_bad: bool = False,
     drop_missing: bool = False,
     verify: bool = False,
@@ -32,8 +34,10 @@ def open_dataset(
         fold: which of five stratified parts is the test split (0 to 4), for a folder without a
             split of its own.
         up: which axis of a folder of class folders points up: x, y or z; z if nothing is said.
-        features: what a point of a view has: `xyz`, then any of `normal`, `colour`, `intensity` and
-            `height`, such as `("xyz", "normal")`.
+        features: what a point of a view has: `xyz`, then any of `normal`, `colour`, `intensity`,
+            `height` and the names of the data's own columns, such as `("xyz", "doppler")`.
+        columns: what the files call some columns, as text (`x=origin_x,doppler=v_r`), or as a
+            mapping from our names to theirs, or to numbers from 0 where they have no names.
         skip_bad: leave out clouds that cannot be used, and list them in `Split.bad`.
         drop_missing: first leave out points with a NaN or infinite coordinate, and what else they
             have; `Split.missing` counts them.
@@ -48,8 +52,8 @@ def open_dataset(
         DataError: nothing known is at `source`; the message lists what was looked for. If there is
             nothing at all, a NoDataError, which is a UsageError as well.
         RemoteError: an object store cannot be listed.
-        UsageError: a fold that does not exist, an up axis that is none or is fixed, or a feature
-            that is none.
+        UsageError: a fold that does not exist, an up axis that is none or is fixed, a feature that
+            is none, or columns that are no such text.
     """
     if not 0 <= fold < FOLDS:
         raise UsageError(f"fold is {fold}", fix=f"choose 0 to {FOLDS - 1}")
@@ -62,6 +66,7 @@ def open_dataset(
         fold=fold,
         asked_up=up,
         features=parse_features(features),
+        columns=parse_columns(columns) if columns else None,
         skip_bad=skip_bad,
         drop_missing=drop_missing,
         verify=verify,

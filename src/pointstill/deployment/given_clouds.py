@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.columns import ARRAYS, COLUMNS
+from ..data.columns import ARRAYS, COLUMNS, Columns
 from ..errors import DataError, one_line
 from ..points.features import WIDTHS, XYZ, Features, columns, format_features, width
 from ..points.validity import MIN_POINTS, is_numeric, transpose_fix
@@ -15,9 +15,7 @@ from ..points.validity import MIN_POINTS, is_numeric, transpose_fix
 Array = NDArray[Any]
 
 
-def read_given(
-    points: Any, features: Features, called: Mapping[str, str | int]
-) -> dict[str, Array]:
+def read_given(points: Any, features: Features, called: Columns) -> dict[str, Array]:
     """The features of a cloud, as they are in what was given.
 
     Args:
@@ -71,7 +69,7 @@ def _in_order(array: Array, features: Features) -> dict[str, Array]:
     return {name: array[:, place] for name, place in columns(features).items()}
 
 
-def _by_name(points: Any, called: Mapping[str, str | int]) -> "Named | None":
+def _by_name(points: Any, called: Columns) -> "Named | None":
     """What is given by name; None for what has no names, or none of x, y and z."""
     if isinstance(points, Mapping):
         return Named({name: partial(points.__getitem__, name) for name in points}, {})
@@ -97,7 +95,7 @@ class Named:
         called: our name -> theirs, where they differ; ours counts too.
     """
 
-    def __init__(self, arrays: Mapping[Any, Any], called: Mapping[str, str | int]):
+    def __init__(self, arrays: Mapping[Any, Any], called: Columns):
         self.arrays, self.called = arrays, called
         self.places: dict[str, list[Any]] = {}
         for name in arrays:

@@ -20,6 +20,7 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from ..data.channels import feature_values
+from ..data.columns import Columns
 from ..errors import DataError, PointstillError, UsageError, one_line
 from ..points.features import (
     WIDTHS,
@@ -69,7 +70,8 @@ class CloudClassifier(ABC):
         """Points that nearly every cloud had that the student learned from."""
         self.features = measured(parse_features(about.get("features", XYZ)))
         """What it takes of each point, in the order of an array: `xyz`, then its channels."""
-        self._called: dict[str, str | int] = about.get("columns", {})
+        self.columns: Columns = about.get("columns", {})
+        """What the files called some columns that it learned from, where that is not our name."""
 
     @abstractmethod
     def _run(self, cloud: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -114,7 +116,7 @@ class CloudClassifier(ABC):
 
     def _answer(self, points: Given) -> NDArray[np.float32]:
         up = self.about.get("up", "z")
-        cloud = near_origin(points, self.drop_missing, self.features, up, self._called)
+        cloud = near_origin(points, self.drop_missing, self.features, up, self.columns)
         if len(cloud) < ENOUGH * self.fewest:
             warnings.warn(
                 f"the cloud has {len(cloud):,} points, fewer than half of the {self.fewest:,} that "
@@ -221,7 +223,7 @@ def near_origin(
     drop_missing: bool,
     features: Features = XYZ,
     up: str = "z",
-    called: Mapping[str, str | int] = MappingProxyType({}),
+    called: Columns = MappingProxyType({}),
 ) -> NDArray[np.float32]:
     """A cloud (n, 3 + F) that can be classified, moved to its first point and halved.
 

@@ -15,6 +15,7 @@ from .._version import __version__
 from ..augment import Clouds, Pipeline, parse
 from ..augment.student_only import StudentOnly
 from ..data import Dataset, Split
+from ..data.columns import format_columns
 from ..data.selection import check_classes, held_out, limited
 from ..errors import RecordsError, TrainingError, UsageError
 from ..losses import LOSSES
@@ -222,13 +223,12 @@ def _resolved(
 ) -> dict[str, Any]:
     """What decides the result, for the run folder."""
     points = recipe.points or POINTS
-    called = getattr(data, "columns", None) or {}
     return {
         "data": data.name if data.kind == "primitives" else _absolute(data.name),
         "fold": data.fold,
         "up": data.asked_up,
         "features": format_features(data.features) if data.features != XYZ else None,
-        **({"columns": ",".join(f"{a}={b}" for a, b in called.items())} if called else {}),
+        **({"columns": format_columns(data.columns)} if data.columns else {}),
         "skip_bad": data.skip_bad,
         "drop_missing": data.drop_missing,
         **recipe.entries(),

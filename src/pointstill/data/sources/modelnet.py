@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError, ForbiddenError
 from .. import readers
-from ..columns import ARRAYS, array_names
+from ..columns import Columns, Table, Wanted
 from ..readers.announced import check_unpacked, printable
 from ..readers.guard import guarded
 from ..source import Shape, SplitName, refuse_fold, unreadable
@@ -116,7 +116,7 @@ class ModelNetText:
                     fix="restore both",
                 )
             file = self._file(name)
-            table = partial(readers.read_table, file, names=("x", "y", "z", "nx", "ny", "nz"))
+            table = partial(readers.read_table, file, None, names=("x", "y", "z", "nx", "ny", "nz"))
             shapes.append(Shape(name, label, partial(readers.read_cloud, file), table))
         return shapes
 
@@ -161,7 +161,7 @@ class ModelNetOFF(ClassFolders):
 def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
     """List the clouds of HDF5 files with `data` (n, P, 3) and `label` (n,) or (n, 1).
 
-    Features are in arrays beside them, such as `normal` (n, P, 3); see `columns.ARRAYS`.
+    Features are in arrays beside them, such as `normal` (n, P, 3) or `doppler` (n, P).
 
     Raises:
         DataError: damaged, without these arrays, with a label that is no class, or with numbers
@@ -178,20 +178,30 @@ def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
         return points
 
     @lru_cache(maxsize=1)
-    def tables(file: Path, start: int) -> dict[str, NDArray[Any]]:
+    def tables(file: Path, start: int, beside: Wanted) -> Table:
         rows = slice(start, start + BLOCK)
         with _opened(file) as arrays:
             points = _array(arrays, "data")
             table = {"xyz": points[rows]}
-            for feature, name in array_names(arrays, ARRAYS).items():
-                values = _array(arrays, name)
+            for feature, name in beside.arrays(arrays.keys() - {"data", "label"}).items():
+                try:
+                    values = _array(arrays, name)
+                except DataError:
+                    if beside.features is None:  # what cannot be had is not offered
+                        continue
+                    raise
                 if values.shape[:2] == points.shape[:2]:
                     table[feature] = values[rows].reshape(*table["xyz"].shape[:2], -1)
-        return table
+        return beside.offered(table)
 
-    def table(file: Path, index: int) -> dict[str, NDArray[Any]]:
-        found = tables(file, index - index % BLOCK)
-        return {name: values[index % BLOCK] for name, values in found.items()}
+    def table(
+        file: Path, index: int, features: Iterable[str] | None, /, *, columns: Columns | None = None
+    ) -> Table:
+        wanted = Wanted(None if features is None else tuple(features), columns or {})
+        within, beside = wanted.parted(())
+        found = tables(file, index - index % BLOCK, beside)
+        each = {name: values[index % BLOCK] for name, values in found.items()}
+        return each | readers.points_table(each["xyz"], within)
 
     return [
         Shape(
