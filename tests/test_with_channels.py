@@ -356,6 +356,10 @@ def test_mute() -> None:
     lost = seen.isnan()
     assert not lost[..., :3].any()
     assert torch.equal(lost, lost[:, :1].expand_as(lost))
+    mute = StudentOnly.of("mute(chance=0.4)", 3, features)
+    alone = mute.apply(points[5:9], 0, shapes[5:9], features)
+    assert torch.equal(alone.isnan(), lost[5:9])
+    assert not torch.equal(mute.apply(points, 1, shapes, features).isnan(), lost)
     normal, time = lost[:, 0, 3], lost[:, 0, 6]
     assert torch.equal(lost[:, 0, 3:6], normal[:, None].expand(-1, 3))
     assert not (normal & time).any()
