@@ -165,7 +165,7 @@ def test_none_changes_nothing(balls):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("scale", "unknown augmentation 'scale': choose from strays, holes, sparse, noise"),
+        ("scale", "unknown augmentation 'scale': choose from strays, holes, sparse, noise, mute"),
         ("strays(most=2)", "strays has most=2: choose 0 to 1"),
         ("strays(near=9)", "strays has near=9: choose 0 to 4"),
         ("holes(most=-1)", "holes has most=-1: choose 0 to 2"),
