@@ -117,7 +117,7 @@ def test_scales_are_those_of_the_shapes_that_are_trained_on(run: Run, data: Data
         assert scale["spread"] == pytest.approx(scaler.scale_[place], rel=1e-6)
     model = run.model()
     assert isinstance(model, ScaledChannels)
-    assert model.spread.tolist() == [each["spread"] for each in scales.values()]
+    assert model.spread.tolist() == [1, 1, 1] + [each["spread"] for each in scales.values()]
 
 
 def test_a_channel_tells_the_classes(run: Run, data: Dataset) -> None:
@@ -356,6 +356,10 @@ def test_mute() -> None:
     lost = seen.isnan()
     assert not lost[..., :3].any()
     assert torch.equal(lost, lost[:, :1].expand_as(lost))
+    mute = StudentOnly.of("mute(chance=0.4)", 3, features)
+    alone = mute.apply(points[5:9], 0, shapes[5:9], features)
+    assert torch.equal(alone.isnan(), lost[5:9])
+    assert not torch.equal(mute.apply(points, 1, shapes, features).isnan(), lost)
     normal, time = lost[:, 0, 3], lost[:, 0, 6]
     assert torch.equal(lost[:, 0, 3:6], normal[:, None].expand(-1, 3))
     assert not (normal & time).any()
@@ -375,7 +379,7 @@ def test_a_muted_channel_is_taken_for_its_median(run: Run) -> None:
     model = run.model()
     points = torch.rand(2, POINTS, 5)
     muted, median = points.clone(), points.clone()
-    muted[..., 4], median[..., 4] = torch.nan, model.median[1]
+    muted[..., 4], median[..., 4] = torch.nan, model.median[4]
     with torch.inference_mode():
         assert torch.equal(model(muted), model(median))
 

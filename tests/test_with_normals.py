@@ -336,7 +336,7 @@ def run(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_with_normals_is_a_teacher(run: Run, shapes: Path, data: Dataset) -> None:
     assert run.recipe["features"] == "xyz,normal"
-    assert run.model().sa1.mlp_convs[0].in_channels == 6
+    assert run.model().network.sa1.mlp_convs[0].in_channels == 6
     said = refusal(TeacherError, lambda: load_teacher(run.folder, classes=data.classes))
     assert said.endswith(
         "takes xyz,normal of each point, and the data was opened with xyz: give --features "

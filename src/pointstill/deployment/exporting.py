@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from .._version import __version__
 from ..augment import normalize, resample
-from ..augment.point_features import PointFeatures, join_features, split_features
 from ..errors import TrainingError
 from ..models.layers.channel_scaling import Scale
 from ..models.layers.nearest_neighbours import gather
-from ..points.features import WIDTHS, XYZ, Features, measured, width
+from ..points.features import WIDTHS, XYZ, Features, columns, measured, width
 from ..points.zorder import along_curve
 from ..run import Run
 from ..storage.digests import seal
@@ -55,7 +54,8 @@ class Deployed(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, n, 3 + F) in any unit, any n -> (B, C) logits; without height."""
-        points, others = split_features(points, measured(self.features))
+        others = points[..., 3:]
+        points = points if self.features == XYZ else points[..., :3]
         points = normalize.unit_sphere(points)
         count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
         strides = resample.stride(count[None], self.points)[0]  # (N,)
@@ -65,12 +65,16 @@ class Deployed(nn.Module):
         logits: Tensor = classify(drawn)
         return logits
 
-    def _joined(self, points: Tensor, others: PointFeatures) -> Tensor:
-        """Normalised points (B, n, 3) and other features in their order: (B, n, 3 + F)."""
-        if "height" in self.features:
-            along = points[..., "xyz".index(self.up), None]
-            others = others | {"height": along - along.amin(dim=1, keepdim=True)}
-        return join_features(points, {name: others[name] for name in self.features[1:]})
+    def _joined(self, points: Tensor, others: Tensor) -> Tensor:
+        """Normalised points (B, n, 3) and what else is measured there, with height in its place."""
+        if self.features == XYZ:
+            return points
+        if "height" not in self.features:
+            return torch.cat([points, others], 2)
+        along = points[..., "xyz".index(self.up), None]
+        height = along - along.amin(dim=1, keepdim=True)
+        place = columns(self.features)["height"].start - 3
+        return torch.cat([points, others[..., :place], height, others[..., place:]], 2)
 
 
 def export(run: Run | str | Path, out: str | Path) -> Path:

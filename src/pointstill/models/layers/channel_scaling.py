@@ -33,18 +33,19 @@ class ScaledChannels(nn.Module):
         scales: of some features, by name; the others stay as they are.
     """
 
-    median: Tensor  # (F,)
-    spread: Tensor  # (F,)
+    median: Tensor  # (3 + F,)
+    spread: Tensor  # (3 + F,)
 
     def __init__(self, network: nn.Module, features: Features, scales: Mapping[str, Scale]):
         super().__init__()
         self.network = network
+        # Those of x, y and z are 0 and 1, which changes no bit: fewer operations than to part them.
         median, spread = torch.zeros(width(features)), torch.ones(width(features))
         for name, place in columns(features).items():
             if name in scales:
                 median[place], spread[place] = scales[name].median, scales[name].spread
-        self.register_buffer("median", median[3:], persistent=False)
-        self.register_buffer("spread", spread[3:], persistent=False)
+        self.register_buffer("median", median, persistent=False)
+        self.register_buffer("spread", spread, persistent=False)
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, 3 + F) -> logits (B, classes)."""
@@ -59,6 +60,5 @@ class ScaledChannels(nn.Module):
 
     def scaled(self, points: Tensor) -> Tensor:
         """Points (B, N, 3 + F) as the network is given them."""
-        channels = (points[..., 3:] - self.median) / self.spread
-        there = torch.where(channels.isnan(), torch.zeros_like(channels), channels)
-        return torch.cat([points[..., :3], there], 2)
+        scaled = (points - self.median) / self.spread
+        return torch.where(scaled.isnan(), 0.0, scaled)
