@@ -207,6 +207,8 @@ ODD = {
     r"for counts an array of float64": {"counts": COUNTS / 1.0},
     r"offsets, but points .* not end to end": {"offsets": np.arange(13)},
     r"for points an array \(12, 3\) of kind U": {"points": np.array([["a"] * 3] * 12)},
+    r"has 84 points for 12 shapes, and a cloud needs 8": {"points": np.zeros((12, 7, 3))},
+    r"has 0 points for 0 shapes": {"points": np.zeros((0, 20, 3))},
     r"for points an array \(12, 3, 2\)": {"points": np.zeros((12, 3, 2))},
     r"split called Train: call it train": {"split": np.array(["Train"] * 12)},
     r"a split called 'all'": {"split": np.array(["all"] * 12)},
