@@ -22,7 +22,7 @@ def save(path, **arrays):
         with h5py.File(path, "w") as file:
             for name, array in arrays.items():
                 array = np.asarray(array)
-                file[name] = array.astype(object) if array.dtype.kind == "U" else array
+                file[name] = array.astype("S") if array.dtype.kind == "U" else array
     return path
 
 
@@ -295,17 +295,20 @@ def test_an_array_that_lies_elsewhere_is_not_read(padded, tmp_path):
         open_dataset(tmp_path / "all.h5")
 
 
-def test_long_texts_are_bounded(padded, tmp_path, monkeypatch):
+def test_long_labels_are_refused(padded, tmp_path):
     """NumPy gives each as much room as the longest takes."""
     path = save(tmp_path / "all.h5", **padded)
     with h5py.File(path, "a") as file:
         del file["labels"]
-        file["labels"] = np.array(["a" * 9_000_000] + ["b"] * 11, dtype=object)
+        file["labels"] = np.array(["a" * 201] + ["b"] * 11).astype("S")
     with pytest.raises(DataError, match="has labels of more than 200 characters"):
         open_dataset(path)
+
+
+def test_texts_of_any_length_in_hdf5_are_refused(padded, tmp_path):
+    path = save(tmp_path / "all.h5", **padded)
     with h5py.File(path, "a") as file:
         del file["labels"]
-        file["labels"] = np.array(["a" * 9_000_000] * 2 + ["b"] * 10, dtype=object)
-    monkeypatch.setattr("pointstill.data.sources.array_file.RATIO", 1)
-    with pytest.raises(DataError, match="has texts that are too long"):
+        file["labels"] = LABELS.astype(object)
+    with pytest.raises(DataError, match=r"has texts of any length for labels.*astype\(\"S\"\)"):
         open_dataset(path)
