@@ -22,7 +22,7 @@ def save(path, **arrays):
         with h5py.File(path, "w") as file:
             for name, array in arrays.items():
                 array = np.asarray(array)
-                file[name] = array.astype(object) if array.dtype.kind == "U" else array
+                file[name] = array.astype("S") if array.dtype.kind == "U" else array
     return path
 
 
@@ -207,6 +207,8 @@ ODD = {
     r"for counts an array of float64": {"counts": COUNTS / 1.0},
     r"offsets, but points .* not end to end": {"offsets": np.arange(13)},
     r"for points an array \(12, 3\) of kind U": {"points": np.array([["a"] * 3] * 12)},
+    r"has 84 points for 12 shapes, and a cloud needs 8": {"points": np.zeros((12, 7, 3))},
+    r"has 0 points for 0 shapes": {"points": np.zeros((0, 20, 3))},
     r"for points an array \(12, 3, 2\)": {"points": np.zeros((12, 3, 2))},
     r"split called Train: call it train": {"split": np.array(["Train"] * 12)},
     r"a split called 'all'": {"split": np.array(["all"] * 12)},
@@ -293,17 +295,20 @@ def test_an_array_that_lies_elsewhere_is_not_read(padded, tmp_path):
         open_dataset(tmp_path / "all.h5")
 
 
-def test_long_texts_are_bounded(padded, tmp_path, monkeypatch):
+def test_long_labels_are_refused(padded, tmp_path):
     """NumPy gives each as much room as the longest takes."""
     path = save(tmp_path / "all.h5", **padded)
     with h5py.File(path, "a") as file:
         del file["labels"]
-        file["labels"] = np.array(["a" * 9_000_000] + ["b"] * 11, dtype=object)
+        file["labels"] = np.array(["a" * 201] + ["b"] * 11).astype("S")
     with pytest.raises(DataError, match="has labels of more than 200 characters"):
         open_dataset(path)
+
+
+def test_texts_of_any_length_in_hdf5_are_refused(padded, tmp_path):
+    path = save(tmp_path / "all.h5", **padded)
     with h5py.File(path, "a") as file:
         del file["labels"]
-        file["labels"] = np.array(["a" * 9_000_000] * 2 + ["b"] * 10, dtype=object)
-    monkeypatch.setattr("pointstill.data.sources.array_file.RATIO", 1)
-    with pytest.raises(DataError, match="has texts that are too long"):
+        file["labels"] = LABELS.astype(object)
+    with pytest.raises(DataError, match=r"has texts of any length for labels.*astype\(\"S\"\)"):
         open_dataset(path)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..readers.announced import LARGE, RATIO, check_unpacked, printable
+from ..readers.announced import check_unpacked, printable
 from ..readers.guard import guarded
-from .hdf5 import opened, own
+from .hdf5 import numbers, opened, own
 
 Array = NDArray[Any]
 Shapes = dict[str, tuple[tuple[int, ...], str]]
@@ -132,39 +132,25 @@ class Hdf5:
 
         with opened(self.path) as arrays:
             array = own(arrays, name)
-            if (about := h5py.check_string_dtype(array.dtype)) is None:
-                return np.asarray(array)
-            if about.length is not None:
-                return _texts(np.asarray(array))
-            return np.array([*self._long_texts(array)], np.str_).reshape(array.shape)
-
-    def _long_texts(self, array: Any) -> Iterator[str]:
-        """Texts of any length: many may be one that the file holds once, so few are read at once.
-
-        Raises:
-            DataError: together they are larger than such a file should be.
-        """
-        most = max(LARGE, RATIO * self.path.stat().st_size)
-        longest, flat = 0, array.shape[0] if array.ndim == 1 else None
-        if flat is None:
-            raise DataError("has texts in more than one dimension", where=self.path)
-        for start in range(0, flat, 16):
-            for text in array[start : start + 16]:
-                content = text if isinstance(text, bytes) else str(text).encode()
-                longest = max(longest, len(content))
-                if 4 * longest * flat > most:  # as NumPy holds them
-                    raise DataError("has texts that are too long", where=self.path)
-                yield content.decode("utf-8")
+            text = h5py.check_string_dtype(array.dtype)
+            if text is None:
+                return np.asarray(numbers(arrays, name))
+            if text.length is None:  # in a damaged heap of such the library loops or crashes
+                raise DataError(
+                    f"has texts of any length for {printable(name)}, which are not read",
+                    fix='write them as bytes of one length, in NumPy array.astype("S")',
+                )
+            return _texts(np.asarray(array))
 
     def rows(self, name: str) -> Callable[[int, int], Array]:
         """A function that reads the rows `start` to `stop`."""
         shape, _ = self.shapes[name]
         with opened(self.path) as arrays:
-            each = math.prod(shape[1:]) * own(arrays, name).dtype.itemsize
+            each = math.prod(shape[1:]) * numbers(arrays, name).dtype.itemsize
 
         def read(first: int, stop: int) -> Array:
             with opened(self.path) as arrays:
-                return np.asarray(own(arrays, name)[first:stop])
+                return np.asarray(numbers(arrays, name)[first:stop])
 
         return _in_pieces(read, shape[0], each)
 

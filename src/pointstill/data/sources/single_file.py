@@ -3,6 +3,7 @@
 The arrays carry the names that are looked for, or a YAML file beside them says which is which.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError, one_line, printable
 from ...points.features import CHANNEL, WIDTHS
+from ...points.validity import MIN_POINTS
 from ...storage.documents import check, parse_yaml
 from ...storage.files import read_bounded
 from ..columns import ARRAYS, Columns, Table, Wanted
@@ -127,7 +129,7 @@ class SingleFile:
                     where=self.path,
                     fix="give counts, where some of them are padding",
                 )
-            return shape[0]
+            return self._enough(shape[0], shape[0] * shape[1])
         if counts == offsets:
             raise DataError(
                 f"has points {shape} end to end, and {'both' if counts else 'neither'} offsets "
@@ -136,7 +138,21 @@ class SingleFile:
                 fix="give one of them, to tell where each shape ends",
             )
         name = self.about.counts if counts else self.about.offsets
-        return self.arrays.shapes[name][0][0] - int(offsets)
+        return self._enough(math.prod(self.arrays.shapes[name][0]) - int(offsets), shape[0])
+
+    def _enough(self, count: int, points: int) -> int:
+        """The number of shapes, unless they are more than so many points could be of.
+
+        Raises:
+            DataError: they are: before as many labels, names and splits are held.
+        """
+        if count < 1 or count * MIN_POINTS > points:
+            raise DataError(
+                f"has {points:,} points for {count:,} shapes, and a cloud needs {MIN_POINTS}",
+                where=self.path,
+                fix="mend its points, counts or offsets",
+            )
+        return count
 
     @cached_property
     def bounds(self) -> tuple[Array, Array]:
