@@ -204,7 +204,7 @@ def bad(change) -> np.ndarray:
         (bad(lambda c: c.T), r"shape \(3, 20\) was given; .*: transpose it, points.T"),
         (bad(lambda c: c + 1j), "a cloud of complex128 was given: give an .n, 3. array of numbers"),
         (bad(lambda c: c > 0), "a cloud of bool was given: give an .n, 3. array of numbers"),
-        (bad(lambda c: np.r_[c + 5e6, np.zeros((1, 3))]), "outliers, 1 at most"),
+        (bad(lambda c: np.r_[c + 5e6, np.zeros((5, 3))]), "half of its points within"),
     ],
 )
 def test_what_is_no_cloud(classifier, cloud, said):

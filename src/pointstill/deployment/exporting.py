@@ -31,22 +31,29 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between torch and ONNX Runtime, relative to the largest logit."""
+LEAST = 16
+"""Points of a cloud that a graph takes: as many as the neighbours of a centroid in a student."""
 EXPORTABLE = "export a student such as stillnet-n"
 
 
 class Deployed(nn.Module):
     """What a user's cloud goes through: normalise by all points, draw N of them, classify."""
 
-    def __init__(self, student: nn.Module, points: int):
+    def __init__(self, student: nn.Module, points: int, normalization: int = normalize.VERSION):
         super().__init__()
-        self.student, self.points = student, points
+        self.student, self.points, self.normalization = student, points, normalization
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, n, 3) in any unit, any n -> (B, C) logits."""
-        points = normalize.unit_sphere(points)
-        count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
-        strides = resample.stride(count[None], self.points)[0]  # (N,)
-        drawn = gather(points, along_curve(points)[:, strides])
+        if self.normalization == 1:
+            points = normalize.unit_sphere(points)
+            count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
+            places = along_curve(points)[:, resample.stride(count[None], self.points)[0]]
+        else:
+            points, kept = normalize.without_strays(points)
+            strides = resample.stride(kept.sum(dim=1), self.points)
+            places = along_curve(points, kept).gather(1, strides)
+        drawn = gather(points, places)
         # A student that sorts along the curve itself need not do it again.
         classify = getattr(self.student, "in_order", self.student)
         logits: Tensor = classify(drawn)
@@ -76,7 +83,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
     _check_xyz(run)
     check_writable(path)
     points = run.recipe["points"]
-    model = Deployed(run.model(), points).eval()
+    model = Deployed(run.model(), points, run.normalization).eval()
     proto = _onnx(model, points, run.model_name)
     about: dict[str, Any] = {
         "pointstill": __version__,
@@ -125,7 +132,7 @@ def onnx_session(model: Deployed, points: int) -> onnxruntime.InferenceSession:
 def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
     """The graph of a model, with any number of clouds and points."""
     example = torch.from_numpy(_cloud(points, 0))[None].repeat(2, 1, 1)
-    dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=32)}}
+    dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=LEAST)}}
     with warnings.catch_warnings(), open(os.devnull, "w") as null, redirect_stdout(null):  # noqa: PTH123
         warnings.simplefilter("ignore")  # the exporter's talk about its own inside
         for talker in ("torch.onnx", "onnxscript"):
@@ -165,7 +172,7 @@ def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
 def _compare(model: nn.Module, path: Path, points: int) -> None:
     """Compare a file with torch on clouds of several sizes."""
     classifier = Classifier(path)
-    for seed, count in enumerate((32, points // 2 + 32, points, points, 3 * points + 1)):
+    for seed, count in enumerate((LEAST, points // 2 + LEAST, points, points, 3 * points + 1)):
         cloud = _cloud(count, seed)
         wanted = model(torch.from_numpy(cloud - cloud[0])[None])[0].numpy()
         with warnings.catch_warnings():
@@ -203,7 +210,7 @@ class RunClassifier(CloudClassifier):
         points = run.recipe["points"]
         about = {"classes": run.classes, "up": run.recipe["origin"]["up"], "points": points}
         super().__init__(about | {"fewest": run.fewest}, drop_missing)
-        self._model = Deployed(run.model(), points).eval()
+        self._model = Deployed(run.model(), points, run.normalization).eval()
 
     def _run(self, cloud: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -196,12 +196,12 @@ def whole_number(name: str, value: object, least: int, most: int | None = None) 
 
 
 def near_origin(points: ArrayLike, drop_missing: bool) -> NDArray[np.float32]:
-    """A cloud (n, 3) that can be classified, moved to its first point and halved.
+    """A cloud (n, 3) that can be classified, moved to its first point but far strays, and halved.
 
     Raises:
         DataError: not such an array, all points masked, too few points, NaN or infinite coordinates
-            (without `drop_missing`), outliers (see `validity.check_points`), or all points in one
-            place.
+            (without `drop_missing`), no shape but strays (see `validity.check_points`), or all
+            points in one place.
     """
     array = points if type(points) is np.ndarray and not points.dtype.names else _array(points)
     if not is_numeric(array):
@@ -218,10 +218,10 @@ def near_origin(points: ArrayLike, drop_missing: bool) -> NDArray[np.float32]:
     far = array.astype(np.float64)
     if drop_missing:
         far = far[finite(far)]
-    check_points("the cloud", far, lost=len(array) - len(far))
+    kept = check_points("the cloud", far, lost=len(array) - len(far))
     # Far from the origin float32 is coarse: come near first, in float64. Halved, as the
     # distance of two float32 numbers may be no float32.
-    cloud: NDArray[np.float32] = ((far - far[0]) / 2).astype(np.float32)
+    cloud: NDArray[np.float32] = ((far - far[kept.argmax()]) / 2).astype(np.float32)
     if not cloud.any():
         raise DataError(
             f"has {len(far)} points that are all the same",
