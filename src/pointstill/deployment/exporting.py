@@ -208,7 +208,8 @@ class RunClassifier(CloudClassifier):
         run = Run(folder)
         _check_xyz(run)
         points = run.recipe["points"]
-        about = {"classes": run.classes, "up": run.recipe["origin"]["up"], "points": points}
+        origin = run.recipe["origin"]
+        about = {"classes": run.classes, "up": origin["up"], "points": points, "origin": origin}
         super().__init__(about | {"fewest": run.fewest}, drop_missing)
         self._model = Deployed(run.model(), points, run.normalization).eval()
 

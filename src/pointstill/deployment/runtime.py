@@ -18,7 +18,14 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, PointstillError, UsageError, one_line
-from ..points.validity import MIN_POINTS, check_points, finite, is_numeric, transpose_fix
+from ..points.validity import (
+    MIN_POINTS,
+    check_points,
+    check_stretch,
+    finite,
+    is_numeric,
+    transpose_fix,
+)
 from ..storage.files import check_readable
 from ..storage.paths import here
 from ..storage.student_file import check_about, check_content
@@ -50,6 +57,8 @@ class CloudClassifier(ABC):
     def __init__(self, about: dict[str, Any], drop_missing: bool):
         self.about, self.drop_missing = about, drop_missing
         self.classes: list[str] = about["classes"]
+        self.normalization: int = about.get("origin", {}).get("normalization", 1)
+        """Version of the normalisation; the first keeps strays."""
         self.fewest: int = about.get("fewest", about["points"])
         """Points that nearly every cloud had that the student learned from."""
 
@@ -93,7 +102,7 @@ class CloudClassifier(ABC):
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
     def _answer(self, points: ArrayLike) -> NDArray[np.float32]:
-        cloud = near_origin(points, self.drop_missing)
+        cloud = near_origin(points, self.drop_missing, self.normalization)
         if len(cloud) < ENOUGH * self.fewest:
             warnings.warn(
                 f"the cloud has {len(cloud):,} points, fewer than half of the {self.fewest:,} that "
@@ -195,13 +204,13 @@ def whole_number(name: str, value: object, least: int, most: int | None = None) 
     return number
 
 
-def near_origin(points: ArrayLike, drop_missing: bool) -> NDArray[np.float32]:
+def near_origin(points: ArrayLike, drop_missing: bool, normalization: int) -> NDArray[np.float32]:
     """A cloud (n, 3) that can be classified, moved to its first point but far strays, and halved.
 
     Raises:
         DataError: not such an array, all points masked, too few points, NaN or infinite coordinates
-            (without `drop_missing`), no shape but strays (see `validity.check_points`), or all
-            points in one place.
+            (without `drop_missing`), no shape but strays (see `validity.check_points`), all points
+            in one place, or far strays where the first normalisation would keep them.
     """
     array = points if type(points) is np.ndarray and not points.dtype.names else _array(points)
     if not is_numeric(array):
@@ -219,6 +228,9 @@ def near_origin(points: ArrayLike, drop_missing: bool) -> NDArray[np.float32]:
     if drop_missing:
         far = far[finite(far)]
     kept = check_points("the cloud", far, lost=len(array) - len(far))
+    if normalization == 1:
+        check_stretch("the cloud", far, kept)
+        kept[0] = True  # it was moved to its first point, whatever that was
     # Far from the origin float32 is coarse: come near first, in float64. Halved, as the
     # distance of two float32 numbers may be no float32.
     cloud: NDArray[np.float32] = ((far - far[kept.argmax()]) / 2).astype(np.float32)

@@ -192,7 +192,7 @@ class Member(nn.Module):
 
 
 class StillNet(nn.Module):
-    """The classifier: any number of points from 32 up, best in the unit sphere.
+    """The classifier: any number of points from 16 up, best in the unit sphere.
 
     Where it has several members, each learns from its own share of every batch, which costs what a
     single one does and keeps them different. Later the mean of their logits is the answer: a deep

@@ -164,6 +164,21 @@ def _check_body(name: str, points: NDArray[np.float64], kept: NDArray[np.bool_])
         )
 
 
+def check_stretch(name: str, points: NDArray[np.float64], kept: NDArray[np.bool_]) -> None:
+    """Refuse coordinates (n, 3) that would be a dot beside their strays, for whoever keeps these.
+
+    Raises:
+        DataError: the box of all is more than `DOT` times that of those that are no strays.
+    """
+    across, within = (np.linalg.norm(np.ptp(each, axis=0)) for each in (points, points[kept]))
+    if across > DOT * within:
+        raise DataError(
+            f"has {np.sum(~kept)} strays that stretch it from {within:.4g} to {across:.4g} across",
+            where=name,
+            fix="remove those points; a student that is trained and exported again leaves them out",
+        )
+
+
 def rounded_to(
     points: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> float:
