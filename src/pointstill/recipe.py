@@ -38,7 +38,7 @@ class FitOptions:
     epochs: int = 50
     """Passes over the training shapes."""
     points: int | None = None
-    """Points per view that the model sees, 32 or more; as recorded, or 1,024 without records."""
+    """Points per view that the model sees, 16 or more; as recorded, or 1,024 without records."""
     batch_size: int = 32
     """Shapes per step, about; 2 or more, as BatchNorm compares them."""
     window: int = 65_536
@@ -77,7 +77,7 @@ class FitOptions:
     def __post_init__(self) -> None:
         check_numbers(self)
         check_seed(self.seed)
-        least = {"epochs": 1, "points": 32, "batch_size": 2, "window": 1, "limit": 1}
+        least = {"epochs": 1, "points": 16, "batch_size": 2, "window": 1, "limit": 1}
         least |= dict.fromkeys(("weight_decay", "clip", "threads", "save_minutes"), 0)
         for name, bound in least.items():
             value = getattr(self, name)

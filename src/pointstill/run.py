@@ -59,6 +59,7 @@ class Origin:
     data: str
     up: str
     fewest: int | None = None
+    normalization: Annotated[int, Meta(ge=1, le=2)] = 1
     augment: dict[str, Any] = field(default_factory=dict)
     scaling: dict[str, Scale] | None = None
 
@@ -100,6 +101,8 @@ class TrainedOn:
     drop_missing: bool = False
     data: str | None = None
     """Where the data was, if that is known."""
+    normalization: int = 1
+    """Version of the normalisation of its clouds."""
 
 
 class Run:
@@ -254,7 +257,14 @@ class Run:
             skip_bad=recipe.get("skip_bad", False),
             drop_missing=recipe.get("drop_missing", False),
             data=recipe["data"],
+            normalization=self.normalization,
         )
+
+    @property
+    def normalization(self) -> int:
+        """Version of the normalisation of its clouds; a run that does not say has the first."""
+        version: int = self.recipe["origin"].get("normalization", 1)
+        return version
 
     @property
     def fewest(self) -> int:

@@ -25,11 +25,12 @@ from pointstill.evaluation.scoring import (
     exact,
     fixed_batch,
     mcnemar,
+    normalization,
     predict_all,
     score,
 )
 from pointstill.progress import Track
-from pointstill.run import Run
+from pointstill.run import Run, TrainedOn
 from pointstill.teachers import NetworkTeacher, load_teacher
 from pointstill.teachers.ensemble import Ensemble
 from pointstill.teachers.torch_module import TorchNetwork
@@ -76,6 +77,16 @@ def test_a_network_of_fixed_batches_costs_a_share_of_one():
     assert fixed_batch(Votes(fours, 3, "scale")) == 4
     for teacher in (plain, fours):  # 3 x 8 x 5 multiply-adds a cloud, whatever fills the batch
         assert score(teacher, *made_up(), CLASSES, None).flops == 2 * 3 * 8 * 5
+
+
+def test_clouds_are_normalised_as_a_model_was_trained():
+    elsewhere = flat_teacher()
+    old = replace(elsewhere, trained_on=TrainedOn("run", "f00d", None))
+    new = replace(elsewhere, trained_on=TrainedOn("run", "f00d", None, normalization=2))
+    assert [normalization(each) for each in (elsewhere, old, new)] == [2, 1, 2]
+    assert normalization(Votes(old, 3, "scale")) == 1
+    assert normalization(Ensemble([old, old])) == 1
+    assert normalization(Ensemble([old, new])) == 2
 
 
 def scored(logits: Tensor, labels: Tensor) -> Score:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pointstill.augment import Pipeline
+from pointstill.augment import Clouds, Pipeline
 from pointstill.data import Dataset, open_dataset
 from pointstill.data.selection import held_out
 from pointstill.errors import TrainingError, UsageError
@@ -386,14 +386,41 @@ def test_other_faults_of_a_step_stay_what_they_are(data, tmp_path, monkeypatch):
         train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
 
 
-def test_points_from_records_are_checked_too(data, teacher_run, tmp_path):
+def test_points_from_records_are_checked_too(data, tmp_path):
     from pointstill.recipe import RecordRecipe
     from pointstill.recording.job import record
     from pointstill.teachers import load_teacher
 
-    teacher = load_teacher(str(teacher_run), classes=data.classes)
-    few = RecordRecipe(views=1, points=16, limit=6)
+    class Spread(nn.Module):
+        """One that takes any number of points, which the run does not."""
+
+        def forward(self, points):
+            return points.square().mean(1).repeat(1, len(data.classes))[:, : len(data.classes)]
+
+    teacher = load_teacher(Spread(), classes=data.classes, layout="bn3")
+    few = RecordRecipe(views=1, points=15, limit=6)
     store = record(teacher, data, out=tmp_path / "r", recipe=few, quiet=True)
     recipe = DistillRecipe(epochs=1, limit=6)
-    with pytest.raises(UsageError, match="points is 16: choose 32 or more"):
+    with pytest.raises(UsageError, match="points is 15: choose 16 or more"):
         distill("toy", data, records=store.path, out=tmp_path / "run", recipe=recipe)
+
+
+def test_a_run_goes_on_with_the_normalisation_that_it_was_begun_with(data, tmp_path, monkeypatch):
+    """One that does not say, as it is older, has the first."""
+    made = []
+
+    def clouds(split, device, version):
+        made.append(version)
+        return Clouds(split.points, split.offsets, device, split.extra, version)
+
+    monkeypatch.setattr(Clouds, "of", clouds)
+    monkeypatch.setattr("pointstill.augment.normalize.VERSION", 1)
+    old = train("toy", data, out=tmp_path / "old", recipe=SMALL, quiet=True)
+    assert "normalization" not in old.recipe["origin"]
+    monkeypatch.undo()
+    monkeypatch.setattr(Clouds, "of", clouds)
+    (old.folder / WEIGHTS).unlink()
+    again = train("toy", data, out=tmp_path / "old", recipe=SMALL, quiet=True)
+    new = train("toy", data, out=tmp_path / "new", recipe=SMALL, quiet=True)
+    assert (again.normalization, new.normalization, new.trained_on.normalization) == (1, 2, 2)
+    assert made == [1, 1, 2]

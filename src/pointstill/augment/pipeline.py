@@ -136,14 +136,24 @@ class Pipeline:
     operations: tuple[Operation, ...]
     seed: int
     split: str = "train"
+    normalization: int = normalize.VERSION
+    """Version of the normalisation that its clouds have."""
 
     @classmethod
     def restore(cls, description: dict[str, Any]) -> "Pipeline":
         """The pipeline of a description, as this version of the code makes it.
 
         Raises:
-            RecordsError: an operation or option that this version does not have, or refuses.
+            RecordsError: a normalisation, an operation or an option that this version does not
+                have, or refuses.
         """
+        normalization = description["normalize"]["version"]
+        if normalization not in normalize.VERSIONS:
+            raise RecordsError(
+                "is not in this pointstill",
+                where=f"normalize@{normalization}",
+                fix="install the one that recorded it, or record again",
+            )
         operations = []
         for each in description["operations"]:
             options = {name: each[name] for name in each.keys() - {"name", "version"}}
@@ -159,7 +169,8 @@ class Pipeline:
                     where=f"augmentation {each['name']}@{each['version']}",
                     fix="install the one that recorded it, or record again",
                 ) from error
-        return cls(tuple(operations), description["seed"], description["split"])
+        seed, split = description["seed"], description["split"]
+        return cls(tuple(operations), seed, split, normalization)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -175,7 +186,7 @@ class Pipeline:
         return {
             "seed": self.seed,
             "split": self.split,
-            "normalize": {"version": normalize.VERSION},
+            "normalize": {"version": self.normalization},
             "resample": {"version": resample.VERSION},
             "operations": [
                 {"name": operation.name, "version": operation.version, **_values(operation)}
@@ -249,6 +260,7 @@ class Pipeline:
 
     def indices(self, clouds: Clouds, view: int, shapes: Tensor, count: int) -> Tensor:
         """Which points of each cloud the view shows: (B, count)."""
+        assert clouds.version == self.normalization, "the clouds are another pipeline's"
         key = self._key("resample#0", view, shapes)
         return resample.sample(key, clouds.sizes[shapes], count)
 

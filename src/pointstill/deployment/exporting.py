@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between torch and ONNX Runtime, relative to the largest logit."""
+LEAST = 16
+"""Points of a cloud that a graph takes: as many as the neighbours of a centroid in a student."""
 EXPORTABLE = "export a student such as stillnet-n"
 
 
@@ -44,35 +46,57 @@ class Deployed(nn.Module):
         points: N.
         features: what the student takes of each; height, if it is among them, is measured here.
         up: the axis along which it is.
+        normalization: its version.
     """
 
     def __init__(
-        self, student: nn.Module, points: int, features: Features = XYZ, up: str = "z"
+        self,
+        student: nn.Module,
+        points: int,
+        features: Features = XYZ,
+        up: str = "z",
+        normalization: int = normalize.VERSION,
     ) -> None:
         super().__init__()
         self.student, self.points, self.features, self.up = student, points, features, up
+        self.normalization = normalization
+
+    @classmethod
+    def of(cls, run: Run) -> "Deployed":
+        """What a finished run was trained for."""
+        points, up = run.recipe["points"], run.recipe["origin"]["up"]
+        return cls(run.model(), points, run.features, up, run.normalization).eval()
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, n, 3 + F) in any unit, any n -> (B, C) logits; without height."""
         others = points[..., 3:]
         points = points if self.features == XYZ else points[..., :3]
-        points = normalize.unit_sphere(points)
-        count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
-        strides = resample.stride(count[None], self.points)[0]  # (N,)
-        drawn = gather(self._joined(points, others), along_curve(points)[:, strides])
+        if self.normalization == 1:
+            points, kept = normalize.unit_sphere(points), None
+            count = torch.scalar_tensor(points.shape[1], dtype=torch.int64)
+            places = along_curve(points)[:, resample.stride(count[None], self.points)[0]]
+        else:
+            points, kept = normalize.without_strays(points)
+            strides = resample.stride(kept.sum(dim=1), self.points)
+            places = along_curve(points, kept).gather(1, strides)
+        drawn = gather(self._joined(points, others, kept), places)
         # A student that sorts along the curve itself need not do it again.
         classify = getattr(self.student, "in_order", self.student)
         logits: Tensor = classify(drawn)
         return logits
 
-    def _joined(self, points: Tensor, others: Tensor) -> Tensor:
-        """Normalised points (B, n, 3) and what else is measured there, with height in its place."""
+    def _joined(self, points: Tensor, others: Tensor, kept: Tensor | None) -> Tensor:
+        """Normalised points (B, n, 3) and what else is measured there, with height in its place.
+
+        It begins at the lowest point that is no stray.
+        """
         if self.features == XYZ:
             return points
         if "height" not in self.features:
             return torch.cat([points, others], 2)
         along = points[..., "xyz".index(self.up), None]
-        height = along - along.amin(dim=1, keepdim=True)
+        body = along if kept is None else torch.where(kept[..., None], along, torch.inf)
+        height = along - body.amin(dim=1, keepdim=True)
         place = columns(self.features)["height"].start - 3
         return torch.cat([points, others[..., :place], height, others[..., place:]], 2)
 
@@ -99,7 +123,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
     run = run if isinstance(run, Run) else Run(run)
     check_writable(path)
     points = run.recipe["points"]
-    model = Deployed(run.model(), points, run.features, run.recipe["origin"]["up"]).eval()
+    model = Deployed.of(run)
     proto = _onnx(model, points, run.model_name)
     about: dict[str, Any] = {
         "pointstill": __version__,
@@ -142,7 +166,7 @@ def onnx_session(model: Deployed, points: int) -> onnxruntime.InferenceSession:
 def _onnx(model: Deployed, points: int, name: str) -> "onnx.ModelProto":
     """The graph of a model, with any number of clouds and points."""
     example = torch.from_numpy(_cloud(points, 0, model.features))[None].repeat(2, 1, 1)
-    dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=32)}}
+    dynamic = {"points": {0: torch.export.Dim("batch"), 1: torch.export.Dim("n", min=LEAST)}}
     with warnings.catch_warnings(), open(os.devnull, "w") as null, redirect_stdout(null):  # noqa: PTH123
         warnings.simplefilter("ignore")  # the exporter's talk about its own inside
         for talker in ("torch.onnx", "onnxscript"):
@@ -183,9 +207,9 @@ def _compare(model: Deployed, path: Path, points: int, scales: Mapping[str, Scal
     """Compare a file with torch on clouds of several sizes."""
     classifier = Classifier(path)
     features = classifier.features
-    for seed, count in enumerate((32, points // 2 + 32, points, points, 3 * points + 1)):
+    for seed, count in enumerate((LEAST, points // 2 + LEAST, points, points, 3 * points + 1)):
         cloud = _cloud(count, seed, features, scales)
-        given = near_origin(cloud, False, features, model.up)
+        given = near_origin(cloud, False, features, model.up, normalization=model.normalization)
         given[:, :3] = cloud[:, :3] - cloud[0, :3]
         wanted = model(torch.from_numpy(given)[None])[0].numpy()
         with warnings.catch_warnings():
@@ -230,10 +254,10 @@ class RunClassifier(CloudClassifier):
 
     def __init__(self, folder: str | Path, drop_missing: bool = False):
         run = Run(folder)
-        points, up = run.recipe["points"], run.recipe["origin"]["up"]
-        about = {"classes": run.classes, "up": up, "points": points, "fewest": run.fewest}
-        super().__init__(about | _takes(run), drop_missing)
-        self._model = Deployed(run.model(), points, run.features, up).eval()
+        origin, points = run.recipe["origin"], run.recipe["points"]
+        about = {"classes": run.classes, "up": origin["up"], "points": points, "origin": origin}
+        super().__init__(about | {"fewest": run.fewest} | _takes(run), drop_missing)
+        self._model = Deployed.of(run)
 
     def _run(self, cloud: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

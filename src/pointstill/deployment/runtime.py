@@ -31,7 +31,7 @@ from ..points.features import (
     parse_features,
     width,
 )
-from ..points.validity import check_points, finite
+from ..points.validity import check_points, check_stretch, finite
 from ..storage.files import check_readable
 from ..storage.paths import here
 from ..storage.student_file import check_about, check_content
@@ -66,6 +66,8 @@ class CloudClassifier(ABC):
     def __init__(self, about: dict[str, Any], drop_missing: bool):
         self.about, self.drop_missing = about, drop_missing
         self.classes: list[str] = about["classes"]
+        self.normalization: int = about.get("origin", {}).get("normalization", 1)
+        """Version of the normalisation; the first keeps strays."""
         self.fewest: int = about.get("fewest", about["points"])
         """Points that nearly every cloud had that the student learned from."""
         self.features = measured(parse_features(about.get("features", XYZ)))
@@ -115,8 +117,14 @@ class CloudClassifier(ABC):
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
     def _answer(self, points: Given) -> NDArray[np.float32]:
-        up = self.about.get("up", "z")
-        cloud = near_origin(points, self.drop_missing, self.features, up, self.columns)
+        cloud = near_origin(
+            points,
+            self.drop_missing,
+            self.features,
+            self.about.get("up", "z"),
+            self.columns,
+            self.normalization,
+        )
         if len(cloud) < ENOUGH * self.fewest:
             warnings.warn(
                 f"the cloud has {len(cloud):,} points, fewer than half of the {self.fewest:,} that "
@@ -224,8 +232,9 @@ def near_origin(
     features: Features = XYZ,
     up: str = "z",
     called: Columns = MappingProxyType({}),
+    normalization: int = 2,
 ) -> NDArray[np.float32]:
-    """A cloud (n, 3 + F) that can be classified, moved to its first point and halved.
+    """A cloud (n, 3 + F) that can be classified, moved to its first point but far strays, halved.
 
     Args:
         points: see `given_clouds.read_given`.
@@ -233,11 +242,12 @@ def near_origin(
         features: which the student takes, without height.
         up: the axis that points up.
         called: see `read_given`.
+        normalization: the version of the student's; the first keeps strays.
 
     Raises:
         DataError: not such an array, all points masked, too few points, NaN or infinite coordinates
-            or channels (without `drop_missing`), outliers (see `validity.check_points`), or all
-            points in one place.
+            or channels (without `drop_missing`), no shape but strays (see `validity.check_points`),
+            all points in one place, or far strays where the first normalisation would keep them.
     """
     table = read_given(points, features, called)
     far = table["xyz"].astype(np.float64)
@@ -245,10 +255,13 @@ def near_origin(
     if drop_missing:
         there = finite(far) & _measured_everywhere(table)
         far, table = far[there], {name: each[there] for name, each in table.items()}
-    check_points("the cloud", far, lost=count - len(far))
+    kept = check_points("the cloud", far, lost=count - len(far))
+    if normalization == 1:
+        check_stretch("the cloud", far, kept)
+        kept[0] = True  # it was moved to its first point, whatever that was
     # Far from the origin float32 is coarse: come near first, in float64. Halved, as the
     # distance of two float32 numbers may be no float32.
-    cloud: NDArray[np.float32] = ((far - far[0]) / 2).astype(np.float32)
+    cloud: NDArray[np.float32] = ((far - far[kept.argmax()]) / 2).astype(np.float32)
     if not cloud.any():
         raise DataError(
             f"has {len(far)} points that are all the same",

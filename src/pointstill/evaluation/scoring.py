@@ -19,7 +19,7 @@ from torchmetrics.functional.classification import (
 )
 
 from .._version import __version__
-from ..augment import Clouds
+from ..augment import Clouds, normalize
 from ..data import Dataset, Split
 from ..data.selection import check_classes, limited_labels
 from ..data.source import SPLITS, SplitName
@@ -220,7 +220,7 @@ def _predict_parts(
         inside = shapes[(shapes >= start) & (shapes < start + len(part))] - start
         start += len(part)
         if len(inside):
-            clouds = Clouds.of(part, teacher.device)
+            clouds = Clouds.of(part, teacher.device, normalization(teacher))
             logits.append(predict_all(teacher, clouds, inside, batch_size, track))
     return torch.cat(logits)
 
@@ -292,6 +292,20 @@ def fixed_batch(teacher: Teacher) -> int:
     return (teacher.network.batch or 1) if isinstance(teacher, NetworkTeacher) else 1
 
 
+def normalization(teacher: Teacher) -> int:
+    """The version of the normalisation of the clouds that a teacher is asked about.
+
+    A run or an exported student is asked as it was trained, an ensemble as its latest member, and
+    what comes from elsewhere as students are trained today.
+    """
+    if isinstance(teacher, Ensemble):
+        return max(map(normalization, teacher.members))
+    if isinstance(teacher, Votes):
+        return normalization(teacher.teacher)
+    seen = teacher.trained_on if isinstance(teacher, NetworkTeacher) else None
+    return seen.normalization if seen else normalize.VERSION
+
+
 def mcnemar(first: Score, second: Score, labels: np.ndarray) -> Pair:
     """The exact, two-sided McNemar test: are the two models right equally often?
 
@@ -338,7 +352,8 @@ def _agreement(
 ) -> dict[str, float]:
     """How a model agrees with recorded logits on the first recorded view."""
     split = data.train
-    pipeline, clouds = recorded_pipeline(store), Clouds.of(split, teacher.device)
+    pipeline = recorded_pipeline(store)
+    clouds = Clouds.of(split, teacher.device, pipeline.normalization)
     shapes = torch.from_numpy(store.shapes[rows]).to(teacher.device)
     parameters = torch.from_numpy(store.parameters(0)[rows]).to(teacher.device)
     points = teacher.points or store.attributes["points"]

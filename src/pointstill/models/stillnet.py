@@ -202,7 +202,7 @@ class Member(nn.Module):
 
 
 class StillNet(nn.Module):
-    """The classifier: any number of points from 32 up, best in the unit sphere.
+    """The classifier: any number of points from 16 up, best in the unit sphere.
 
     With `channels` numbers a point, those after x, y and z are what is measured there: an edge has
     its neighbour's, a centroid its own. Where the points are is for xyz alone to say.

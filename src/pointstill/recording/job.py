@@ -78,6 +78,8 @@ def record(
 
     # 3. A store that is there must be of the same; one that lacks nothing is the answer.
     location = locate(out)
+    if location.taken():
+        plan = plan.as_begun(location.path)
     if location.taken() and not wanted(there := plan.opened(location.path), share, shares):
         return there
 
@@ -89,7 +91,7 @@ def record(
             console.print(plan.announcement(store))
 
         # 5. A new store is made around its first tile, when it is known what the codec costs.
-        clouds = Clouds.of(plan.split, teacher.device)
+        clouds = Clouds.of(plan.split, teacher.device, plan.pipeline.normalization)
         if store is None:
             plan.split.check()  # the fingerprint goes into the store
             check_axes(teacher, plan.split, clouds, recipe.batch_size, quiet)
@@ -131,6 +133,15 @@ class StorePlan:
             points=recipe.points or teacher.points or POINTS,
             coding=codecs.parse(recipe.codec, len(split.classes)),
         )
+
+    def as_begun(self, path: Path | str) -> "StorePlan":
+        """The plan with the normalisation of the store that is there: what was begun goes on so.
+
+        Raises:
+            RecordsError: it is none, or is damaged; or has a normalisation of a later version.
+        """
+        made = Pipeline.restore(Store.open(path).attributes["augment"])
+        return replace(self, pipeline=replace(self.pipeline, normalization=made.normalization))
 
     @property
     def attributes(self) -> dict[str, Any]:

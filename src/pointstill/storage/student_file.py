@@ -36,6 +36,7 @@ class Seen(TypedDict, total=False):
     skip_bad: bool
     drop_missing: bool
     data: str | None
+    normalization: int
 
 
 class Origin(TypedDict):

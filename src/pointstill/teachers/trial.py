@@ -6,7 +6,7 @@ On unlike clouds: two that are nearly equal hide what a network takes from the r
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
@@ -134,7 +134,7 @@ def check_views(
     rows, wanted = torch.from_numpy(shapes[chosen]), torch.from_numpy(labels[chosen])
 
     def right(operations: Sequence[Operation]) -> Tensor:
-        some = Pipeline(tuple(operations), pipeline.seed, pipeline.split)
+        some = replace(pipeline, operations=tuple(operations))
         answers = []
         for batch in torch.split(rows, batch_size):
             drawn, on = some.sample(0, batch).to(clouds.device), batch.to(clouds.device)

@@ -12,7 +12,7 @@ import torch
 
 from .. import torchrun
 from .._version import __version__
-from ..augment import Clouds, Pipeline, parse
+from ..augment import Clouds, Pipeline, normalize, parse
 from ..augment.student_only import StudentOnly
 from ..data import Dataset, Split
 from ..data.columns import format_columns
@@ -29,12 +29,12 @@ from ..records import Store
 from ..records.layout import tile_length
 from ..records.matching import check_past, check_records, recorded_pipeline
 from ..records.verify import check_replay
-from ..run import Run
+from ..run import RECIPE, Run
 from ..storage.paths import here, local
 from .channel_scales import channel_scales
 from .loop import NEVER, Objective, fit, start_fabric
 from .past_student import Past, past_of
-from .ranks import one_run
+from .ranks import from_first, one_run, rank
 from .shuffling import Windows
 from .stopping import Stop
 from .views import FreshViews, Material, RecordedViews
@@ -71,7 +71,8 @@ def train(
     check_classes(data)
     with torchrun.in_turn():
         split = data.train
-    pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
+    operations, version = parse(recipe.augment, split.up), _normalization(out)
+    pipeline = Pipeline(operations, recipe.seed, normalization=version)
     student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
     points = recipe.points or POINTS
     recipe = replace(recipe, points=points)
@@ -80,11 +81,12 @@ def train(
     scales = channel_scales(split, shapes[0], recipe.scaling)
     network = _seeded(model, data, scales, recipe.seed).to(fabric.device)
     objective = Objective("ce", LabelOptions(smoothing=recipe.smoothing), Past())
-    with one_run(out, {"model": model} | _resolved(model, data, split, scales, recipe)) as run:
+    resolved = _resolved(model, data, split, scales, recipe, version)
+    with one_run(out, {"model": model} | resolved) as run:
         if run.finished:
             run.check_finished()
             return run
-        clouds = Clouds.of(split, fabric.device)
+        clouds = Clouds.of(split, fabric.device, pipeline.normalization)
         views = FreshViews(
             pipeline, torch.from_numpy(shapes[0]), _windows(*shapes, recipe), fabric.device
         )
@@ -166,7 +168,9 @@ def distill(
     objective = Objective(recipe.loss, options, past)
 
     # 3. The run folder keeps what decides the result.
-    resolved = {"student": student} | _resolved(student, data, split, scales, recipe)
+    version = pipeline.normalization
+    resolved = _resolved(student, data, split, scales, recipe, version)
+    resolved = {"student": student} | resolved
     resolved["records"] = _absolute(records)
     resolved["past_records"] = _absolute(past_records) if past_records else None
     resolved["origin"] |= _recorded(store, past_store)
@@ -176,7 +180,7 @@ def distill(
             return run
 
         # 4. Replay is proven on two tiles before it is relied on.
-        clouds = Clouds.of(split, fabric.device)
+        clouds = Clouds.of(split, fabric.device, pipeline.normalization)
         for tile in _some_tiles(store, recipe.seed):
             check_replay(store, tile, pipeline, clouds)
 
@@ -218,8 +222,19 @@ def _windows(shapes: np.ndarray, validation: np.ndarray, recipe: FitOptions) -> 
     return Windows(tiles, recipe.window, recipe.seed)
 
 
+def _normalization(out: Path) -> int:
+    """The version of the normalisation of a new run, or of the one that is there."""
+    begun = not rank() and (out / RECIPE).exists()
+    return from_first(Run(out).normalization if begun else normalize.VERSION)
+
+
 def _resolved(
-    model: str, data: Dataset, split: Split, scales: dict[str, Scale] | None, recipe: FitOptions
+    model: str,
+    data: Dataset,
+    split: Split,
+    scales: dict[str, Scale] | None,
+    recipe: FitOptions,
+    normalization: int,
 ) -> dict[str, Any]:
     """What decides the result, for the run folder."""
     points = recipe.points or POINTS
@@ -240,6 +255,7 @@ def _resolved(
             "data": split.fingerprint,
             # All but the smallest 1 %: what a cloud should have to be told by the student.
             "fewest": min(points, int(np.quantile(split.sizes, 0.01, method="lower"))),
+            **({"normalization": normalization} if normalization > 1 else {}),
             **({"features": split.extra.fingerprint} if split.extra else {}),
             # By name; an empty one still says that what is missing is taken for the middle.
             **({} if scales is None else {"scaling": {n: asdict(s) for n, s in scales.items()}}),
