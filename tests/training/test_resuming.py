@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pointstill.data import open_dataset
+from pointstill.models import MODELS
 from pointstill.progress import Track
 from pointstill.recipe import DistillRecipe
 from pointstill.run import STATE, WEIGHTS, Run
@@ -32,11 +33,32 @@ CASES = {
     "ema": {"loss": "nwsd", "past": "ema", "past_decay": 0.9, "ema": 0.9},
     "table": {"loss": "nwsd", "past": "table", "form": "guard"},
     "records": {"loss": "nwsd", "past": "records"},
+    "members": {"loss": "nwsd", "past": "members"},
 }
 """Five epochs of three views: views recur, so that the table has a past to tell."""
 
 
 Start = Callable[..., Run]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toys(toy: str) -> Iterator[None]:
+    """Two of the toy, as one student of two members."""
+
+    class Toys(nn.Module):
+        several, apart = True, False
+
+        def __init__(self, classes: int):
+            super().__init__()
+            self.members = nn.ModuleList(MODELS[toy](classes) for _ in range(2))
+
+        def forward(self, points: Tensor) -> Tensor:
+            answers = torch.stack([member(points) for member in self.members], 1)
+            return answers if self.training and self.apart else answers.mean(1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "toys", Toys)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +68,7 @@ def begin(solids: Path, records: Path) -> Start:
     def begin(out: Path, case: str = "snapshot", minutes: float = 0.0) -> Run:
         options = {"epochs": 5, "batch_size": 8, "limit": 24, "val": 0, "save_minutes": minutes}
         return distill(
-            "toy",
+            "toys" if case == "members" else "toy",
             open_dataset(solids),
             records=records,
             past_records=records if case == "records" else None,

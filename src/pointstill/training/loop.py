@@ -125,12 +125,13 @@ def fit(
                 # 2. Forward: the student now and, once the loss asks for it, its past.
                 wrapped.train()
                 with mixed:
-                    logits = wrapped(points).float()
+                    logits, members = _mean(wrapped(points).float())
                     wanted = options.wants_past(progress)
                     before = past.logits(points, epoch, rows) if wanted else None
                 # 3. Loss, and its parts for the log.
                 teacher = None if view.teacher is None else view.teacher[rows]
-                parts = loss(logits, Targets(labels, teacher, before, progress), options)
+                targets = Targets(labels, teacher, before, progress, members)
+                parts = loss(logits, targets, options)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
                 share = len(rows) * ranks.world() / len(batch)
@@ -164,6 +165,11 @@ def fit(
             state.end_epoch()
             state.save(epoch + 1, 0)
     run.finish(state.best or (average.module if average else model).state_dict())
+
+
+def _mean(answer: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The logits (B, C) of an answer, and those of each member (B, K, C) where they are apart."""
+    return (answer, None) if answer.ndim == 2 else (answer.mean(dim=1), answer)
 
 
 def _step(
