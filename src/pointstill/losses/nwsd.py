@@ -33,7 +33,7 @@ from torch import Tensor
 
 from ..errors import TrainingError
 from . import kd
-from .cross_entropy import cross_entropy, precise, smoothed
+from .cross_entropy import label_loss, label_probabilities, precise
 from .options import Form, NWSDOptions
 from .targets import Targets, required, standardised
 
@@ -89,7 +89,7 @@ def raw(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) ->
 def guard(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push as `raw` does, with the `guarded_beta` of every sample in place of beta."""
     soft = _soften(logits, targets, options.temperature)
-    y = options.labels * smoothed(targets.labels, soft.p, options.smoothing)
+    y = options.labels * label_probabilities(targets, soft.p, options.smoothing)
     bounded = guarded_beta(soft.p, soft.s, y, beta, options)
     terms = _push(soft, kd.kl(soft.s, soft.log_q), bounded, options)
     return terms._replace(limited=bounded < beta)
@@ -336,7 +336,7 @@ def parts(logits: Tensor, targets: Targets, options: NWSDOptions) -> dict[str, T
     seen = standardised(logits, targets) if options.standardise else (logits, targets)
     form = members_apart if options.past == "members" else FORMS[options.form]
     terms = form(*seen, beta, options)
-    ce = cross_entropy(logits, targets.labels, options.smoothing)
+    ce = label_loss(logits, targets, options.smoothing)
     with torch.no_grad():
         distilled = kd.parts(logits, targets, options)
         present = logits

@@ -28,6 +28,9 @@ class Targets:
     members: Tensor | None = None
     """(B, K, C) logits of each member of the student, the mean of which is what the loss is given;
     the one target that carries a gradient, for past=members."""
+    second: Tensor | None = None  # (B,) int64, labels of the shapes that are mixed in
+    share: Tensor | None = None
+    """(B,) how much of each view is of the `second` label, 0 to 1/2; 0 where none is mixed in."""
 
 
 def required(logits: Tensor | None, whose: str) -> Tensor:
@@ -44,8 +47,24 @@ def required(logits: Tensor | None, whose: str) -> Tensor:
     return logits.detach()
 
 
+def unlabelled(targets: Targets) -> Tensor:
+    """Which samples (B,) have no label: of a mix, where either has none.
+
+    >>> no = UNLABELLED
+    >>> labels, second, share = torch.tensor([[0, no, 0], [1, 1, no]]).unbind() + (torch.ones(3),)
+    >>> unlabelled(Targets(labels, second=second, share=share / 2))
+    tensor([False,  True,  True])
+    """
+    without = targets.labels == UNLABELLED
+    if targets.second is None or targets.share is None:
+        return without
+    return without | ((targets.second == UNLABELLED) & (targets.share > 0))
+
+
 def target_classes(targets: Targets) -> Tensor:
     """The class (B,) that a loss sets apart: the label, or the teacher's answer where none is.
+
+    Of a mix it is the label that has the larger share.
 
     >>> teacher = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
     >>> target_classes(Targets(torch.tensor([0, UNLABELLED]), teacher))

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from .. import torchrun
-from ..errors import Stopped, UsageError
+from ..errors import Stopped, TrainingError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LossOptions
 from ..losses.targets import Targets
@@ -113,7 +113,14 @@ def fit(
         for epoch in range(state.epoch, recipe.epochs):
             view = material.views.view(epoch)
             state.begin_epoch(epoch, recipe.seed)
-            for step, batch in enumerate(_batches(view.order.rows, steps, device)):
+            order = material.rows(view)
+            if len(order) < 2 * ranks.world() * steps:
+                raise TrainingError(
+                    f"{count - len(order)} of {count} shapes are mixed with some that are not "
+                    f"trained on in epoch {epoch}, and too few are left for {steps} steps",
+                    fix="choose a larger --batch-size, a smaller --val or no --limit",
+                )
+            for step, batch in enumerate(_batches(order, steps, device)):
                 progress = (epoch * steps + step) / (recipe.epochs * steps)
                 rate = learning_rate(progress, recipe)
                 if step < state.step:  # done before the run was killed
@@ -130,7 +137,8 @@ def fit(
                     before = past.logits(points, epoch, rows) if wanted else None
                 # 3. Loss, and its parts for the log.
                 teacher = None if view.teacher is None else view.teacher[rows]
-                targets = Targets(labels, teacher, before, progress, members)
+                second, part = material.second(view, rows)
+                targets = Targets(labels, teacher, before, progress, members, second, part)
                 parts = loss(logits, targets, options)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
