@@ -193,7 +193,9 @@ class Pipeline:
 
     def partners(self, view: int, shapes: Tensor, total: int) -> Partners | None:
         """Whom shapes (B,) are mixed with in a view, in a split of `total`; None without a mix."""
-        return self.mix and self.mix.partners(self._key("mix#0", view, shapes), total)
+        if self.mix is None:
+            return None
+        return self.mix.partners(self._key("mix#0", view, shapes), total)
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides a view, as plain data: what the records must agree on."""

@@ -123,7 +123,7 @@ def check_views(
     Warns:
         UserWarning: see above.
     """
-    moving = [one for one in pipeline.operations if one is not pipeline.mix]
+    moving = pipeline.operations[1 if pipeline.mix else 0 :]
     if not moving:
         return
     usable = labels >= 0

@@ -162,6 +162,8 @@ def fit(
                     at = f"epoch {epoch + 1}, step {step + 1} of {steps}"
                     raise Stopped(number, f"stopped at {at}, with all of it saved")
 
+            left_out = count - len(order)  # mixes with a shape that is not trained on
+            track.advance(left_out, f"epoch {epoch + 1}/{recipe.epochs} {state.note}")
             final = average.module if average else model
             line = {"epoch": epoch, "view": view.number, "learning_rate": rate, **state.means()}
             if len(material.validation):
