@@ -138,7 +138,9 @@ def fit(
                 # 3. Loss, and its parts for the log.
                 teacher = None if view.teacher is None else view.teacher[rows]
                 second, part = material.second(view, rows)
-                targets = Targets(labels, teacher, before, progress, members, second, part)
+                targets = Targets(
+                    labels, teacher, before, progress, members=members, second=second, share=part
+                )
                 parts = loss(logits, targets, options)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
