@@ -205,7 +205,7 @@ class RecordRecipe:
     views: int = 20
     """Augmentation draws of each shape."""
     augment: str = "scale,shift"
-    """Operations, such as scale,shift,rotate(axis=up),mirror,jitter,dropout; none for none."""
+    """Operations, such as mix,scale,shift,rotate(axis=up),mirror,jitter,dropout; none for none."""
     points: int | None = None
     """Points per view; by default what the teacher was trained with, or 1,024."""
     limit: int | None = None

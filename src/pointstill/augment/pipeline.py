@@ -20,6 +20,7 @@ from .dropout import Dropout
 from .jitter import Jitter
 from .key import Key
 from .mirror import Mirror
+from .mix import Mix, Partners
 from .point_features import PointFeatures, join_features, split_features
 from .rotate import Rotate
 from .scale import Scale
@@ -53,6 +54,7 @@ OPERATIONS: dict[str, type[Any]] = {
     "mirror": Mirror,
     "jitter": Jitter,
     "dropout": Dropout,
+    "mix": Mix,
 }
 
 
@@ -139,6 +141,14 @@ class Pipeline:
     normalization: int = normalize.VERSION
     """Version of the normalisation that its clouds have."""
 
+    def __post_init__(self) -> None:
+        if any(isinstance(operation, Mix) for operation in self.operations[1:]):
+            raise UsageError(
+                "stands behind another operation, and shapes are mixed before any moves them",
+                where=Mix.name,
+                fix="write it first, and once",
+            )
+
     @classmethod
     def restore(cls, description: dict[str, Any]) -> "Pipeline":
         """The pipeline of a description, as this version of the code makes it.
@@ -170,7 +180,12 @@ class Pipeline:
                     fix="install the one that recorded it, or record again",
                 ) from error
         seed, split = description["seed"], description["split"]
-        return cls(tuple(operations), seed, split, normalization)
+        try:
+            return cls(tuple(operations), seed, split, normalization)
+        except UsageError as error:
+            raise RecordsError(
+                error.what, where=f"augmentation {error.where}", fix="record again"
+            ) from error
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -180,6 +195,18 @@ class Pipeline:
             for tag, operation in self._tagged()
             for column in operation.columns
         )
+
+    @property
+    def mix(self) -> Mix | None:
+        """The mix that the views begin with, if they do."""
+        first: Any = self.operations[0] if self.operations else None
+        return first if isinstance(first, Mix) else None
+
+    def partners(self, view: int, shapes: Tensor, total: int) -> Partners | None:
+        """Whom shapes (B,) are mixed with in a view, in a split of `total`; None without a mix."""
+        if self.mix is None:
+            return None
+        return self.mix.partners(self._key("mix#0", view, shapes), total)
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides a view, as plain data: what the records must agree on."""
@@ -222,10 +249,47 @@ class Pipeline:
             count: points per view.
             indices: (B, count), from `indices`, if they are drawn already.
         """
+        points = self.draw(clouds, view, shapes, count, indices)
+        return self.apply(points, view, shapes, parameters, clouds.features, clouds.up)
+
+    def draw(
+        self,
+        clouds: Clouds,
+        view: int,
+        shapes: Tensor,
+        count: int,
+        indices: Tensor | None = None,
+    ) -> Tensor:
+        """The points of a view before its operations: normalised, and mixed where it is a mix.
+
+        Args:
+            clouds: the split's clouds.
+            view: number of the view.
+            shapes: (B,) indices in the whole split, on the clouds' device.
+            count: points per view.
+            indices: (B, count), from `indices`, if they are drawn already.
+
+        Returns:
+            (B, count, 3 + F).
+        """
         if indices is None:
             indices = self.indices(clouds, view, shapes, count)
         points = clouds.take(shapes, indices)
-        return self.apply(points, view, shapes, parameters, clouds.features, clouds.up)
+        if not self.mix:
+            return points
+        key = self._key("mix#0", view, shapes)
+        partners = self.mix.partners(key, len(clouds))
+        rows = partners.share.nonzero()[:, 0]
+        if not len(rows):
+            return points
+        others = partners.shapes[rows]
+        points[rows] = self.mix.apply(
+            points[rows],
+            clouds.take(others, self.indices(clouds, view, others, count)),
+            partners.share[rows],
+            replace(key, shapes=shapes[rows]).bits(self.mix.lanes(count)),
+        )
+        return points
 
     def apply(
         self,
@@ -236,10 +300,10 @@ class Pipeline:
         features: Features = XYZ,
         up: str = "z",
     ) -> Tensor:
-        """The operations of a view on points that are drawn and normalised already.
+        """The operations of a view, but a mix, on points that are drawn and normalised already.
 
         Args:
-            points: (B, N, 3 + F).
+            points: (B, N, 3 + F), from `draw`.
             view: number of the view.
             shapes: (B,) indices in the whole split.
             parameters: (B, columns).
@@ -249,6 +313,8 @@ class Pipeline:
         count = points.shape[1]
         points, others = split_features(points, features)
         for tag, operation in self._tagged():
+            if isinstance(operation, Mix):
+                continue
             if width := len(operation.columns):
                 mine, parameters = parameters[:, :width], parameters[:, width:]
             else:

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .options import LabelOptions
-from .targets import UNLABELLED, Targets
+from .targets import UNLABELLED, Targets, unlabelled
 
 
 def precise(logits: Tensor) -> Tensor:
@@ -57,9 +57,48 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     )
 
 
+def label_loss(logits: Tensor, targets: Targets, smoothing: float = 0.0) -> Tensor:
+    """Return the `cross_entropy` with the labels of a batch; of a mix, with both, by their shares.
+
+    Args:
+        logits: (B, C), any floating type; half precision is raised to float32.
+        targets: the labels.
+        smoothing: as in `smoothed`.
+
+    Returns:
+        (B,): 0 where there is no label, or one of a mix is not known.
+
+    >>> targets = Targets(torch.tensor([0]), second=torch.tensor([1]), share=torch.tensor([0.25]))
+    >>> label_loss(torch.tensor([[1.0986, 0.0]]), targets)  # 3/4 ln 4/3 + 1/4 ln 4
+    tensor([0.5623])
+    """
+    own = cross_entropy(logits, targets.labels, smoothing)
+    if targets.second is None or targets.share is None:
+        return own
+    other = cross_entropy(logits, targets.second, smoothing)
+    return _lerp(own, other, targets.share).masked_fill(unlabelled(targets), 0)
+
+
+def label_probabilities(targets: Targets, like: Tensor, smoothing: float) -> Tensor:
+    """Return the labels of a batch as probabilities, `smoothed`; of a mix, both by their shares.
+
+    Returns:
+        (B, C); 0 for all classes where there is no label, or one of a mix is not known.
+    """
+    own = smoothed(targets.labels, like, smoothing)
+    if targets.second is None or targets.share is None:
+        return own
+    other = smoothed(targets.second, like, smoothing)
+    return _lerp(own, other, targets.share[:, None]).masked_fill(unlabelled(targets)[:, None], 0)
+
+
+def _lerp(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    return (1 - share) * own + share * other
+
+
 def parts(logits: Tensor, targets: Targets, options: LabelOptions) -> dict[str, Tensor]:
     """Return the loss CE, and for the log `ce` and `max_logit` (largest absolute logit)."""
-    loss = cross_entropy(logits, targets.labels, options.smoothing).mean()
+    loss = label_loss(logits, targets, options.smoothing).mean()
     return {"loss": loss, "ce": loss.detach(), "max_logit": max_logit(logits)}
 
 

@@ -212,13 +212,21 @@ class StillNet(nn.Module):
     ensemble (Lakshminarayanan et al., arXiv 1612.01474, who average probabilities) in one file.
     """
 
+    apart = False
+    """Whether, in training, each member sees the whole batch and its logits are told apart."""
+
     def __init__(self, classes: int, size: Size, channels: int = 3) -> None:
         super().__init__()
         self.size = size
         self.members = nn.ModuleList(Member(classes, size, channels) for _ in range(size.members))
 
+    @property
+    def several(self) -> bool:
+        """Whether there are several members, which can be told apart."""
+        return len(self.members) > 1
+
     def forward(self, points: Tensor) -> Tensor:
-        """Points (B, N, channels) -> logits (B, classes)."""
+        """Points (B, N, channels) -> logits (B, classes), or (B, members, classes) of some apart."""
         order, count = along_curve(coordinates(points)), self.size.candidates
         if self.training:  # other centroids in every epoch
             index = order.gather(1, loose_strides(points, count))
@@ -238,6 +246,8 @@ class StillNet(nn.Module):
         edges = surroundings(points, places, size.neighbours)
         index = k_nearest(places, places, size.neighbour_centroids)
         inputs = edges, centroids, index
+        if self.training and self.apart:
+            return torch.stack([member(*inputs) for member in self.members], 1)
         # BatchNorm wants two shapes in a share.
         if self.training and count > 1 and len(points) >= 2 * count:
             shares = zip(*(each.tensor_split(count) for each in inputs), strict=True)

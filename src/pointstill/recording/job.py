@@ -11,6 +11,7 @@ import torch
 from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset, Split
 from ..data.selection import limited
+from ..errors import UsageError
 from ..progress import Track, console, size
 from ..recipe import POINTS, RecordRecipe
 from ..records import Store, Tile
@@ -122,14 +123,20 @@ class StorePlan:
         """Read the recipe, for a split.
 
         Raises:
-            UsageError: no such operation or codec.
+            UsageError: no such operation or codec, or a mix with shapes beyond a limit.
         """
+        pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
+        if pipeline.mix and recipe.limit is not None and recipe.limit < len(split):
+            raise UsageError(
+                f"limit is {recipe.limit}, and mix takes partners from all {len(split):,} shapes",
+                fix="leave out one of them",
+            )
         return cls(
             teacher=teacher,
             split=split,
             recipe=recipe,
             shapes=limited(split, recipe.limit),
-            pipeline=Pipeline(parse(recipe.augment, split.up), recipe.seed),
+            pipeline=pipeline,
             points=recipe.points or teacher.points or POINTS,
             coding=codecs.parse(recipe.codec, len(split.classes)),
         )

@@ -123,12 +123,18 @@ def check_views(
     Warns:
         UserWarning: see above.
     """
-    if not pipeline.operations:
+    moving = pipeline.operations[1 if pipeline.mix else 0 :]
+    if not moving:
         return
-    known = np.flatnonzero(labels >= 0)
+    usable = labels >= 0
+    if partners := pipeline.partners(0, torch.from_numpy(shapes), len(clouds)):
+        usable &= (partners.share == 0).numpy()  # a mix has no one right answer
+    known = np.flatnonzero(usable)
     if not len(known):
         if not quiet:
-            console.print("no shape has a label: what augmentation costs the teacher is not known")
+            console.print(
+                "no shape has a label of its own: what augmentation costs the teacher is not known"
+            )
         return
     chosen = known[np.arange(min(COMPARED, len(known))) * len(known) // min(COMPARED, len(known))]
     rows, wanted = torch.from_numpy(shapes[chosen]), torch.from_numpy(labels[chosen])
@@ -145,7 +151,7 @@ def check_views(
     views = torch.from_numpy(logits[chosen]).argmax(1) == wanted
     if not _worse(views, plain):
         return
-    each = {operation: right((operation,)) for operation in dict.fromkeys(pipeline.operations)}
+    each = {operation: right((operation,)) for operation in dict.fromkeys(moving)}
     bad = {one: found for one, found in each.items() if _worse(found, plain)} or each
     good = [_typed(one) for one in pipeline.operations if one not in bad]
     ruin = ", ".join(f"{one.name} alone {_share(found)}" for one, found in bad.items())

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from .. import torchrun
-from ..errors import Stopped, UsageError
+from ..errors import Stopped, TrainingError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LossOptions
 from ..losses.targets import Targets
@@ -113,7 +113,14 @@ def fit(
         for epoch in range(state.epoch, recipe.epochs):
             view = material.views.view(epoch)
             state.begin_epoch(epoch, recipe.seed)
-            for step, batch in enumerate(_batches(view.order.rows, steps, device)):
+            order = material.rows(view)
+            if len(order) < 2 * ranks.world() * steps:
+                raise TrainingError(
+                    f"{count - len(order)} of {count} shapes are mixed with some that are not "
+                    f"trained on in epoch {epoch}, and too few are left for {steps} steps",
+                    fix="choose a larger --batch-size, a smaller --val or no --limit",
+                )
+            for step, batch in enumerate(_batches(order, steps, device)):
                 progress = (epoch * steps + step) / (recipe.epochs * steps)
                 rate = learning_rate(progress, recipe)
                 if step < state.step:  # done before the run was killed
@@ -125,12 +132,16 @@ def fit(
                 # 2. Forward: the student now and, once the loss asks for it, its past.
                 wrapped.train()
                 with mixed:
-                    logits = wrapped(points).float()
+                    logits, members = _mean(wrapped(points).float())
                     wanted = options.wants_past(progress)
                     before = past.logits(points, epoch, rows) if wanted else None
                 # 3. Loss, and its parts for the log.
                 teacher = None if view.teacher is None else view.teacher[rows]
-                parts = loss(logits, Targets(labels, teacher, before, progress), options)
+                second, part = material.second(view, rows)
+                targets = Targets(
+                    labels, teacher, before, progress, members=members, second=second, share=part
+                )
+                parts = loss(logits, targets, options)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
                 share = len(rows) * ranks.world() / len(batch)
@@ -153,6 +164,8 @@ def fit(
                     at = f"epoch {epoch + 1}, step {step + 1} of {steps}"
                     raise Stopped(number, f"stopped at {at}, with all of it saved")
 
+            left_out = count - len(order)  # mixes with a shape that is not trained on
+            track.advance(left_out, f"epoch {epoch + 1}/{recipe.epochs} {state.note}")
             final = average.module if average else model
             line = {"epoch": epoch, "view": view.number, "learning_rate": rate, **state.means()}
             if len(material.validation):
@@ -164,6 +177,11 @@ def fit(
             state.end_epoch()
             state.save(epoch + 1, 0)
     run.finish(state.best or (average.module if average else model).state_dict())
+
+
+def _mean(answer: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The logits (B, C) of an answer, and those of each member (B, K, C) where they are apart."""
+    return (answer, None) if answer.ndim == 2 else (answer.mean(dim=1), answer)
 
 
 def _step(

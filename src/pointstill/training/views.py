@@ -107,13 +107,30 @@ class Material:
         own = torch.from_numpy(np.asarray(labels, np.int64).copy()).to(clouds.device)
         return cls(clouds, pipeline, views, train, own, validation, points, student_only)
 
+    def rows(self, view: View) -> np.ndarray:
+        """The training shapes of an epoch in their order, by their places (r,).
+
+        A mix with a shape that is not trained on, such as one held out, is left out.
+        """
+        order = view.order.rows
+        shapes = self.shapes[torch.from_numpy(order).to(self.shapes.device)]
+        partners = self.pipeline.partners(view.number, shapes, len(self.clouds))
+        if partners is None:
+            return order
+        kept: np.ndarray = order[torch.isin(partners.shapes, self.shapes).cpu().numpy()]
+        return kept
+
+    def second(self, view: View, rows: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """What training shapes (B,) are mixed with in a view: labels (B,) and shares (B,)."""
+        partners = self.pipeline.partners(view.number, self.shapes[rows], len(self.clouds))
+        return (self.labels[partners.shapes], partners.share) if partners else (None, None)
+
     def replay(self, view: View, rows: Tensor) -> Tensor:
         """What the student sees of training shapes (B,) in a view: (B, N, 3 + F)."""
         shapes, parameters = self.shapes[rows], view.parameters[rows]
         if not self.student_only.operations:
             return self.pipeline.replay(self.clouds, view.number, shapes, parameters, self.points)
         features, up = self.clouds.features, self.clouds.up
-        drawn = self.pipeline.indices(self.clouds, view.number, shapes, self.points)
-        points = self.clouds.take(shapes, drawn)
+        points = self.pipeline.draw(self.clouds, view.number, shapes, self.points)
         points = self.student_only.apply(points, view.epoch, shapes, features)
         return self.pipeline.apply(points, view.number, shapes, parameters, features, up)
