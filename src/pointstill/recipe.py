@@ -14,6 +14,8 @@ from .losses.recipe_entries import defaults, loss_entries, users
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Keep = Literal["last", "best"]
+Measure = Literal["accuracy", "macc"]
+Balance = Literal["none", "weights", "sampling"]
 POINTS = 1024
 """Points of a view or a cloud, where neither the user nor the model says a number."""
 ABSENT = {"loss": "nwsd"}
@@ -55,9 +57,18 @@ class FitOptions:
     val: float = 0.1
     """Part of the training shapes held out for validation (stratified, seeded); 0 for none."""
     keep: Keep = "last"
-    """The weights that end the run: of the last epoch, or of the best by validation accuracy."""
+    """The weights that end the run: of the last epoch, or of the best by validation (`measure`)."""
+    measure: Measure = "accuracy"
+    """What is best (keep=best): accuracy over all validation shapes, or macc, the mean of its
+    classes."""
     limit: int | None = None
     """Train on this many shapes only (stratified, seeded)."""
+    label_share: float = 1.0
+    """Part of the labels that is used (stratified, the same for every seed; whole groups if there
+    are some); the other shapes count as unlabelled."""
+    balance: Balance = "none"
+    """For unequal classes: weights of the label's term by inverse frequency, or sampling, so that
+    classes are drawn equally often."""
     student_augment: str = "none"
     """How views are worsened that this model alone sees, such as strays,holes,sparse,noise."""
     seed: int = 0
@@ -86,6 +97,10 @@ class FitOptions:
             require(0 <= value < 1, f"{name} is {value}", "choose 0 to below 1")
         one_of(Precision, "precision", self.precision)
         one_of(Keep, "keep", self.keep)
+        one_of(Measure, "measure", self.measure)
+        one_of(Balance, "balance", self.balance)
+        share = self.label_share
+        require(0 < share <= 1, f"label_share is {share}", "choose above 0 to 1")
         require(
             self.learning_rate > 0, f"learning_rate is {self.learning_rate}", "choose one above 0"
         )

@@ -57,9 +57,28 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     )
 
 
+def label_term(logits: Tensor, targets: Targets, smoothing: float = 0.0) -> Tensor:
+    """Return the cross-entropy of every sample, times the weight of its class if there is one.
+
+    Args:
+        logits: (B, C), as in `cross_entropy`.
+        targets: their labels and weights.
+        smoothing: as in `smoothed`.
+
+    Returns:
+        (B,): 0 where there is no label.
+
+    >>> targets = Targets(torch.tensor([0, 0, UNLABELLED]), weights=torch.tensor([1.0, 2.0, 1.0]))
+    >>> label_term(torch.zeros(3, 2), targets)  # ln 2, 2 ln 2
+    tensor([0.6931, 1.3863, 0.0000])
+    """
+    ce = cross_entropy(logits, targets.labels, smoothing)
+    return ce if targets.weights is None else targets.weights * ce
+
+
 def parts(logits: Tensor, targets: Targets, options: LabelOptions) -> dict[str, Tensor]:
     """Return the loss CE, and for the log `ce` and `max_logit` (largest absolute logit)."""
-    loss = cross_entropy(logits, targets.labels, options.smoothing).mean()
+    loss = label_term(logits, targets, options.smoothing).mean()
     return {"loss": loss, "ce": loss.detach(), "max_logit": max_logit(logits)}
 
 

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from . import kd
-from .cross_entropy import cross_entropy, precise, smoothed
+from .cross_entropy import label_term, precise, smoothed
 from .options import Form, NWSDOptions
 from .targets import Targets, required, standardised
 
@@ -87,6 +87,7 @@ def guard(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) 
     """Push as `raw` does, with the `guarded_beta` of every sample in place of beta."""
     soft = _soften(logits, targets, options.temperature)
     y = options.labels * smoothed(targets.labels, soft.p, options.smoothing)
+    y = y if targets.weights is None else targets.weights[:, None] * y
     bounded = guarded_beta(soft.p, soft.s, y, beta, options)
     terms = _push(soft, kd.kl(soft.s, soft.log_q), bounded, options)
     return terms._replace(limited=bounded < beta)
@@ -273,7 +274,7 @@ def parts(logits: Tensor, targets: Targets, options: NWSDOptions) -> dict[str, T
     beta = torch.full_like(precise(logits.detach())[:, 0], scheduled).masked_fill(absent, without)
     seen = standardised(logits, targets) if options.standardise else (logits, targets)
     terms = FORMS[options.form](*seen, beta, options)
-    ce = cross_entropy(logits, targets.labels, options.smoothing)
+    ce = label_term(logits, targets, options.smoothing)
     with torch.no_grad():
         distilled = kd.parts(logits, targets, options)
         kl_past = kd.divergence(logits, past, options.temperature).mean()

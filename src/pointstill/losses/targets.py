@@ -25,6 +25,8 @@ class Targets:
     """(B, C) logits of the student's past, on the same views; a sample of NaN has no past."""
     progress: float | None = None
     """Part of the run that is over, in [0, 1], for a loss with a schedule; None: without it."""
+    weights: Tensor | None = None
+    """(B,) of the label's term of each sample, where classes are weighed (`label_term`)."""
 
 
 def required(logits: Tensor | None, whose: str) -> Tensor:
