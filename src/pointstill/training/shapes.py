@@ -26,7 +26,8 @@ class Chosen(NamedTuple):
     @property
     def known(self) -> np.ndarray:
         """Labels (R,) of those to train on."""
-        return self.labels[self.train]
+        known: np.ndarray = self.labels[self.train]
+        return known
 
     def counts(self, classes: int) -> str:
         """How many are held out, have no label, or are left out as they have none, in words."""
@@ -116,7 +117,8 @@ def _whole_groups(groups: np.ndarray, shapes: np.ndarray, share: float) -> np.nd
     order = shuffled("labels", size)
     total = np.cumsum([size[name] for name in order])
     nearest = int(np.abs(total - share * len(shapes)).argmin()) if len(shapes) else 0
-    return shapes[np.isin(groups, order[: nearest + 1])]
+    chosen: np.ndarray = shapes[np.isin(groups, order[: nearest + 1])]
+    return chosen
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
