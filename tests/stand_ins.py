@@ -76,13 +76,16 @@ def relabelled(
     labels: np.ndarray | None = None,
     groups: list[str] | None = None,
     split: str = "train",
+    group: str | None = None,
 ) -> Dataset:
-    """The same data with other labels (-1: none), or with groups, in a split."""
+    """The same data with other labels (-1: none), or with groups, in a split.
+
+    `group` is what `--group` names: then they are kept together in training.
+    """
     entry = data.split(split).entry
-    meta = dict(entry.meta) | ({"groups": groups} if groups else {})
     kept = entry.labels if labels is None else np.asarray(labels, np.int64)
     other = replace(data)
-    other._opened[split] = Split(replace(entry, labels=kept, meta=meta))  # type: ignore[arg-type]
+    other._opened[split] = Split(replace(entry, labels=kept, groups=groups), group=group)
     return other
 
 

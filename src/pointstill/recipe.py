@@ -64,8 +64,8 @@ class FitOptions:
     limit: int | None = None
     """Train on this many shapes only (stratified, seeded)."""
     label_share: float = 1.0
-    """Part of the labels that is used (stratified, the same for every seed; whole groups if there
-    are some); the other shapes count as unlabelled."""
+    """Part of the labels that is used (stratified, the same for every seed; whole groups with
+    `--group`); the other shapes count as unlabelled."""
     balance: Balance = "none"
     """For unequal classes: weights of the label's term by inverse frequency, or sampling, so that
     classes are drawn equally often."""

@@ -150,7 +150,10 @@ def test_nothing_but_bad_clouds_is_an_error(scans):
 def test_what_is_not_there_is_named(tmp_path, hdf5):
     with pytest.raises(DataError, match="gone does not exist"):
         open_dataset(tmp_path / "gone")
-    with pytest.raises(DataError, match="is a file, but a data set is a folder"):
+    (tmp_path / "chair.ply").write_text("?")
+    with pytest.raises(DataError, match="is a file, but a data set is a folder, or a file of all"):
+        open_dataset(tmp_path / "chair.ply")
+    with pytest.raises(DataError, match=r"train0.h5 has no array called points, but data, label"):
         open_dataset(hdf5 / "train0.h5")
 
 
@@ -180,7 +183,7 @@ def test_a_split_is_ragged_and_guarded(scans):
     for index in (-1, len(split)):
         with pytest.raises(IndexError):
             split.cloud(index)
-    with pytest.raises(UsageError, match="choose train or test"):
+    with pytest.raises(UsageError, match="choose from train, test"):
         open_dataset(scans).split("val")
 
 

@@ -14,6 +14,7 @@ def data_info(
     *,
     fold: int = 0,
     up: Up = None,
+    group: str | None = None,
     features: str = "xyz",
     skip_bad: bool = False,
     drop_missing: bool = False,
@@ -26,15 +27,18 @@ def data_info(
         pointstill data info primitives
         pointstill data info modelnet40_ply_hdf5_2048/
         pointstill data info my_scans/ --up y --skip-bad
+        pointstill data info gestures.yaml --group user
 
     Parameters
     ----------
     source:
-        Folder of a data set, or primitives, or primitives-clean.
+        Folder of a data set, a file of arrays, its description, or primitives[-clean].
     fold:
         Which of five parts is the test split, for a folder without a split of its own.
     up:
         Axis that points up, for class folders of your own; z if nothing is said.
+    group:
+        What tells shapes that stay on one side of every split: a column, an array, or folder.
     features:
         Read these too, such as xyz,normal, and give their ranges.
     skip_bad:
@@ -50,6 +54,7 @@ def data_info(
         data=source,
         fold=fold,
         up=up,
+        group=group,
         features=features,
         skip_bad=skip_bad,
         drop_missing=drop_missing,

@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Column
 
 from ..data import Dataset, Split
-from ..data.source import SPLITS
+from ..data.source import UNLABELLED
 from ..errors import DataError, EmptySplitError, NoDataError
 from ..points.features import XYZ, columns, format_features
 from ..progress import size
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def describe_dataset(data: Dataset) -> None:
     """Print the counts of a data set."""
     splits, missing = [], []
-    for name in SPLITS:
+    for name in data.listed.splits:
         try:
             splits.append(data.split(name))
         except EmptySplitError:
@@ -38,11 +38,16 @@ def describe_dataset(data: Dataset) -> None:
     for split in splits:
         print(f"{split.name:<8} fingerprint {split.fingerprint[:16]}")
     print(f"features {format_features(data.offers(splits[0].name))}")
+    _describe_groups(data, splits)
     for split in splits:
         _describe_features(split)
-    counts = [np.bincount(split.labels, minlength=len(data.classes)) for split in splits]
-    numbers = [[f"{count:,}" for count in each] for each in counts]
-    rows = zip(data.classes, *numbers, strict=True)
+    kinds = dict(enumerate(data.classes))
+    if any((split.labels == UNLABELLED).any() for split in splits):
+        kinds[UNLABELLED] = "(no label)"
+    rows = [
+        [name, *(f"{np.count_nonzero(split.labels == label):,}" for split in splits)]
+        for label, name in kinds.items()
+    ]
     print_tables(draw_table(["class", *(split.name for split in splits)], rows))
     for split in splits:
         if data.drop_missing:
@@ -52,8 +57,19 @@ def describe_dataset(data: Dataset) -> None:
         for line in split.bad:
             print(f"left out ({split.name}): {line}")
     _describe_passed_over(data)
-    if leak := data.leak():
-        print(f"warning: {leak}")
+    for split in splits:
+        if split.name != "train" and (leak := data.leak(split.name)):
+            print(f"warning: {leak}")
+
+
+def _describe_groups(data: Dataset, splits: list[Split]) -> None:
+    """Print how many groups each split has, or what could tell some."""
+    counted = [f"{len({*split.groups}):,} {split.name}" for split in splits if split.groups]
+    if counted:
+        kept = f"by {data.group}, kept whole" if data.group else "for intervals alone"
+        print(f"groups   {', '.join(counted)} ({kept})")
+    if data.group is None and data.listed.groups:
+        print(f"--group  {', '.join(data.listed.groups)}")
 
 
 def _describe_passed_over(data: Dataset) -> None:

@@ -39,11 +39,13 @@ class MaybeData:
     """Where labelled clouds come from, for a command that may go without."""
 
     data: str | None = None
-    """The data set of the records, as `record` is given it: a folder, its URL, or primitives."""
+    """The data set of the records, as `record` is given it: a folder, file, URL, or primitives."""
     fold: int = 0
     """Which of five parts is the test split (0 to 4), for a folder without a split of its own."""
     up: Up = None
     """Axis that points up, for class folders of your own; z if nothing is said."""
+    group: str | None = None
+    """What tells shapes that stay on one side of every split: a column, an array, or folder."""
     features: str = "xyz"
     """What a point has: xyz, then any of normal, colour, intensity and height."""
     skip_bad: bool = False
@@ -63,6 +65,7 @@ class MaybeData:
             source,
             fold=self.fold,
             up=self.up,
+            group=self.group,
             features=self.features,
             skip_bad=self.skip_bad,
             drop_missing=self.drop_missing,
@@ -76,7 +79,7 @@ class DataOptions(MaybeData):
     """Where labelled clouds come from."""
 
     data: str = field()  # `field`, as the default of none would be inherited
-    """Folder of a data set (its kind is recognised) or its URL, or primitives, primitives-clean."""
+    """Data set: a folder, a file of arrays or its description, or a URL; primitives[-clean]."""
     verify: bool = False
     """Read the source again and compare it with the cache."""
 
@@ -92,7 +95,8 @@ class DataOptions(MaybeData):
         "--data 'my scans' --fold 2 --up y --skip-bad"
         """
         features = self.features if self.features != "xyz" else None
-        said = {"fold": self.fold, "up": self.up, "features": features}
+        group = quote(self.group) if self.group else None
+        said = {"fold": self.fold, "up": self.up, "group": group, "features": features}
         flags = [f"--{name} {value}" for name, value in said.items() if value]
         flags += ["--skip-bad"] * self.skip_bad + ["--drop-missing"] * self.drop_missing
         return " ".join([f"--data {quote(self.data)}", *flags])

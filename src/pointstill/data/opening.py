@@ -17,6 +17,7 @@ def open_dataset(
     *,
     fold: int = 0,
     up: str | None = None,
+    group: str | None = None,
     features: str | Iterable[str] = XYZ,
     skip_bad: bool = False,
     drop_missing: bool = False,
@@ -27,11 +28,15 @@ def open_dataset(
     """Recognise a data set; nothing of it is read before `.train` or `.test` is asked for.
 
     Args:
-        source: a folder or its URL, or `primitives`, or `primitives-clean`. A folder that holds
+        source: a folder or its URL, a file of arrays (npz, h5) or the YAML file that describes one,
+            or `primitives`, or `primitives-clean`. A folder that holds
             several variants takes one as the last part of its path: `ScanObjectNN/pb_t50_rs`.
         fold: which of five stratified parts is the test split (0 to 4), for a folder without a
             split of its own.
         up: which axis of a folder of class folders points up: x, y or z; z if nothing is said.
+        group: what tells shapes that belong together, and are kept on one side of train,
+            validation and test: the name of a column or array of the data, or `folder` for the
+            folders below class folders. In splits that the data bring they are not moved.
         features: what a point of a view has: `xyz`, then any of `normal`, `colour`, `intensity` and
             `height`, such as `("xyz", "normal")`.
         skip_bad: leave out clouds that cannot be used, and list them in `Split.bad`.
@@ -48,8 +53,8 @@ def open_dataset(
         DataError: nothing known is at `source`; the message lists what was looked for. If there is
             nothing at all, a NoDataError, which is a UsageError as well.
         RemoteError: an object store cannot be listed.
-        UsageError: a fold that does not exist, an up axis that is none or is fixed, or a feature
-            that is none.
+        UsageError: a fold that does not exist, an up axis that is none or is fixed, a group that
+            the data have not, or a feature that is none.
     """
     if not 0 <= fold < FOLDS:
         raise UsageError(f"fold is {fold}", fix=f"choose 0 to {FOLDS - 1}")
@@ -58,9 +63,10 @@ def open_dataset(
     root = cache or default_root()
     data = Dataset(
         name=str(source),
-        source=_find(source, fold, up, root, quiet=progress is None),
+        source=_find(source, fold, up, group, root, quiet=progress is None),
         fold=fold,
         asked_up=up,
+        group=group,
         features=parse_features(features),
         skip_bad=skip_bad,
         drop_missing=drop_missing,
@@ -74,13 +80,15 @@ def open_dataset(
     return data
 
 
-def _find(source: str | Path, fold: int, up: str | None, cache: Path, quiet: bool) -> Source:
+def _find(
+    source: str | Path, fold: int, up: str | None, group: str | None, cache: Path, quiet: bool
+) -> Source:
     """Recognise what is at a path or below a URL."""
     # Imported here, so that `import pointstill.data` stays light: most who do open nothing at once.
     if local(source):
         from .sources.finding import find_source
 
-        return find_source(source, fold, up)
+        return find_source(source, fold, up, group)
     from .remote_folder import find_remote
 
-    return find_remote(str(source), fold, up, cache, quiet)
+    return find_remote(str(source), fold, up, group, cache, quiet)

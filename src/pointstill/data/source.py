@@ -57,6 +57,9 @@ class Listed:
     """Whether train and test are parts that `fold` chooses."""
     splits: tuple[str, ...] = SPLITS
     """The names of all splits."""
+    groups: tuple[str, ...] = ()
+    """What `--group` may name: from where groups of shapes can be taken. A source with some is a
+    dataclass with a field `group`, which holds the one that was asked for, and a part of `key`."""
 
 
 class Source(Protocol):

@@ -6,8 +6,9 @@ import numpy as np
 
 from .. import torchrun
 from ..data import Split
-from ..data.keyed_draws import shuffled, stratified
-from ..data.selection import held_out, limited
+from ..data.groups import grouped_part
+from ..data.keyed_draws import stratified
+from ..data.selection import held_out, limited, not_held_out
 from ..data.source import UNLABELLED
 from ..errors import TrainingError
 from ..losses.options import LossOptions
@@ -71,7 +72,7 @@ def training_shapes(split: Split, recipe: FitOptions, options: LossOptions) -> C
             "weights",
             fix="choose --keep last, or a larger --limit or --val",
         )
-    rest = np.setdiff1d(shapes if options.needs_teacher else labelled, validation)
+    rest = not_held_out(split, shapes if options.needs_teacher else labelled, validation)
     least = 2 * torchrun.world()
     if len(rest) < least:
         raise TrainingError(
@@ -86,8 +87,8 @@ def used_labels(split: Split, shapes: np.ndarray, share: float) -> np.ndarray:
     """Labels (S,) of a split, of which only a share of those of `shapes` is kept.
 
     The choice depends on the data alone, so that all students learn the same labels. It is
-    stratified, and nested: a smaller share is part of a larger. Shapes of a group keep theirs, or
-    lose them, together; then it is not stratified, and as near to the share as groups allow.
+    stratified, and nested: a smaller share is part of a larger. Of data with a `--group`, whole
+    groups keep their labels or lose them, as near to that as they allow, and not nested.
 
     Args:
         split: whose labels they are.
@@ -101,24 +102,14 @@ def used_labels(split: Split, shapes: np.ndarray, share: float) -> np.ndarray:
     if share == 1:
         return labels
     known = shapes[labels[shapes] != UNLABELLED]
-    if split.groups is None:
+    if split.group is None:
         chosen = known[stratified(labels[known], share, "labels")]
     else:
-        chosen = _whole_groups(np.array(split.groups)[known], known, share)
+        groups = split.kept_together
+        chosen = known[grouped_part(labels[known], [groups[i] for i in known], share, "labels")]
     kept = np.full_like(labels, UNLABELLED)
     kept[chosen] = labels[chosen]
     return kept
-
-
-def _whole_groups(groups: np.ndarray, shapes: np.ndarray, share: float) -> np.ndarray:
-    """Those of `shapes` (R,) in the first few groups of a keyed order: about this share of them."""
-    names, counts = np.unique(groups, return_counts=True)
-    size = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    order = shuffled("labels", size)
-    total = np.cumsum([size[name] for name in order])
-    nearest = int(np.abs(total - share * len(shapes)).argmin()) if len(shapes) else 0
-    chosen: np.ndarray = shapes[np.isin(groups, order[: nearest + 1])]
-    return chosen
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
