@@ -60,6 +60,11 @@ FIT = [
     ("threads", -1),
     ("save_minutes", -1.0),
     ("precision", "64-true"),
+    ("label_share", 0.0),
+    ("label_share", 1.1),
+    ("label_share", NAN),
+    ("balance", "classes"),
+    ("measure", "kappa"),
 ]
 
 

@@ -15,6 +15,8 @@ from .losses.recipe_entries import defaults, loss_entries, users
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Keep = Literal["last", "best"]
 Scaling = Literal["robust", "none"]
+Measure = Literal["accuracy", "macc"]
+Balance = Literal["none", "weights", "sampling"]
 POINTS = 1024
 """Points of a view or a cloud, where neither the user nor the model says a number."""
 ABSENT = {"loss": "nwsd"}
@@ -56,9 +58,20 @@ class FitOptions:
     val: float = 0.1
     """Part of the training shapes held out for validation (stratified, seeded); 0 for none."""
     keep: Keep = "last"
-    """The weights that end the run: of the last epoch, or of the best by validation accuracy."""
+    """The weights that end the run: of the last epoch, or of the best by validation (`measure`)."""
+    measure: Measure = "accuracy"
+    """What is best (keep=best): accuracy over all validation shapes, or macc, the mean of its
+    classes."""
     limit: int | None = None
     """Train on this many shapes only (stratified, seeded)."""
+    label_share: float = 1.0
+    """Part of the labels that is used (stratified, the same for every seed; whole groups with
+    `--group`); the other shapes count as unlabelled."""
+    label_seed: int = 0
+    """Which labels a share is: another part of them."""
+    balance: Balance = "none"
+    """For unequal classes: weights of the label's term by inverse frequency, or sampling, so that
+    classes are drawn equally often."""
     student_augment: str = "none"
     """How views are worsened that this model alone sees, such as strays,holes,sparse,noise,mute."""
     scaling: Scaling = "robust"
@@ -77,6 +90,7 @@ class FitOptions:
     def __post_init__(self) -> None:
         check_numbers(self)
         check_seed(self.seed)
+        check_seed(self.label_seed, "label_seed")
         least = {"epochs": 1, "points": 16, "batch_size": 2, "window": 1, "limit": 1}
         least |= dict.fromkeys(("weight_decay", "clip", "threads", "save_minutes"), 0)
         for name, bound in least.items():
@@ -90,6 +104,10 @@ class FitOptions:
         one_of(Precision, "precision", self.precision)
         one_of(Keep, "keep", self.keep)
         one_of(Scaling, "scaling", self.scaling)
+        one_of(Measure, "measure", self.measure)
+        one_of(Balance, "balance", self.balance)
+        share = self.label_share
+        require(0 < share <= 1, f"label_share is {share}", "choose above 0 to 1")
         require(
             self.learning_rate > 0, f"learning_rate is {self.learning_rate}", "choose one above 0"
         )

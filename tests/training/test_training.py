@@ -19,7 +19,7 @@ from pointstill.models import build_model
 from pointstill.recipe import DistillRecipe, FitOptions, TrainRecipe
 from pointstill.run import STATE, WEIGHTS, Run
 from pointstill.training.jobs import distill, train
-from pointstill.training.loop import _batches, _groups, _shapes_before, accuracy, learning_rate
+from pointstill.training.loop import _batches, _groups, _shapes_before, learning_rate, validate
 from pointstill.training.past_student import Past
 from pointstill.training.state import State
 from pointstill.training.views import Material
@@ -116,11 +116,11 @@ def test_the_validation_part_is_never_trained_on(data, records, tmp_path, monkey
         trained.update(shapes.tolist())
         return replay(self, clouds, view, shapes, parameters, count)
 
-    def spy_accuracy(model, material, batch_size=64) -> float:
+    def spy_validate(model, material, batch_size=64) -> dict[str, float]:
         measured.update(material.validation.tolist())
-        return accuracy(model, material, batch_size)
+        return validate(model, material, batch_size)
 
-    monkeypatch.setattr("pointstill.training.loop.accuracy", spy_accuracy)
+    monkeypatch.setattr("pointstill.training.loop.validate", spy_validate)
     monkeypatch.setattr("pointstill.training.jobs.check_replay", lambda *_: None)  # replays all
     monkeypatch.setattr(Pipeline, "replay", spy)
     if job == "train":
@@ -151,7 +151,7 @@ def test_too_few_shapes(data, tmp_path, options):
         train("toy", data, out=tmp_path / "run", recipe=recipe, quiet=True)
 
 
-def test_accuracy_by_hand():
+def test_validation_by_hand():
     """Against a model that knows the label of a shape by its first coordinate."""
 
     class Clouds:
@@ -167,7 +167,10 @@ def test_accuracy_by_hand():
     labels = torch.arange(20) % 3
     labels[[4, 9, 13]] = (labels[[4, 9, 13]] + 1) % 3
     material = Material(Clouds(), None, None, None, labels, torch.arange(2, 12), 7)
-    assert accuracy(Reader(), material, batch_size=4) == 0.8
+    # Shapes 4 and 9 are wrong: 2 of 2, 2 of 3 and 4 of 5 shapes of the classes are right.
+    macc = pytest.approx((1 + 2 / 3 + 4 / 5) / 3, abs=1e-12)
+    expected = {"val_accuracy": 0.8, "val_macc": macc}
+    assert validate(Reader(), material, batch_size=4) == expected
 
 
 def test_the_loss_goes_down(data, tmp_path):

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
@@ -215,7 +215,7 @@ def evaluate(
     /,
     *,
     data: Annotated[DataOptions, Flat],
-    split: Literal["train", "test", "all"] = "test",
+    split: str = "test",
     limit: int | None = None,
     records: str | None = None,
     batch_size: int = 16,
@@ -239,10 +239,10 @@ def evaluate(
         Finished run folders, and teachers as `pointstill record --teacher` takes them. With
         --ensemble, their mean is measured as well.
     split:
-        Which split; the test split is for the last word. all: every shape of the data, for models
-        that were not trained on it.
+        Which split: test, train, or another that the data have; the test split is for the last
+        word. all: every shape of the data, for models that were not trained on it.
     limit:
-        Use this many shapes only (stratified).
+        Use this many labelled shapes only (stratified).
     records:
         A record store, to measure the agreement with its teacher.
     batch_size:
@@ -255,9 +255,9 @@ def evaluate(
         Also print the accuracy of every class.
     """
     needs_torch()
-    from ..data.source import SPLITS
     from ..errors import EmptySplitError
     from ..evaluation.scoring import evaluate as job
+    from ..evaluation.scoring import split_names
     from ..evaluation.tables import class_table, pair_lines, score_table
     from ..reporting.tables import print_tables
     from ..storage.files import check_writable
@@ -269,8 +269,9 @@ def evaluate(
 
         check_writable(pictures, folder=True)
     opened = data.open()
+    parts = split_names(opened, split)
     loaded = teacher_options.load_each(models, opened)
-    for part in SPLITS if split == "all" else (split,):
+    for part in parts:
         with suppress(EmptySplitError):
             left_out(opened.split(part))
     result = job(
@@ -289,7 +290,7 @@ def evaluate(
         print(f"everything in {json}")
     for score in result.scores if pictures else ():
         assert pictures
-        path = pictures / f"{score.name.strip('/').replace('/', '-')}-{split}.png"
+        path = pictures / f"{score.name.strip('/').replace('/', '-')}-{split.replace('/', '-')}.png"
         confusion_picture(score, result.classes, path)
         print(f"confusion matrix in {path}")
 

@@ -195,7 +195,7 @@ def _describe_accuracy(store: "Store") -> None:
         return
     print(
         f"accuracy {found.views.mean():.2%} of the teacher over {len(found.views)} views "
-        f"({found.views.min():.2%} to {found.views.max():.2%}), on shapes of the "
+        f"({found.views.min():.2%} to {found.views.max():.2%}), on {_labelled(store)} of the "
         f"{store.attributes['data']['split']} split"
     )
     always, never = np.mean(found.shapes == 1), np.mean(found.shapes == 0)
@@ -203,6 +203,14 @@ def _describe_accuracy(store: "Store") -> None:
     names = store.attributes["classes"]
     order = [index for index in np.argsort(found.classes) if np.isfinite(found.classes[index])]
     print("hardest  " + ", ".join(f"{names[i]} {found.classes[i]:.1%}" for i in order[:3]))
+
+
+def _labelled(store: "Store") -> str:
+    """The shapes of a store on which its teacher can be right, in words."""
+    known = np.count_nonzero(store.labels >= 0)
+    if known == store.rows:
+        return "shapes"
+    return f"the {known:,} labelled ones of {store.rows:,} shapes"
 
 
 def predict_files(

@@ -7,8 +7,9 @@ import numpy as np
 from rich.table import Column, Table
 
 from ..reporting.tables import draw_table
+from .group_bootstrap import LEAST
 from .profiling import Profile, surroundings
-from .scoring import Evaluation, Score
+from .scoring import Evaluation, Pair, Score
 
 REFERENCE = "pointmlp-elite"
 """The small net of others that profiles are compared with, where it is among them."""
@@ -25,13 +26,28 @@ def score_table(evaluation: Evaluation) -> Table:
         columns + ["agree %"] * agreed,
         [_score_row(score)[: len(columns) + agreed] for score in evaluation.scores],
         title=f"{Path(about['data']).name}, {_measured(about)}, {voting}",
-        caption="in brackets: the 95 % interval by Wilson; ms: median for a cloud, "
+        caption=f"{_interval(about)}; ms: median for a cloud, "
         f"{_timed(evaluation)}, {about['date']}",
     )
 
 
+def _interval(about: dict[str, Any]) -> str:
+    """What is in brackets, or why nothing is."""
+    groups = about.get("groups")
+    if groups is None:
+        return "in brackets: the 95 % interval by Wilson"
+    if groups < LEAST:
+        return f"{groups} groups: no interval (it takes {LEAST})"
+    return f"in brackets: the 95 % interval by drawing the {groups:,} groups anew"
+
+
 def _measured(about: dict[str, Any]) -> str:
-    """How many shapes were measured, of how many, and which."""
+    """How many shapes were measured, of how many, which, and how many have no label."""
+    without = about.get("unlabelled", 0)
+    return _labelled(about) + (f", {without:,} without a label left out" if without else "")
+
+
+def _labelled(about: dict[str, Any]) -> str:
     shapes, split, fold = about["shapes"], about["split"], about.get("fold")
     among, total = about.get("split_shapes", shapes), about.get("data_shapes")
     part = f"{shapes:,} of {among:,}" if shapes < among else f"{shapes:,}"
@@ -45,10 +61,12 @@ def _measured(about: dict[str, Any]) -> str:
 
 
 def _score_row(score: Score) -> list[str]:
-    low, high = score.interval
+    percent = f"{100 * score.overall_accuracy:.2f}"
+    if score.interval:
+        percent += " ({:.1f}-{:.1f})".format(*(100 * end for end in score.interval))
     return [
         score.name,
-        f"{100 * score.overall_accuracy:.2f} ({100 * low:.1f}-{100 * high:.1f})",
+        percent,
         f"{100 * score.mean_class_accuracy:.2f}",
         f"{100 * score.calibration_error:.1f}",
         "-" if score.parameters is None else f"{score.parameters / 1e3:,.1f} k",
@@ -104,12 +122,24 @@ def class_table(evaluation: Evaluation) -> Table:
 
 
 def pair_lines(evaluation: Evaluation) -> list[str]:
-    """The McNemar tests, one line each."""
+    """The tests between models, one line each."""
+    groups = evaluation.about.get("groups")
     return [
         f"{pair.first} against {pair.second}: right alone on {pair.only_first} against "
-        f"{pair.only_second} shapes, exact McNemar p = {pair.p_value:.3g}"
+        f"{pair.only_second} shapes, {_tested(pair, groups)}"
         for pair in evaluation.pairs
     ]
+
+
+def _tested(pair: Pair, groups: int | None) -> str:
+    """The exact McNemar test; of shapes in groups, which it does not hold for, the difference."""
+    if groups is None:
+        return f"exact McNemar p = {pair.p_value:.3g}"
+    points = f"{100 * pair.difference:+.2f} points"
+    if pair.interval is None:
+        return f"{points} (no interval of {groups} groups)"
+    low, high = (100 * end for end in pair.interval)
+    return f"{points} ({low:+.1f} to {high:+.1f} by drawing the {groups:,} groups anew)"
 
 
 def profile_table(profiles: list[Profile], points: int) -> Table:

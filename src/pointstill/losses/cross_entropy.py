@@ -58,11 +58,13 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
 
 
 def label_loss(logits: Tensor, targets: Targets, smoothing: float = 0.0) -> Tensor:
-    """Return the `cross_entropy` with the labels of a batch; of a mix, with both, by their shares.
+    """Return the cross-entropy with the label of every sample, times the weight of its class.
+
+    Of a mix, it is that of both labels by their shares.
 
     Args:
         logits: (B, C), any floating type; half precision is raised to float32.
-        targets: the labels.
+        targets: the labels, and the weights of their classes if there are any.
         smoothing: as in `smoothed`.
 
     Returns:
@@ -71,25 +73,36 @@ def label_loss(logits: Tensor, targets: Targets, smoothing: float = 0.0) -> Tens
     >>> targets = Targets(torch.tensor([0]), second=torch.tensor([1]), share=torch.tensor([0.25]))
     >>> label_loss(torch.tensor([[1.0986, 0.0]]), targets)  # 3/4 ln 4/3 + 1/4 ln 4
     tensor([0.5623])
+    >>> targets = Targets(torch.tensor([0, 1, UNLABELLED]), weights=torch.tensor([1.0, 2.0]))
+    >>> label_loss(torch.zeros(3, 2), targets)  # ln 2, 2 ln 2
+    tensor([0.6931, 1.3863, 0.0000])
     """
-    own = cross_entropy(logits, targets.labels, smoothing)
+
+    def of(labels: Tensor) -> Tensor:
+        ce = cross_entropy(logits, labels, smoothing)
+        return ce if targets.weights is None else targets.weights[labels.clamp(min=0)] * ce
+
     if targets.second is None or targets.share is None:
-        return own
-    other = cross_entropy(logits, targets.second, smoothing)
-    return _lerp(own, other, targets.share).masked_fill(unlabelled(targets), 0)
+        return of(targets.labels)
+    mixed = _lerp(of(targets.labels), of(targets.second), targets.share)
+    return mixed.masked_fill(unlabelled(targets), 0)
 
 
 def label_probabilities(targets: Targets, like: Tensor, smoothing: float) -> Tensor:
-    """Return the labels of a batch as probabilities, `smoothed`; of a mix, both by their shares.
+    """Return what `label_loss` is the cross-entropy with: labels `smoothed`, by weight and share.
 
     Returns:
         (B, C); 0 for all classes where there is no label, or one of a mix is not known.
     """
-    own = smoothed(targets.labels, like, smoothing)
+
+    def of(labels: Tensor) -> Tensor:
+        y = smoothed(labels, like, smoothing)
+        return y if targets.weights is None else targets.weights[labels.clamp(min=0), None] * y
+
     if targets.second is None or targets.share is None:
-        return own
-    other = smoothed(targets.second, like, smoothing)
-    return _lerp(own, other, targets.share[:, None]).masked_fill(unlabelled(targets)[:, None], 0)
+        return of(targets.labels)
+    mixed = _lerp(of(targets.labels), of(targets.second), targets.share[:, None])
+    return mixed.masked_fill(unlabelled(targets)[:, None], 0)
 
 
 def _lerp(own: Tensor, other: Tensor, share: Tensor) -> Tensor:

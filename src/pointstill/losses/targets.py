@@ -31,6 +31,8 @@ class Targets:
     second: Tensor | None = None  # (B,) int64, labels of the shapes that are mixed in
     share: Tensor | None = None
     """(B,) how much of each view is of the `second` label, 0 to 1/2; 0 where none is mixed in."""
+    weights: Tensor | None = None
+    """(C,) of the label's term of each class, where classes are weighed (`label_loss`)."""
 
 
 def required(logits: Tensor | None, whose: str) -> Tensor:

@@ -226,7 +226,7 @@ class StillNet(nn.Module):
         return len(self.members) > 1
 
     def forward(self, points: Tensor) -> Tensor:
-        """Points (B, N, channels) -> logits (B, classes), or (B, members, classes) of some apart."""
+        """Points (B, N, channels) -> logits (B, classes), or (B, members, classes) if apart."""
         order, count = along_curve(coordinates(points)), self.size.candidates
         if self.training:  # other centroids in every epoch
             index = order.gather(1, loose_strides(points, count))

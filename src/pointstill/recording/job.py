@@ -11,6 +11,7 @@ import torch
 from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset, Split
 from ..data.selection import limited
+from ..data.source import UNLABELLED
 from ..errors import UsageError
 from ..progress import Track, console, size
 from ..recipe import POINTS, RecordRecipe
@@ -190,9 +191,11 @@ class StorePlan:
         parameters = 0 if self.recipe.keyed else 4 * len(self.pipeline.columns)
         total = size(views * shapes * (self.coding.record_bytes + parameters))
         done = shapes * views - records_of(store.missing()) if store else 0
+        unlabelled = np.count_nonzero(self.split.labels[self.shapes] == UNLABELLED)
+        without = f", {unlabelled:,} of them without a label" if unlabelled else ""
         return (
-            f"recording {views * shapes:,} records ({shapes:,} shapes x {views} views), {total}; "
-            f"{done:,} are there already"
+            f"recording {views * shapes:,} records ({shapes:,} shapes x {views} views{without}), "
+            f"{total}; {done:,} are there already"
         )
 
 

@@ -16,8 +16,8 @@ from ..augment import Clouds, Pipeline, normalize, parse
 from ..augment.student_only import StudentOnly
 from ..data import Dataset, Split
 from ..data.columns import format_columns
-from ..data.selection import check_classes, held_out, limited, not_held_out
-from ..errors import RecordsError, TrainingError, UsageError
+from ..data.selection import check_classes, limited
+from ..errors import RecordsError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LabelOptions, PastOptions
 from ..models import build_model
@@ -35,6 +35,7 @@ from .channel_scales import channel_scales
 from .loop import NEVER, Objective, fit, start_fabric
 from .past_student import Past, past_of
 from .ranks import from_first, one_run, rank
+from .shapes import Chosen, class_weights, training_shapes
 from .shuffling import Windows
 from .stopping import Stop
 from .views import FreshViews, Material, RecordedViews
@@ -49,7 +50,7 @@ def train(
     quiet: bool = False,
     stop: Stop = NEVER,
 ) -> Run:
-    """Train a model from labels alone, on a fresh view of every shape in every epoch.
+    """Train a model from labels alone, on a fresh view of every labelled shape in every epoch.
 
     Args:
         model: a name from `models.MODELS`.
@@ -64,7 +65,7 @@ def train(
 
     Raises:
         DataError: fewer than two classes.
-        TrainingError: see `loop.fit` and `Run.begin`.
+        TrainingError: no shape has a label; or see `loop.fit` and `Run.begin`.
         UsageError: a run folder that is not on this machine.
     """
     out, quiet = here(out, "out"), quiet or not torchrun.first()
@@ -76,11 +77,12 @@ def train(
     student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
     points = recipe.points or POINTS
     recipe = replace(recipe, points=points)
-    shapes = training_shapes(split, recipe)
+    options = LabelOptions(smoothing=recipe.smoothing)
+    chosen = training_shapes(split, recipe, options)
     fabric = start_fabric(recipe)
-    scales = channel_scales(split, shapes[0], recipe.scaling)
+    scales = channel_scales(split, chosen.train, recipe.scaling)
     network = _seeded(model, data, scales, recipe.seed).to(fabric.device)
-    objective = Objective("ce", LabelOptions(smoothing=recipe.smoothing), Past())
+    objective = Objective("ce", options, Past())
     resolved = _resolved(model, data, split, scales, recipe, version)
     with one_run(out, {"model": model} | resolved) as run:
         if run.finished:
@@ -88,10 +90,22 @@ def train(
             return run
         clouds = Clouds.of(split, fabric.device, pipeline.normalization)
         views = FreshViews(
-            pipeline, torch.from_numpy(shapes[0]), _windows(*shapes, recipe), fabric.device
+            pipeline,
+            torch.from_numpy(chosen.train),
+            _windows(split, chosen, recipe),
+            fabric.device,
         )
-        material = Material.of(clouds, pipeline, views, shapes, split.labels, points, student_only)
-        _announce(run, material, recipe, network, quiet)
+        material = Material.of(
+            clouds,
+            pipeline,
+            views,
+            (chosen.train, chosen.validation),
+            chosen.labels,
+            points,
+            student_only,
+            _weights(chosen, split, recipe),
+        )
+        _announce(run, material, chosen, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
 
@@ -110,7 +124,8 @@ def distill(
     """Train a student from the records of a teacher, which is not loaded.
 
     Epoch e replays view e mod V of every shape, exactly as the teacher saw it (a student that
-    takes fewer points sees a subset of them).
+    takes fewer points sees a subset of them). A shape without a label teaches by the teacher's
+    answer alone; a loss that does not ask the teacher leaves it out.
 
     Args:
         student: a name from `models.MODELS`.
@@ -142,8 +157,8 @@ def distill(
     with torchrun.in_turn():
         split = data.train
     store = Store.open(records)
-    shapes = training_shapes(split, recipe)
-    rows = check_records(store, split, shapes[0])
+    chosen = training_shapes(split, recipe, options)
+    rows = check_records(store, split, chosen.train)
     seen = int(store.attributes["points"])
     points = recipe.points or seen
     if points > seen:
@@ -161,9 +176,10 @@ def distill(
 
     # 2. The student, and what it learns from. What cannot be built leaves no run folder behind.
     fabric = start_fabric(recipe)
-    scales = channel_scales(split, shapes[0], recipe.scaling)
+    scales = channel_scales(split, chosen.train, recipe.scaling)
     network = _seeded(student, data, scales, recipe.seed).to(fabric.device)
-    windows = Windows(rows // store.attributes["tile"], recipe.window, recipe.seed)
+    tiles = rows // store.attributes["tile"]
+    windows = Windows(tiles, recipe.window, recipe.seed, _balanced(chosen, recipe))
     past = past_of(options, network, store, rows, windows, past_store, fabric.device)
     objective = Objective(recipe.loss, options, past)
 
@@ -186,40 +202,37 @@ def distill(
 
         # 5. Train.
         views = RecordedViews(store, rows, windows, fabric.device, options.needs_teacher)
-        material = Material.of(clouds, pipeline, views, shapes, split.labels, points, student_only)
-        _announce(run, material, recipe, network, quiet)
+        material = Material.of(
+            clouds,
+            pipeline,
+            views,
+            (chosen.train, chosen.validation),
+            chosen.labels,
+            points,
+            student_only,
+            _weights(chosen, split, recipe),
+        )
+        _announce(run, material, chosen, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
 
 
-def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Shapes to train on and to validate on, as indices in the split.
-
-    Raises:
-        TrainingError: fewer than two to train on, on each rank.
-    """
-    shapes = limited(split, recipe.limit)
-    validation = held_out(split, shapes, recipe.val, recipe.seed)
-    rest = not_held_out(split, shapes, validation)
-    if recipe.keep == "best" and not len(validation):
-        raise TrainingError(
-            f"no shape of {len(shapes)} is left over for validation, which tells the best weights",
-            fix="choose --keep last, or a larger --limit or --val",
-        )
-    least = 2 * torchrun.world()
-    if len(rest) < least:
-        raise TrainingError(
-            f"there are {len(rest)} shapes to train on, and {least} are needed",
-            fix="choose a smaller --val or a larger --limit",
-        )
-    return rest, validation
+def _weights(chosen: Chosen, split: Split, recipe: FitOptions) -> np.ndarray | None:
+    """Weights (C,) of the classes, if they were asked for."""
+    weighed = recipe.balance == "weights"
+    return class_weights(chosen.known, len(split.classes)) if weighed else None
 
 
-def _windows(shapes: np.ndarray, validation: np.ndarray, recipe: FitOptions) -> Windows:
+def _balanced(chosen: Chosen, recipe: FitOptions) -> np.ndarray | None:
+    """Labels (R,) whose classes are drawn equally often, if that was asked for."""
+    return chosen.known if recipe.balance == "sampling" else None
+
+
+def _windows(split: Split, chosen: Chosen, recipe: FitOptions) -> Windows:
     """Windows of the tiles that a recording of these shapes has: `train` and `distill` agree."""
-    recorded = np.union1d(shapes, validation)
-    tiles = np.searchsorted(recorded, shapes) // tile_length(len(recorded))
-    return Windows(tiles, recipe.window, recipe.seed)
+    recorded = limited(split, recipe.limit)
+    tiles = np.searchsorted(recorded, chosen.train) // tile_length(len(recorded))
+    return Windows(tiles, recipe.window, recipe.seed, _balanced(chosen, recipe))
 
 
 def _normalization(out: Path) -> int:
@@ -309,14 +322,19 @@ def _some_tiles(store: Store, seed: int, count: int = 2) -> list[Any]:
 
 
 def _announce(
-    run: Run, material: Material, recipe: FitOptions, network: torch.nn.Module, quiet: bool
+    run: Run,
+    material: Material,
+    chosen: Chosen,
+    recipe: FitOptions,
+    network: torch.nn.Module,
+    quiet: bool,
 ) -> None:
     if quiet:
         return
     parameters = sum(parameter.numel() for parameter in network.parameters())
     console.print(
         f"training {run.model_name} ({parameters:,} parameters) on {len(material.shapes):,} shapes "
-        f"of {len(run.classes)} classes ({len(material.validation):,} held out), "
+        f"of {len(run.classes)} classes ({chosen.counts(len(run.classes))}), "
         f"{recipe.epochs} epochs, {material.points} points a view, "
         f"{size(material.clouds.points.nbytes)} of clouds{_shuffled(material.views.windows)}"
     )

@@ -15,7 +15,6 @@ from .. import torchrun
 from ..errors import Stopped, TrainingError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LossOptions
-from ..losses.targets import Targets
 from ..progress import Track
 from ..recipe import FitOptions
 from ..run import Run
@@ -128,7 +127,7 @@ def fit(
 
                 # 1. Replay: the recorded view of each shape, from its parameters and its key.
                 rows = ranks.shard(batch)
-                points, labels = material.replay(view, rows), material.labels[material.shapes[rows]]
+                points = material.replay(view, rows)
                 # 2. Forward: the student now and, once the loss asks for it, its past.
                 wrapped.train()
                 with mixed:
@@ -136,11 +135,7 @@ def fit(
                     wanted = options.wants_past(progress)
                     before = past.logits(points, epoch, rows) if wanted else None
                 # 3. Loss, and its parts for the log.
-                teacher = None if view.teacher is None else view.teacher[rows]
-                second, part = material.second(view, rows)
-                targets = Targets(
-                    labels, teacher, before, progress, members=members, second=second, share=part
-                )
+                targets = material.targets(view, rows, before, progress, members)
                 parts = loss(logits, targets, options)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
@@ -155,7 +150,7 @@ def fit(
                 if average:
                     average.update_parameters(model)
                 past.after_step(model, logits, epoch, rows)
-                state.count(parts, logits, labels)
+                state.count(parts, logits, targets.labels)
                 track.advance(len(batch), f"epoch {epoch + 1}/{recipe.epochs} {state.note}")
                 due = state.age > recipe.save_minutes * 60
                 if asked := ranks.most(2 * stop.number + due, device):
@@ -169,11 +164,12 @@ def fit(
             final = average.module if average else model
             line = {"epoch": epoch, "view": view.number, "learning_rate": rate, **state.means()}
             if len(material.validation):
-                line["val_accuracy"] = accuracy(final, material)
+                line |= validate(final, material)
+                measured = line[f"val_{recipe.measure}"]
                 if recipe.keep == "best":
-                    state.compare(line["val_accuracy"], final)
+                    state.compare(measured, final)
+                state.note = f"val {measured:.1%}"
             run.log(line)
-            state.note = f"val {line['val_accuracy']:.1%}" if "val_accuracy" in line else ""
             state.end_epoch()
             state.save(epoch + 1, 0)
     run.finish(state.best or (average.module if average else model).state_dict())
@@ -229,16 +225,23 @@ def learning_rate(progress: float, options: FitOptions) -> float:
 
 
 @torch.inference_mode()
-def accuracy(model: nn.Module, material: Material, batch_size: int = 64) -> float:
-    """Overall accuracy on the validation shapes, without augmentation."""
+def validate(model: nn.Module, material: Material, batch_size: int = 64) -> dict[str, float]:
+    """Measure a model on the validation shapes, without augmentation.
+
+    Returns:
+        `val_accuracy`, over all of them, and `val_macc`, the mean over the classes that have some.
+    """
     model.eval()
     mine = ranks.shard(material.validation)
-    right = torch.zeros((), dtype=torch.int64, device=mine.device)
-    for start in range(0, len(mine), batch_size):
-        shapes = mine[start : start + batch_size]
-        logits = model(material.clouds.plain(shapes, material.points))
-        right += (logits.argmax(1) == material.labels[shapes]).sum()
-    return int(ranks.total(right)) / len(material.validation)
+    shapes = torch.bincount(material.labels[material.validation])
+    right = torch.zeros_like(shapes)
+    for some in torch.split(mine, batch_size):
+        labels = material.labels[some]
+        logits = model(material.clouds.plain(some, material.points))
+        right += torch.bincount(labels[logits.argmax(1) == labels], minlength=len(right))
+    right, present = ranks.total(right), shapes > 0
+    each = right[present].double() / shapes[present]
+    return {"val_accuracy": int(right.sum()) / int(shapes.sum()), "val_macc": float(each.mean())}
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

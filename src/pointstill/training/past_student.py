@@ -124,7 +124,12 @@ class LogitTable(Past):
     def after_step(self, student: nn.Module, logits: Tensor, epoch: int, rows: Tensor) -> None:
         """Keep the student's logits, on every rank: another one may meet the shape next."""
         kept = ranks.all_gather(logits.detach().to(self.table.dtype))
-        self.table[epoch % len(self.table), ranks.all_gather(rows)] = kept
+        # A batch may meet a row twice (balance=sampling): the last counts, on every device.
+        met, number = torch.unique(ranks.all_gather(rows), return_inverse=True)
+        last = torch.zeros_like(met).scatter_reduce_(
+            0, number, torch.arange(len(number), device=met.device), "amax"
+        )
+        self.table[epoch % len(self.table), met] = kept[last]
 
     def state_dict(self) -> dict[str, Any]:
         """The table."""

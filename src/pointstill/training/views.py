@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..augment import Clouds, Pipeline
 from ..augment.student_only import AS_IT_IS, StudentOnly
+from ..losses.targets import Targets
 from ..records import Store
 from .shuffling import Order, Windowed, Windows
 
@@ -86,10 +87,12 @@ class Material:
     pipeline: Pipeline
     views: FreshViews | RecordedViews
     shapes: Tensor  # (R,) int64, training shapes as indices in the split
-    labels: Tensor  # (S,) int64, of the whole split
+    labels: Tensor  # (S,) int64, of the whole split; `UNLABELLED` where there is none
     validation: Tensor  # (V,) int64, held-out shapes as indices in the split
     points: int
     student_only: StudentOnly = AS_IT_IS
+    class_weights: Tensor | None = None
+    """(C,) of the label's term of each class, where they are weighed."""
 
     @classmethod
     def of(
@@ -101,11 +104,35 @@ class Material:
         labels: Sequence[int] | np.ndarray,
         points: int,
         student_only: StudentOnly = AS_IT_IS,
+        class_weights: np.ndarray | None = None,
     ) -> "Material":
         """Bring shapes (to train and to validate on) and labels to where the clouds are."""
         train, validation = (torch.from_numpy(each).to(clouds.device) for each in shapes)
         own = torch.from_numpy(np.asarray(labels, np.int64).copy()).to(clouds.device)
-        return cls(clouds, pipeline, views, train, own, validation, points, student_only)
+        weights = None if class_weights is None else torch.from_numpy(class_weights)
+        weights = None if weights is None else weights.to(clouds.device)
+        return cls(clouds, pipeline, views, train, own, validation, points, student_only, weights)
+
+    def targets(
+        self,
+        view: View,
+        rows: Tensor,
+        past: Tensor | None,
+        progress: float,
+        members: Tensor | None = None,
+    ) -> Targets:
+        """What the student's answers to training shapes (B,) in a view are compared with."""
+        second, share = self.second(view, rows)
+        return Targets(
+            labels=self.labels[self.shapes[rows]],
+            teacher=None if view.teacher is None else view.teacher[rows],
+            past=past,
+            progress=progress,
+            members=members,
+            second=second,
+            share=share,
+            weights=self.class_weights,
+        )
 
     def rows(self, view: View) -> np.ndarray:
         """The training shapes of an epoch in their order, by their places (r,).
