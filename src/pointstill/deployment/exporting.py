@@ -85,6 +85,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         "points": points,
         "fewest": run.fewest,
         "up": run.recipe["origin"]["up"],
+        "calibration": asdict(run.calibration),
         "origin": run.recipe["origin"],
         # For `evaluate` and `record`; where the data was is nobody else's business.
         "trained_on": asdict(replace(run.trained_on, who="", data=None)),
@@ -197,12 +198,13 @@ class RunClassifier(CloudClassifier):
         UsageError: it is not on this machine.
     """
 
-    def __init__(self, folder: str | Path, drop_missing: bool = False):
+    def __init__(self, folder: str | Path, drop_missing: bool = False, up: str | None = None):
         run = Run(folder)
         _check_xyz(run)
         points = run.recipe["points"]
         about = {"classes": run.classes, "up": run.recipe["origin"]["up"], "points": points}
-        super().__init__(about | {"fewest": run.fewest}, drop_missing)
+        about["calibration"] = asdict(run.calibration)
+        super().__init__(about | {"fewest": run.fewest}, drop_missing, up)
         self._model = Deployed(run.model(), points).eval()
 
     def _run(self, cloud: np.ndarray) -> np.ndarray:

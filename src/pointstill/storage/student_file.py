@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
+from .calibration import Calibration
 from .digests import blank_seal, check_seal
 from .documents import check, parse_json
 
@@ -59,6 +60,8 @@ class About(TypedDict):
     model: NotRequired[str]
     fewest: NotRequired[int]
     """Points that nearly every cloud of its training had; see `Run.fewest`."""
+    calibration: NotRequired[Calibration]
+    """How its logits are read."""
     origin: NotRequired[Origin]
     trained_on: NotRequired[Seen]
 

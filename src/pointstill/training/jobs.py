@@ -84,7 +84,9 @@ def train(
         views = FreshViews(
             pipeline, torch.from_numpy(shapes[0]), _windows(*shapes, recipe), fabric.device
         )
-        material = Material.of(clouds, pipeline, views, shapes, split.labels, points, student_only)
+        material = Material.of(
+            clouds, pipeline, views, shapes, split.labels, points, student_only, recipe.seed
+        )
         _announce(run, material, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
@@ -177,7 +179,9 @@ def distill(
 
         # 5. Train.
         views = RecordedViews(store, rows, windows, fabric.device, options.needs_teacher)
-        material = Material.of(clouds, pipeline, views, shapes, split.labels, points, student_only)
+        material = Material.of(
+            clouds, pipeline, views, shapes, split.labels, points, student_only, recipe.seed
+        )
         _announce(run, material, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run

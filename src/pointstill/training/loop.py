@@ -15,11 +15,13 @@ from .. import torchrun
 from ..errors import Stopped, UsageError
 from ..losses import LOSSES
 from ..losses.options import LossOptions
+from ..losses.outlier_exposure import exposed
 from ..losses.targets import Targets
-from ..progress import Track
+from ..progress import Track, console
 from ..recipe import FitOptions
 from ..run import Run
 from . import ranks
+from .calibration import calibrated, described
 from .device import keep_memory, pick_device, pick_precision, set_threads
 from .past_student import Past, averaged
 from .state import State, diverged
@@ -122,15 +124,19 @@ def fit(
                 # 1. Replay: the recorded view of each shape, from its parameters and its key.
                 rows = ranks.shard(batch)
                 points, labels = material.replay(view, rows), material.labels[material.shapes[rows]]
+                nothing = material.outliers(view, rows, points, labels) if recipe.outliers else None
                 # 2. Forward: the student now and, once the loss asks for it, its past.
                 wrapped.train()
                 with mixed:
-                    logits = wrapped(points).float()
+                    logits = wrapped(_with(points, nothing)).float()
+                    logits, unknown = logits[: len(rows)], logits[len(rows) :]
                     wanted = options.wants_past(progress)
                     before = past.logits(points, epoch, rows) if wanted else None
                 # 3. Loss, and its parts for the log.
                 teacher = None if view.teacher is None else view.teacher[rows]
                 parts = loss(logits, Targets(labels, teacher, before, progress), options)
+                if nothing is not None:
+                    parts |= exposed(parts["loss"], logits, unknown, recipe.outliers)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
                 share = len(rows) * ranks.world() / len(batch)
@@ -163,7 +169,15 @@ def fit(
             state.note = f"val {line['val_accuracy']:.1%}" if "val_accuracy" in line else ""
             state.end_epoch()
             state.save(epoch + 1, 0)
-    run.finish(state.best or (average.module if average else model).state_dict())
+    final = average.module if average else model
+    if state.best:
+        final.load_state_dict(state.best)
+    if not ranks.rank():
+        fitted = calibrated(final, material)
+        run.calibrate(fitted)
+        if not quiet:
+            console.print(described(fitted))
+    run.finish(final.state_dict())
 
 
 def _step(
@@ -221,6 +235,11 @@ def accuracy(model: nn.Module, material: Material, batch_size: int = 64) -> floa
         logits = model(material.clouds.plain(shapes, material.points))
         right += (logits.argmax(1) == material.labels[shapes]).sum()
     return int(ranks.total(right)) / len(material.validation)
+
+
+def _with(points: Tensor, more: Tensor | None) -> Tensor:
+    """One batch of both, so that BatchNorm normalises them alike."""
+    return points if more is None else torch.cat((points, more))
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

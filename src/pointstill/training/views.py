@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..augment import Clouds, Pipeline
+from ..augment.outliers import outliers
 from ..augment.student_only import AS_IT_IS, StudentOnly
 from ..records import Store
 from .shuffling import Order, Windowed, Windows
@@ -90,6 +91,8 @@ class Material:
     validation: Tensor  # (V,) int64, held-out shapes as indices in the split
     points: int
     student_only: StudentOnly = AS_IT_IS
+    seed: int = 0
+    """Of views of nothing; see `augment.outliers`."""
 
     @classmethod
     def of(
@@ -101,11 +104,12 @@ class Material:
         labels: Sequence[int] | np.ndarray,
         points: int,
         student_only: StudentOnly = AS_IT_IS,
+        seed: int = 0,
     ) -> "Material":
         """Bring shapes (to train and to validate on) and labels to where the clouds are."""
         train, validation = (torch.from_numpy(each).to(clouds.device) for each in shapes)
         own = torch.from_numpy(np.asarray(labels, np.int64).copy()).to(clouds.device)
-        return cls(clouds, pipeline, views, train, own, validation, points, student_only)
+        return cls(clouds, pipeline, views, train, own, validation, points, student_only, seed)
 
     def replay(self, view: View, rows: Tensor) -> Tensor:
         """What the student sees of training shapes (B,) in a view: (B, N, 3 + F)."""
@@ -117,3 +121,9 @@ class Material:
         points = self.clouds.take(shapes, drawn)
         points = self.student_only.apply(points, view.epoch, shapes, features)
         return self.pipeline.apply(points, view.number, shapes, parameters, features, up)
+
+    def outliers(self, view: View, rows: Tensor, points: Tensor, labels: Tensor) -> Tensor:
+        """A view of nothing for every second of the views (B, N, 3 + F) of a batch."""
+        some = self.shapes[rows[::2]]
+        features = self.clouds.features
+        return outliers(points[::2], labels[::2], self.seed, view.epoch, some, features)
