@@ -7,7 +7,8 @@ come from the batch itself and from keyed draws, so that no other data are neede
 - scramble: the coordinates of a shape, each taken from another point: its extents without its form;
 - fold: a random smooth sheet or body, a point of the plane or of space sent through a few waves;
 - crush: a shape of which one or two directions, any ones, are pressed to a small part;
-- bloat: a shape whose points are pushed outwards, the inner ones most.
+- bloat: a shape whose points are pushed outwards, from its middle or from a line through it;
+- trim: a shape whose points, where they are beyond a small box that lies anyhow, are moved onto it.
 """
 
 import math
@@ -21,12 +22,14 @@ from .point_features import join_features, split_features
 
 WAVES = 6
 """That a fold is the sum of."""
-SHARES = {"mix": 0.4, "scramble": 0.1, "fold": 0.1, "crush": 0.2, "bloat": 0.2}
+SHARES = {"mix": 0.3, "scramble": 0.1, "fold": 0.1, "crush": 0.15, "bloat": 0.2, "trim": 0.15}
 """Of each kind; what cannot be mixed is crushed."""
 CRUSHED = 0.02, 0.3
 """What is left of a direction, from and to, log-uniform."""
 BLOATED = 0.1, 0.6
-"""Power that a distance from the middle is raised to, from and to."""
+"""Power that a distance is raised to, from and to, log-uniform."""
+TRIMMED = 0.1, 0.5
+"""Half of a side of the box, in unit-sphere radii, from and to, log-uniform."""
 
 
 def outliers(
@@ -65,7 +68,8 @@ def outliers(
         "scramble": _scramble(xyz, each),
         "fold": _fold(each, few[:, 0] < 0.5, *waves),
         "crush": _crush(xyz, few),
-        "bloat": _bloat(xyz, few[:, 0]),
+        "bloat": _bloat(xyz, few),
+        "trim": _trim(xyz, few),
     }
     ends = torch.tensor([*SHARES.values()], device=u.device).cumsum(0)[:-1]
     kind = torch.bucketize(chosen[:, 0].contiguous(), ends, right=True)
@@ -122,9 +126,30 @@ def _crush(xyz: Tensor, u: Tensor) -> Tensor:
 
 
 def _bloat(xyz: Tensor, u: Tensor) -> Tensor:
-    """Raise distances from the middle, which are 1 at most, to a power below 1."""
-    radius = torch.linalg.vector_norm(xyz, dim=2, keepdim=True).clamp(min=1e-6)
-    return xyz * radius ** (_between(u, BLOATED)[:, None, None] - 1)
+    """Raise distances from the middle, or from a line, which are 1 at most, to a power below 1.
+
+    The line is an axis of the data, or any.
+    """
+    axis = torch.nn.functional.one_hot((u[:, 3] * 3).long(), 3).to(xyz)
+    along = torch.where(u[:, 4:5] < 0.7, axis, _direction(u))[:, None]
+    along = along * (u[:, 5] < 0.6)[:, None, None]  # no line: from the middle
+    level = (xyz * along).sum(dim=2, keepdim=True) * along
+    radius = torch.linalg.vector_norm(xyz - level, dim=2, keepdim=True).clamp(min=1e-6)
+    power = _between(u[:, 2], BLOATED)[:, None, None]
+    return level + (xyz - level) * radius ** (power - 1)
+
+
+def _trim(xyz: Tensor, u: Tensor) -> Tensor:
+    """Move what is beyond a box onto its faces; the box is level in half of the shapes."""
+    along = _direction(u)
+    axis = torch.nn.functional.one_hot((u[:, 2] * 3).long(), 3).to(xyz)
+    along = torch.where(u[:, 2:3] * 6 % 2 < 1, axis, along)
+    # A reflection that swaps the axis x and the direction: a frame whose first axis is that.
+    normal = along - along.new_tensor([1.0, 0.0, 0.0])
+    length = normal.square().sum(dim=1)[:, None, None].clamp(min=1e-12)
+    mirror = torch.eye(3, device=u.device) - 2 * normal[:, :, None] * normal[:, None] / length
+    half = _between(u[:, 3:6], TRIMMED)[:, None]
+    return (xyz @ mirror).clamp(-half, half) @ mirror
 
 
 def _scramble(xyz: Tensor, u: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def score_table(evaluation: Evaluation) -> Table:
         columns + ["agree %"] * agreed,
         [_score_row(score)[: len(columns) + agreed] for score in evaluation.scores],
         title=f"{Path(about['data']).name}, {_measured(about)}, {voting}",
-        caption="in brackets: the 95 % interval by Wilson; ECE: plain > at the model's temperature; "
+        caption="in brackets: the 95 % interval by Wilson; ECE: plain > at its temperature; "
         "ms: median for a cloud, "
         f"{_timed(evaluation)}, {about['date']}",
     )

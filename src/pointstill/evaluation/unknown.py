@@ -1,4 +1,4 @@
-"""How well a model tells what it never learned from what it did: unknown clouds beside known ones."""
+"""How well a model tells what it never learned: unknown clouds beside known ones."""
 
 from collections import Counter
 from dataclasses import dataclass
