@@ -73,7 +73,7 @@ def measure_corruptions(
     Raises:
         UsageError: points have more than xyz.
     """
-    clouds = _Known(data, split, limit)
+    clouds = KnownClouds(data, split, limit)
     cases = [(name, level) for name in CORRUPTIONS for level in LEVELS]
     total = len(models) * (1 + len(cases)) * len(clouds)
     with Track("corruptions", total, "clouds", quiet=quiet) as track:
@@ -128,7 +128,7 @@ def measure_points(
             f"points is {', '.join(map(str, counts)) or 'empty'}",
             fix=f"give numbers of {MIN_POINTS} or more, such as 16,64,256,1024",
         )
-    clouds = _Known(data, split, limit)
+    clouds = KnownClouds(data, split, limit)
     total = len(models) * len(counts) * len(clouds)
     with Track("points", total, "clouds", quiet=quiet) as track:
         found = {
@@ -148,7 +148,7 @@ def measure_points(
     ]
 
 
-class _Known:
+class KnownClouds:
     """The labelled clouds of a split, to be changed one by one."""
 
     def __init__(self, data: Dataset, name: SplitName, limit: int | None):
@@ -167,10 +167,9 @@ class _Known:
         return len(self.shapes)
 
     def sample(self, points: Points) -> Points:
-        """1,024 points (or as many as there are) of a cloud, in the unit sphere."""
+        """1,024 points of a cloud, in the unit sphere; copies where it has fewer."""
         one = Clouds(points, np.array([0, len(points)]))
-        count = min(BENCHMARK_POINTS, len(points))
-        sampled: Points = one.plain(torch.tensor([0]), count)[0].numpy()
+        sampled: Points = one.plain(torch.tensor([0]), BENCHMARK_POINTS)[0].numpy()
         return sampled
 
     def accuracy(

@@ -46,8 +46,8 @@ class Calibration:
     def probabilities(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Probabilities (..., C) of logits (..., C)."""
         cooled = np.asarray(logits, np.float64) / self.temperature
-        shares: NDArray[np.float64] = np.exp(cooled - cooled.max(axis=-1, keepdims=True))
-        return shares / shares.sum(axis=-1, keepdims=True)
+        shares = np.exp(cooled - cooled.max(axis=-1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
 
     def known(self, logits: ArrayLike) -> NDArray[np.bool_]:
         """Whether each of the clouds of logits (..., C) is of a class that was learned.
