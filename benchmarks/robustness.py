@@ -16,8 +16,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
-from page import table
 
+from page import table
 from pointstill.data import open_dataset
 from pointstill.data.keyed_draws import uniforms
 from pointstill.errors import UsageError
@@ -29,7 +29,7 @@ from pointstill.progress import Track
 from pointstill.teachers import load_teacher
 
 mpl.use("svg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "robustness.json"

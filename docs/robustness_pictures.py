@@ -23,18 +23,25 @@ INK, BLUE = "#22303c", "#0072b2"
 SHAPE = "chair-001"
 
 
-def shape(clean: bool) -> NDArray[np.float32]:
-    """A test shape, as a surface or as the camera sees it."""
+def shape() -> NDArray[np.float32]:
+    """A test shape, as a whole surface."""
     name, index = SHAPE.split("-")
-    return Primitives(clean).cloud("test", name, int(index))
+    return Primitives(clean=True).cloud("test", name, int(index))
 
 
-def scatter(axes: Axes, points: NDArray[np.floating], caption: str) -> None:
+def told_rightly(student: str) -> NDArray[np.float32]:
+    """The first test chair that the student tells, as the camera sees it."""
+    classifier, source = Classifier(student), Primitives()
+    clouds = (source.cloud("test", "chair", index) for index in range(50))
+    return next(cloud for cloud in clouds if classifier.predict(cloud, 1)[0][0] == "chair")
+
+
+def scatter(axes: Axes, points: NDArray[np.floating], caption: str, size: float = 1.6) -> None:
     """Draw a cloud with z up, near points darker, all axes to one scale."""
     seen = rotate(rotate(points.astype(np.float64), 0.15), 0.05, "x")
     order = np.argsort(-seen[:, 1])
     near = (seen[order, 1].max() - seen[order, 1]) / max(float(np.ptp(seen[:, 1])), 1e-9)
-    axes.scatter(*seen[order][:, [0, 2]].T, s=1.6, c=BLUE, alpha=0.25 + 0.75 * near, linewidths=0)
+    axes.scatter(*seen[order][:, [0, 2]].T, s=size, c=BLUE, alpha=0.25 + 0.75 * near, linewidths=0)
     low, high = seen[:, [0, 2]].min(axis=0), seen[:, [0, 2]].max(axis=0)
     middle, half = (low + high) / 2, 0.55 * (high - low).max()
     axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
@@ -45,7 +52,7 @@ def scatter(axes: Axes, points: NDArray[np.floating], caption: str) -> None:
 
 def corruptions() -> None:
     """A row a corruption, a column a level."""
-    points = shape(clean=True)
+    points = shape()
     points = points - points.mean(axis=0)
     points = points / np.linalg.norm(points, axis=1).max()
     figure = Figure(figsize=(10, 13), layout="constrained")
@@ -58,7 +65,7 @@ def corruptions() -> None:
 
 def lying(student: str) -> None:
     """The same shape upright, on its side, and on its side with `up` said."""
-    points = shape(clean=False)
+    points = told_rightly(student)
     fallen = turn_up(points, "z", "y")
     plain, told = Classifier(student), Classifier(student, up="y")
     cases = [
@@ -70,7 +77,7 @@ def lying(student: str) -> None:
     for axes, (caption, cloud, classifier) in zip(figure.subplots(1, 3), cases, strict=True):
         reject = classifier.calibration.threshold is not None
         answers = [f"{name} {share:.0%}" for name, share in classifier.predict(cloud, 2, reject)]
-        scatter(axes, cloud, f"{caption}\n{', '.join(answers)}")
+        scatter(axes, cloud, f"{caption}\n{', '.join(answers)}", size=5)
     figure.savefig(HERE / "lying.png", dpi=110)
 
 
