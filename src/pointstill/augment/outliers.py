@@ -56,7 +56,7 @@ def outliers(
     n = points.shape[1]
     lanes = [1, 1, 6, 3 * WAVES, WAVES, 3 * WAVES, 3 * n]
     u = uniform(Key(seed, "outliers", epoch, shapes, "outliers").bits(sum(lanes)))
-    chosen, partner, few, turns, phase, weights, each = u.split(lanes, dim=1)
+    chosen, partner, few, turns, phase, weights, each = torch.split(u, lanes, dim=1)
     each = each.reshape(-1, n, 3)
     xyz, others = split_features(points, features)
     whose = _partners(partner[:, 0])
@@ -136,7 +136,7 @@ def _bloat(xyz: Tensor, u: Tensor) -> Tensor:
     level = (xyz * along).sum(dim=2, keepdim=True) * along
     radius = torch.linalg.vector_norm(xyz - level, dim=2, keepdim=True).clamp(min=1e-6)
     power = _between(u[:, 2], BLOATED)[:, None, None]
-    return level + (xyz - level) * radius ** (power - 1)
+    return level + (xyz - level) * radius.pow(power - 1)
 
 
 def _trim(xyz: Tensor, u: Tensor) -> Tensor:

@@ -83,8 +83,8 @@ def recall_range(shapes: int) -> tuple[float, float]:
     [0.94, 0.96]
     """
     rank = math.floor((shapes + 1) * (1 - RECALL) + 1e-9)
-    low, high = beta.ppf((0.025, 0.975), shapes + 1 - rank, rank)
-    return float(low), float(high)
+    recall = beta(shapes + 1 - rank, rank)
+    return float(recall.ppf(0.025)), float(recall.ppf(0.975))
 
 
 def described(calibration: Calibration) -> str:
