@@ -136,7 +136,8 @@ def _bloat(xyz: Tensor, u: Tensor) -> Tensor:
     level = (xyz * along).sum(dim=2, keepdim=True) * along
     radius = torch.linalg.vector_norm(xyz - level, dim=2, keepdim=True).clamp(min=1e-6)
     power = _between(u[:, 2], BLOATED)[:, None, None]
-    return level + (xyz - level) * radius.pow(power - 1)
+    pushed: Tensor = level + (xyz - level) * radius.pow(power - 1)
+    return pushed
 
 
 def _trim(xyz: Tensor, u: Tensor) -> Tensor:

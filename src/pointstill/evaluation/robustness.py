@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,16 +78,10 @@ def measure_corruptions(
     cases = [(name, level) for name in CORRUPTIONS for level in LEVELS]
     total = len(models) * (1 + len(cases)) * len(clouds)
     with Track("corruptions", total, "clouds", quiet=quiet) as track:
-
-        def asked(change: Callable[[str, Points], Points]) -> list[float]:
-            return clouds.accuracy(models, change, batch_size, track)
-
-        clean = asked(lambda name, points: points)
+        clean = clouds.accuracy(models, _as_it_is, batch_size, track)
         found = {
-            (kind, level): asked(
-                lambda name, points, kind=kind, level=level: corrupt(
-                    clouds.sample(points), kind, level, f"0/{name}"
-                )
+            (kind, level): clouds.accuracy(
+                models, partial(_corrupted, kind, level), batch_size, track
             )
             for kind, level in cases
         }
@@ -132,20 +127,29 @@ def measure_points(
     total = len(models) * len(counts) * len(clouds)
     with Track("points", total, "clouds", quiet=quiet) as track:
         found = {
-            count: clouds.accuracy(
-                models,
-                lambda name, points, count=count: points[
-                    np.sort(permutation(f"few points:{name}", len(points))[:count])
-                ],
-                batch_size,
-                track,
-            )
+            count: clouds.accuracy(models, partial(_thinned, count), batch_size, track)
             for count in counts
         }
     return [
         PointScore(model.spec, {count: found[count][place] for count in counts})
         for place, model in enumerate(models)
     ]
+
+
+def _as_it_is(name: str, points: Points) -> Points:
+    return points
+
+
+def _corrupted(kind: str, level: int, name: str, points: Points) -> Points:
+    """1,024 points of a cloud, with copies where it has fewer, in the unit sphere; gone wrong."""
+    one = Clouds(points, np.array([0, len(points)]))
+    sampled: Points = one.plain(torch.tensor([0]), BENCHMARK_POINTS)[0].numpy()
+    return corrupt(sampled, kind, level, f"0/{name}")
+
+
+def _thinned(count: int, name: str, points: Points) -> Points:
+    """What is left of a cloud, in its order."""
+    return points[np.sort(permutation(f"few points:{name}", len(points))[:count])]
 
 
 class KnownClouds:
@@ -165,12 +169,6 @@ class KnownClouds:
 
     def __len__(self) -> int:
         return len(self.shapes)
-
-    def sample(self, points: Points) -> Points:
-        """1,024 points of a cloud, in the unit sphere; copies where it has fewer."""
-        one = Clouds(points, np.array([0, len(points)]))
-        sampled: Points = one.plain(torch.tensor([0]), BENCHMARK_POINTS)[0].numpy()
-        return sampled
 
     def accuracy(
         self,
