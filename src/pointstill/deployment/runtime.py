@@ -59,13 +59,17 @@ class CloudClassifier(ABC):
         if up not in (None, "x", "y", "z"):
             raise UsageError(f"up is {repr(up)[:40]}", fix="choose x, y or z")
         self.about, self.drop_missing = about, drop_missing
-        self.up: str = up or about["up"]
-        """The axis that points up in what is classified."""
+        self.asked_up = up
         self.calibration = Calibration.of(about.get("calibration"))
         """How logits are read: temperature, and threshold for what is unknown."""
         self.classes: list[str] = about["classes"]
         self.fewest: int = about.get("fewest", about["points"])
         """Points that nearly every cloud had that the student learned from."""
+
+    @property
+    def up(self) -> str:
+        """The axis that points up in what is classified."""
+        return self.asked_up or str(self.about["up"])
 
     @abstractmethod
     def _run(self, cloud: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -124,7 +128,9 @@ class CloudClassifier(ABC):
         return found
 
     def _answer(self, points: ArrayLike) -> NDArray[np.float32]:
-        cloud = turn_up(near_origin(points, self.drop_missing), self.up, self.about["up"])
+        cloud = near_origin(points, self.drop_missing)
+        if self.asked_up:
+            cloud = turn_up(cloud, self.asked_up, self.about["up"])
         if len(cloud) < ENOUGH * self.fewest:
             warnings.warn(
                 f"the cloud has {len(cloud):,} points, fewer than half of the {self.fewest:,} that "

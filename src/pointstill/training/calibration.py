@@ -16,7 +16,7 @@ from .views import Material
 BOUNDS = 0.05, 20.0
 """Of a temperature."""
 FEWEST = math.ceil(RECALL / (1 - RECALL) - 1e-9)
-"""Shapes below which no score is low enough: 19, for one in twenty."""
+"""Shapes that it takes: 19, as of fewer not one in twenty can be below the threshold."""
 
 
 @torch.inference_mode()
@@ -40,12 +40,12 @@ def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
     Platt (1999): of a student that errs on none of n shapes nobody knows that it never errs. The
     threshold is the k-th smallest score, k = floor((n + 1) / 20): then 95 % of further shapes are
     above it or more, on average over draws of the n (conformal prediction; Vovk et al. 2005).
-    Fewer than 19 shapes have no such k, and no threshold.
+    Fewer than 19 shapes have no such k; neither is fitted on so few.
     """
     labelled = labels >= 0
     logits, labels = logits[labelled].double(), labels[labelled]
     count = len(labels)
-    if not count:
+    if count < FEWEST:
         return Calibration()
     smoothing = 1 / (count + 2)
 
@@ -55,10 +55,8 @@ def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
     low, high = map(math.log, BOUNDS)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded")
     temperature = math.exp(float(found.x))
-    threshold = None
-    if count >= FEWEST:
-        rank = math.floor((count + 1) * (1 - RECALL) + 1e-9)
-        threshold = float(np.sort(score(logits.numpy()))[rank - 1])
+    rank = math.floor((count + 1) * (1 - RECALL) + 1e-9)
+    threshold = float(np.sort(score(logits.numpy()))[rank - 1])
     return Calibration(
         temperature,
         threshold,
@@ -89,14 +87,15 @@ def recall_range(shapes: int) -> tuple[float, float]:
 
 def described(calibration: Calibration) -> str:
     """What was fitted, in a line or two."""
-    if not calibration.shapes:
-        return "not calibrated, and no threshold for what is unknown: no labelled shape is held out"
+    if calibration.threshold is None:
+        return (
+            "not calibrated, and no threshold for what is unknown: fewer than "
+            f"{FEWEST} labelled shapes are held out (--val)"
+        )
     before, after = calibration.error_before or 0.0, calibration.error_after or 0.0
     line = (
         f"calibrated on {calibration.shapes:,} held-out shapes: temperature "
         f"{calibration.temperature:.2f}, calibration error {before:.1%} before, {after:.1%} after"
     )
-    if calibration.threshold is None:
-        return f"{line}; no threshold for unknown clouds, which takes {FEWEST} shapes"
     low, high = recall_range(calibration.shapes)
     return f"{line}; of known classes {low:.0%} to {high:.0%} pass as known (95 % interval)"
