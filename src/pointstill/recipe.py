@@ -74,6 +74,8 @@ class FitOptions:
     classes are drawn equally often."""
     student_augment: str = "none"
     """How views are worsened that this model alone sees, such as strays,holes,sparse,noise,mute."""
+    outliers: float = 0.0
+    """Weight of the loss by which it learns that views of nothing are unknown; 0 for none."""
     scaling: Scaling = "robust"
     """Channels beside xyz: less their median, by their interquartile range; none: as they are."""
     seed: int = 0
@@ -98,6 +100,7 @@ class FitOptions:
             require(
                 value is None or value >= bound, f"{name} is {value}", f"choose {bound} or more"
             )
+        require(self.outliers >= 0, f"outliers is {self.outliers}", "choose 0 or more")
         for name in ("warmup", "val", "ema"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} is {value}", "choose 0 to below 1")

@@ -4,6 +4,7 @@ recipe.yaml           what was asked for, resolved: give it as --recipe to repea
                       under `origin`, what data and records it was made from
 metrics.jsonl         one line an epoch
 state.pt              everything that resuming needs; removed when the run is finished
+calibration.json      how its logits are read: temperature, and threshold for what is unknown
 weights.safetensors   the finished weights; a folder that has them is a finished run
 .lock                 held by the process that trains, and there for so long
 
@@ -15,7 +16,7 @@ ever, proves nothing (`Run.sealed`), and goes on without.
 import io
 import json
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,13 +32,14 @@ from .models.layers.channel_scaling import Scale, ScaledChannels
 from .points.features import Features, parse_features, width
 from .recipe import decisive
 from .storage import digests
+from .storage.calibration import Calibration
 from .storage.documents import check, parse_yaml
 from .storage.files import forbidden, read_regular, write_whole
 from .storage.locking import lock
 from .storage.paths import here
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
-WEIGHTS, LOCK = "weights.safetensors", ".lock"
+CALIBRATION, WEIGHTS, LOCK = "calibration.json", "weights.safetensors", ".lock"
 MAY_CHANGE = (
     *("data", "skip_bad", "drop_missing", "records", "past_records"),
     *("device", "threads", "save_minutes"),
@@ -379,6 +381,38 @@ class Run:
             raise TrainingError(f"is damaged{_reason(error)}", where=path, fix=fix) from error
         return lines
 
+    def calibrate(self, calibration: Calibration) -> None:
+        """Keep how the logits of the weights are read; called before `finish`."""
+        if self.sealed:
+            text = digests.sealed_lines([asdict(calibration)], _name(self.recipe))
+        else:
+            text = json.dumps(asdict(calibration)) + "\n"
+        _write(self.folder / CALIBRATION, text.encode())
+
+    @property
+    def calibration(self) -> Calibration:
+        """What `calibrate` kept; of a run of before 0.4 that of none.
+
+        Raises:
+            TrainingError: it is damaged, or may not be read.
+        """
+        path = self.folder / CALIBRATION
+        if not path.exists():
+            return Calibration()
+        try:
+            lines, sealed = digests.open_lines(read_regular(path).decode(), _name(self.recipe))
+            if len(lines) != 1 or sealed != self.sealed:
+                raise ValueError("is another run's")
+            return Calibration.of(lines[0])
+        except PermissionError as error:
+            raise forbidden(path, error, TrainingError) from error
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"is damaged{_reason(error)}",
+                where=path,
+                fix="restore it from a copy, or train again in another --out",
+            ) from error
+
     def finish(self, weights: dict[str, torch.Tensor]) -> None:
         """Write the weights and drop the resume state.
 
@@ -435,6 +469,7 @@ class Run:
         """
         self.model()
         self.metrics()
+        _ = self.calibration
 
 
 def spoilt(weights: dict[str, torch.Tensor]) -> str | None:
@@ -471,7 +506,7 @@ def at_work(folder: str | Path) -> AbstractContextManager[None]:
 
 def _ours(path: Path) -> bool:
     """Whether a file is the lock, or the draft of a process that may have been killed."""
-    drafts = (f".{name}." for name in (RECIPE, METRICS, STATE, WEIGHTS))
+    drafts = (f".{name}." for name in (RECIPE, METRICS, STATE, CALIBRATION, WEIGHTS))
     return path.name == LOCK or (path.suffix == ".draft" and path.name.startswith(tuple(drafts)))
 
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -23,10 +23,12 @@ from .shared_options import (
     Flat,
     RecipeFile,
     TeacherOptions,
+    Up,
     converted,
     finished,
     left_out,
     needs_torch,
+    whole_numbers,
 )
 
 app = App(
@@ -222,6 +224,9 @@ def evaluate(
     json: Path | None = None,
     pictures: Path | None = None,
     classes: bool = False,
+    unknown: str | None = None,
+    corruptions: Literal["modelnet-c"] | None = None,
+    points: str | None = None,
     teacher_options: Annotated[TeacherOptions, Flat] = TEACHER,
 ) -> None:
     """Measure runs and teachers side by side: accuracy, calibration, cost, tests between them.
@@ -231,6 +236,8 @@ def evaluate(
         pointstill evaluate runs/nwsd runs/kd --data primitives
         pointstill evaluate gdanet --weights gdanet.t7 --data modelnet40/ --limit 200
         pointstill evaluate a.onnx b.pt2 --ensemble probabilities --data scans/
+        pointstill evaluate student.onnx --data modelnet40/ --unknown strangers
+        pointstill evaluate run --data modelnet40/ --corruptions modelnet-c --points 16,64,256,1024
         pointstill evaluate run --data scans/ --records records.zarr --json run.json --pictures out/
 
     Parameters
@@ -253,6 +260,13 @@ def evaluate(
         Also draw each model's confusion matrix, as PNG in this folder.
     classes:
         Also print the accuracy of every class.
+    unknown:
+        Also ask about clouds of classes that the models do not have: the test split of this data
+        set, or strangers, six kinds of built-in things. AUROC, and what they are taken for.
+    corruptions:
+        Also measure on clouds that went wrong: modelnet-c, seven corruptions at five levels.
+    points:
+        Also measure on clouds of so few points, such as 16,32,64,128,256,1024.
     """
     needs_torch()
     from ..errors import EmptySplitError
@@ -268,6 +282,7 @@ def evaluate(
         from ..evaluation.figures import confusion_picture
 
         check_writable(pictures, folder=True)
+    counts = whole_numbers("points", points) if points else []
     opened = data.open()
     parts = split_names(opened, split)
     loaded = teacher_options.load_each(models, opened)
@@ -285,6 +300,14 @@ def evaluate(
     print_tables(score_table(result), *([class_table(result)] if classes else []))
     for line in pair_lines(result):
         print(line)
+    if corruptions or counts or unknown:
+        from .listing import measure_robustness
+
+        source = replace(data, data=unknown, fold=0, up=None).open() if unknown else None
+        among = {"split": split, "limit": limit, "batch_size": batch_size}
+        result = measure_robustness(
+            result, loaded, opened, source, bool(corruptions), counts, among
+        )
     if json:
         result.write_json(json)
         print(f"everything in {json}")
@@ -329,15 +352,19 @@ def predict(
     /,
     *,
     top: int = 3,
+    up: Up = None,
     drop_missing: bool = False,
     columns: str | None = None,
 ) -> None:
     """Classify clouds from files; with an .onnx student, PyTorch is not needed.
 
+    What the student does not know is `unknown`, with the classes that it would have been.
+
     **Examples**
 
         pointstill predict student.onnx scan.ply other.las
         pointstill predict runs/nwsd scan.xyz --top 5
+        pointstill predict student.onnx from_a_game_engine.obj --up y
 
     Parameters
     ----------
@@ -347,6 +374,8 @@ def predict(
         Clouds or meshes: ply, pcd, las, laz, xyz, txt, csv, pts, npy, npz, off, obj, stl, glb.
     top:
         How many classes to name.
+    up:
+        The axis that points up in the files, if it is not that of the training data.
     drop_missing:
         Leave out points with a NaN or infinite coordinate, instead of refusing their cloud.
     columns:
@@ -356,7 +385,7 @@ def predict(
     from .listing import predict_files
 
     called = None if columns is None else parse_columns(columns)
-    predict_files(model, files, top, drop_missing, called)
+    predict_files(model, files, top, drop_missing, called, up)
 
 
 @app.command

@@ -3,8 +3,9 @@
 import sys
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Column
@@ -20,7 +21,9 @@ from ..reporting.tables import draw_table, print_tables
 from .shared_options import needs_torch
 
 if TYPE_CHECKING:
+    from ..evaluation.scoring import Evaluation
     from ..records import Store
+    from ..teachers import Teacher
 
 
 def describe_dataset(data: Dataset) -> None:
@@ -213,12 +216,50 @@ def _labelled(store: "Store") -> str:
     return f"the {known:,} labelled ones of {store.rows:,} shapes"
 
 
+def measure_robustness(
+    result: "Evaluation",
+    models: "list[Teacher]",
+    data: Dataset,
+    unknown: Dataset | None,
+    corruptions: bool,
+    points: list[int],
+    among: dict[str, Any],
+) -> "Evaluation":
+    """Measure models on clouds that went wrong, of few points, and unknown; print the tables.
+
+    Args:
+        result: of the clouds as they are, to which it is added.
+        models: loaded.
+        data: of the known classes.
+        unknown: clouds of other classes, if they are asked about.
+        corruptions: whether ModelNet-C is asked about.
+        points: numbers of points, if they are.
+        among: `split`, `limit` and `batch_size`.
+    """
+    from ..evaluation.robustness import measure_corruptions, measure_points
+    from ..evaluation.tables import corruption_table, point_table, taken_for_table, unknown_table
+    from ..evaluation.unknown import measure_unknown
+
+    if corruptions:
+        result = replace(result, corruptions=measure_corruptions(models, data, **among))
+        print_tables(corruption_table(result.corruptions))
+    if points:
+        result = replace(result, points=measure_points(models, data, points, **among))
+        print_tables(point_table(result.points))
+    if unknown:
+        scores = measure_unknown(models, data, unknown, **among)
+        result = replace(result, unknown=scores)
+        print_tables(unknown_table(scores, unknown.name), *map(taken_for_table, scores))
+    return result
+
+
 def predict_files(
     model: Path,
     files: list[Path],
     top: int,
     drop_missing: bool = False,
     columns: Columns | None = None,
+    up: str | None = None,
 ) -> None:
     """Print the most probable classes of clouds in files; torch only for a run folder.
 
@@ -230,35 +271,38 @@ def predict_files(
         DataError: the last such file's; a NoDataError if none of them is there.
     """
     from ..data.readers import read_table
-    from ..deployment.runtime import Classifier, CloudClassifier
+    from ..deployment.runtime import UNKNOWN, Classifier, CloudClassifier
     from ..points.validity import coordinates
 
     if model.is_dir():
         needs_torch()
         from ..deployment.exporting import RunClassifier
 
-        classifier: CloudClassifier = RunClassifier(model, drop_missing)
+        classifier: CloudClassifier = RunClassifier(model, drop_missing, up)
     else:
-        classifier = Classifier(model, drop_missing=drop_missing)
+        classifier = Classifier(model, drop_missing=drop_missing, up=up)
+    reject = classifier.calibration.threshold is not None
     bad: list[DataError] = []
     for file in files:
         try:
             table = read_table(
                 file,
-                classifier.about["up"],
+                classifier.up,
                 classifier.features[1:],
                 columns=classifier.columns if columns is None else columns,
             )
             cloud = table | {"xyz": coordinates(str(file), table["xyz"])}
             with warnings.catch_warnings(record=True) as doubts:
                 warnings.simplefilter("always")
-                found = classifier.predict(cloud, top)
+                found = classifier.predict(cloud, top, reject=reject)
         except DataError as error:
             if bad:
                 print(f"error: {bad[-1]}", file=sys.stderr, flush=True)
             bad.append(error.but(where=file))
             continue
-        print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in found))
+        unknown = reject and len(found) > min(top, len(classifier.classes))
+        classes = ", ".join(f"{name} {share:.1%}" for name, share in found[unknown:])
+        print(f"{file}: {UNKNOWN} ({classes})" if unknown else f"{file}: {classes}")
         for doubt in doubts:
             print(f"warning: {file}: {doubt.message}", file=sys.stderr, flush=True)
     if bad:

@@ -374,6 +374,19 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
     return convert(kind, tokens)
 
 
+def whole_numbers(name: str, text: str) -> list[int]:
+    """Whole numbers from a text such as `16,64,256`.
+
+    Raises:
+        UsageError: one is none.
+    """
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        fix = "write whole numbers as 16,64,256"
+        raise UsageError(f"{name} is {text!r}", fix=fix) from error
+
+
 def left_out(split: "Split", most: int = 3) -> None:
     """Say on standard error what `drop_missing` and `skip_bad` left out."""
     if not torchrun.first():

@@ -133,6 +133,7 @@ def export(run: Run | str | Path, out: str | Path) -> Path:
         "fewest": run.fewest,
         "up": run.recipe["origin"]["up"],
         **_takes(run),
+        "calibration": asdict(run.calibration),
         "origin": run.recipe["origin"],
         # For `evaluate` and `record`; where the data was is nobody else's business.
         "trained_on": asdict(replace(run.trained_on, who="", data=None)),
@@ -252,11 +253,12 @@ class RunClassifier(CloudClassifier):
         UsageError: it is not on this machine.
     """
 
-    def __init__(self, folder: str | Path, drop_missing: bool = False):
+    def __init__(self, folder: str | Path, drop_missing: bool = False, up: str | None = None):
         run = Run(folder)
         origin, points = run.recipe["origin"], run.recipe["points"]
         about = {"classes": run.classes, "up": origin["up"], "points": points, "origin": origin}
-        super().__init__(about | {"fewest": run.fewest} | _takes(run), drop_missing)
+        about |= {"fewest": run.fewest, "calibration": asdict(run.calibration)} | _takes(run)
+        super().__init__(about, drop_missing, up)
         self._model = Deployed.of(run)
 
     def _run(self, cloud: np.ndarray) -> np.ndarray:

@@ -26,12 +26,15 @@ from ..points.features import (
     WIDTHS,
     XYZ,
     Features,
+    columns,
     format_features,
     measured,
     parse_features,
     width,
 )
+from ..points.upright import turn_up
 from ..points.validity import check_points, check_stretch, finite
+from ..storage.calibration import Calibration
 from ..storage.files import check_readable
 from ..storage.paths import here
 from ..storage.student_file import check_about, check_content
@@ -45,6 +48,8 @@ MOST_MEMORY = 2 << 30
 """Bytes that classifying may take at once, in all sessions of a process."""
 MOST_BYTES = 1 << 31
 """Of a file: ONNX holds no more."""
+UNKNOWN = "unknown"
+"""What `predict` calls a cloud that the student does not know."""
 OTHER_RUN = "train it again, and export it again"
 Given = ArrayLike | Mapping[str, ArrayLike]
 """A cloud as a user gives it: an array, or arrays by name."""
@@ -61,10 +66,19 @@ class CloudClassifier(ABC):
         about: what is known of the student: `classes`, `up`, `points` and more.
         drop_missing: first leave out the points of a cloud with a NaN or infinite coordinate, as
             depth cameras mark what they do not see; otherwise such a cloud is refused.
+        up: the axis that points up in the clouds to come; None: that of the training data.
+
+    Raises:
+        UsageError: an up axis that is none.
     """
 
-    def __init__(self, about: dict[str, Any], drop_missing: bool):
+    def __init__(self, about: dict[str, Any], drop_missing: bool, up: str | None = None):
+        if up not in (None, "x", "y", "z"):
+            raise UsageError(f"up is {repr(up)[:40]}", fix="choose x, y or z")
         self.about, self.drop_missing = about, drop_missing
+        self.asked_up = up
+        self.calibration = Calibration.of(about.get("calibration"))
+        """How logits are read: temperature, and threshold for what is unknown."""
         self.classes: list[str] = about["classes"]
         self.normalization: int = about.get("origin", {}).get("normalization", 1)
         """Version of the normalisation; the first keeps strays."""
@@ -75,6 +89,11 @@ class CloudClassifier(ABC):
         self.columns: Columns = about.get("columns", {})
         """What the files called some columns that it learned from, where that is not our name."""
 
+    @property
+    def up(self) -> str:
+        """The axis that points up in what is classified."""
+        return self.asked_up or str(self.about["up"])
+
     @abstractmethod
     def _run(self, cloud: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of a cloud near the origin: (n, 3 + F) -> (C,)."""
@@ -83,12 +102,12 @@ class CloudClassifier(ABC):
         """Logits of one cloud.
 
         Args:
-            points: (n, 3) coordinates in any unit, in the axes of the training data
-                (`about["up"]` is its up axis); any n from 8 up. A student with channels takes
-                (n, 3 + F), in the order of `features` and the units of its training data. Of a
-                masked array, points of which something is masked are left out. Of a structured
-                array, a table or a mapping of names to arrays, what the student takes is found by
-                name, in any order and case, and the rest is passed over.
+            points: (n, 3) coordinates in any unit, with the axis `up` pointing up, which is not
+                checked: of a cloud that lies on its side the answer is wrong. Any n from 8 up. A
+                student with channels takes (n, 3 + F), in the order of `features` and the units of
+                its training data. Of a masked array, points of which something is masked are left
+                out. Of a structured array, a table or a mapping of names to arrays, what the
+                student takes is found by name, in any order and case, and the rest is passed over.
 
         Returns:
             (C,) logits, in the order of `classes`.
@@ -103,28 +122,43 @@ class CloudClassifier(ABC):
         """
         return self._answer(points)
 
-    def predict(self, points: Given, top: int = 3) -> list[tuple[str, float]]:
+    def predict(self, points: Given, top: int = 3, reject: bool = False) -> list[tuple[str, float]]:
         """The most probable classes of one cloud, with their probabilities; see `logits`.
 
+        Args:
+            points: the cloud.
+            top: how many classes.
+            reject: put `("unknown", p)` before them where the student does not know the cloud, p
+                being the probability of the class that it would have been. So the first name is
+                one to act on, or `UNKNOWN`.
+
         Raises:
-            UsageError: `top` is no whole number from 1 up.
+            UsageError: `top` is no whole number from 1 up; or `reject` of a student without a
+                threshold.
         """
         top = whole_number("top", top, 1)
-        logits = self._answer(points).astype(np.float64)
-        probabilities = np.exp(logits - logits.max())
-        probabilities /= probabilities.sum()
+        if reject and self.calibration.threshold is None:
+            raise UsageError(
+                "the student has no threshold for what is unknown",
+                fix="train it with --val above 0, on more shapes, and export it with this version",
+            )
+        logits = self._answer(points)
+        probabilities = self.calibration.probabilities(logits)
         order = np.argsort(-probabilities, kind="stable")[:top]
-        return [(self.classes[index], float(probabilities[index])) for index in order]
+        found = [(self.classes[index], float(probabilities[index])) for index in order]
+        if reject and not self.calibration.known(logits):
+            found.insert(0, (UNKNOWN, found[0][1]))
+        return found
 
     def _answer(self, points: Given) -> NDArray[np.float32]:
         cloud = near_origin(
-            points,
-            self.drop_missing,
-            self.features,
-            self.about.get("up", "z"),
-            self.columns,
-            self.normalization,
+            points, self.drop_missing, self.features, self.up, self.columns, self.normalization
         )
+        if self.asked_up:
+            cloud = cloud.copy()
+            for feature in {"xyz", "normal"} & {*self.features}:
+                place = columns(self.features)[feature]
+                cloud[:, place] = turn_up(cloud[:, place], self.asked_up, self.about["up"])
         if len(cloud) < ENOUGH * self.fewest:
             warnings.warn(
                 f"the cloud has {len(cloud):,} points, fewer than half of the {self.fewest:,} that "
@@ -158,12 +192,14 @@ class Classifier(CloudClassifier):
         threads: threads that ONNX Runtime may use for one cloud; 0 for as many as it chooses.
         drop_missing: first leave out the points of a cloud with a NaN or infinite coordinate, as
             depth cameras mark what they do not see; otherwise such a cloud is refused.
+        up: the axis that points up in the clouds to come, x, y or z, where it is not that of the
+            training data: they are turned.
 
     Raises:
         PointstillError: one that may not be read, one that `pointstill export` did not write, or
             that is not as it was written.
-        UsageError: no such file, one that is not on this machine, or a number of threads that is
-            none.
+        UsageError: no such file, one that is not on this machine, or a number of threads or an up
+            axis that is none.
 
     Example:
         >>> classifier = Classifier("student.onnx")  # doctest: +SKIP
@@ -171,7 +207,13 @@ class Classifier(CloudClassifier):
         ('chair', 0.97)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, drop_missing: bool = False):
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 1,
+        drop_missing: bool = False,
+        up: str | None = None,
+    ):
         threads = whole_number("threads", threads, 0, MOST_THREADS)
         if not isinstance(path, str | os.PathLike):
             raise UsageError(
@@ -182,7 +224,7 @@ class Classifier(CloudClassifier):
         self._content, self._threads = _read(file), threads
         self._session, about = _open(file, self._content, threads)
         self._process = os.getpid()
-        super().__init__(about, drop_missing)
+        super().__init__(about, drop_missing, up)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_session"}

@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from ..recipe import POINTS
 from ..records import Store
 from ..records.matching import check_records, recorded_pipeline
 from ..run import Run
+from ..storage.calibration import AS_THEY_ARE, Calibration
 from ..storage.files import write_whole
 from ..storage.paths import here
 from ..teachers import Teacher, load_teacher
@@ -77,6 +78,10 @@ class Score:
     agreement: dict[str, float] | None = None
     """With records: argmax agreement with the teacher, and KL(teacher || model) at T = 1, on the
     first recorded view of up to 1,024 shapes."""
+    temperature: float = 1.0
+    """By which a run or an exported student has its logits divided, fitted after its training."""
+    tempered_error: float | None = None
+    """Expected calibration error at that temperature; None: it has none."""
     runtime: str = "torch"
     """What computes it: torch (eager), or ONNX Runtime (of an ensemble: some or all members)."""
 
@@ -114,6 +119,12 @@ class Evaluation:
     labels: list[int]
     scores: list[Score]
     pairs: list[Pair]
+    corruptions: list[Any] = field(default_factory=list)
+    """`robustness.CorruptionScore` of each model, if that was asked for."""
+    points: list[Any] = field(default_factory=list)
+    """`robustness.PointScore` of each model."""
+    unknown: list[Any] = field(default_factory=list)
+    """`unknown.UnknownScore` of each model."""
 
     def write_json(self, path: str | Path) -> None:
         """Write everything as JSON, whole or not at all; the folder is made.
@@ -316,6 +327,10 @@ def score(
     calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=15)
     points, clouds = teacher.points or POINTS, fixed_batch(teacher)
     error, interval = uncertainty((predictions == labels).numpy(), groups)
+    fitted, tempered = calibration_of(teacher), None
+    if fitted.shapes:
+        shares = torch.from_numpy(fitted.probabilities(logits.numpy()))
+        tempered = float(multiclass_calibration_error(shares, labels, len(classes), n_bins=15))
     return Score(
         name=teacher.spec,
         overall_accuracy=overall,
@@ -339,6 +354,8 @@ def score(
         ),
         points=points,
         agreement=agreement,
+        temperature=fitted.temperature,
+        tempered_error=tempered,
         runtime="torch" if teacher.counted else "ONNX Runtime",
     )
 
@@ -354,6 +371,11 @@ def uncertainty(
         return error, [float(wilson.low), float(wilson.high)]
     means = resampled_means(right, groups)
     return (None, None) if means is None else (float(means.std()), percentile_interval(means))
+
+
+def calibration_of(teacher: Teacher) -> Calibration:
+    """How the logits of a run or an exported student are read; of others, as they are."""
+    return teacher.calibration if isinstance(teacher, NetworkTeacher) else AS_THEY_ARE
 
 
 def fixed_batch(teacher: Teacher) -> int:

@@ -1,5 +1,6 @@
 """Evaluations and profiles as tables on the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from rich.table import Column, Table
 from ..reporting.tables import draw_table
 from .group_bootstrap import LEAST
 from .profiling import Profile, surroundings
+from .robustness import CorruptionScore, PointScore
 from .scoring import Evaluation, Pair, Score
+from .unknown import UnknownScore
 
 REFERENCE = "pointmlp-elite"
 """The small net of others that profiles are compared with, where it is among them."""
@@ -26,7 +29,7 @@ def score_table(evaluation: Evaluation) -> Table:
         columns + ["agree %"] * agreed,
         [_score_row(score)[: len(columns) + agreed] for score in evaluation.scores],
         title=f"{Path(about['data']).name}, {_measured(about)}, {voting}",
-        caption=f"{_interval(about)}; ms: median for a cloud, "
+        caption=f"{_interval(about)}; ECE: plain > at its temperature; ms: median for a cloud, "
         f"{_timed(evaluation)}, {about['date']}",
     )
 
@@ -68,12 +71,96 @@ def _score_row(score: Score) -> list[str]:
         score.name,
         percent,
         f"{100 * score.mean_class_accuracy:.2f}",
-        f"{100 * score.calibration_error:.1f}",
+        _calibration(score),
         "-" if score.parameters is None else f"{score.parameters / 1e3:,.1f} k",
         "-" if score.flops is None else f"{score.flops / 1e6:,.1f}",
         f"{score.latency_ms:.2f}{'*' * (score.runtime != 'torch')}",
         f"{100 * score.agreement['argmax']:.1f}" if score.agreement else "",
     ]
+
+
+def _calibration(score: Score) -> str:
+    """The calibration error, and behind it that at the student's own temperature."""
+    plain = f"{100 * score.calibration_error:.1f}"
+    tempered = score.tempered_error
+    return plain if tempered is None else f"{plain} > {100 * tempered:.1f}"
+
+
+def corruption_table(scores: Sequence[CorruptionScore]) -> Table:
+    """Corruption errors of models side by side, in percent of DGCNN's."""
+    return draw_table(
+        ["corruption", *(score.name for score in scores)],
+        [
+            ["OA clean, %", *(f"{100 * score.clean:.1f}" for score in scores)],
+            [
+                "OA corrupted, %",
+                *(f"{100 * float(np.mean([*score.accuracy.values()])):.1f}" for score in scores),
+            ],
+            None,
+            *(
+                [f"CE {name}", *(f"{score.errors[name]:.3f}" for score in scores)]
+                for name in scores[0].accuracy
+            ),
+            ["mCE", *(f"{score.errors['mCE']:.3f}" for score in scores)],
+            ["RmCE", *(f"{score.relative_errors['RmCE']:.3f}" for score in scores)],
+        ],
+        title="ModelNet-C, on our sampling",
+        caption="CE: errors, mean of five levels, over those of DGCNN as published (1.000); "
+        "mCE: their mean; RmCE: the same of what is lost against clean clouds. The clouds were "
+        "sampled and corrupted here: the published files have other points.",
+    )
+
+
+def point_table(scores: Sequence[PointScore]) -> Table:
+    """Accuracy against the number of points that are left of a cloud."""
+    return draw_table(
+        ["points", *(score.name for score in scores)],
+        [
+            [f"{count:,}", *(f"{100 * score.accuracy[count]:.1f}" for score in scores)]
+            for count in scores[0].accuracy
+        ],
+        title="overall accuracy by the points of a cloud, %",
+    )
+
+
+def unknown_table(scores: Sequence[UnknownScore], source: str) -> Table:
+    """How models tell unknown clouds from known ones."""
+    return draw_table(
+        ["model", "AUROC", "FPR95 %", "accepted %", "recall %"],
+        [
+            [
+                score.name,
+                f"{score.auroc:.3f}",
+                f"{100 * score.false_positives:.1f}",
+                "-" if score.accepted is None else f"{100 * score.accepted:.1f}",
+                "-" if score.recall is None else f"{100 * score.recall:.1f}",
+            ]
+            for score in scores
+        ],
+        title=f"clouds of {Path(source).name} among the known ones, by energy",
+        caption="FPR95: unknown clouds taken for known where 95 % of the known ones are; accepted "
+        "and recall: unknown and known clouds above the threshold that the model brings.",
+    )
+
+
+def taken_for_table(score: UnknownScore, most: int = 3) -> Table:
+    """What a model takes each kind of unknown cloud for."""
+    total = {kind: sum(counts.values()) for kind, counts in score.taken_for.items()}
+    return draw_table(
+        ["kind", "clouds", "accepted %", Column("would be", overflow="fold")],
+        [
+            [
+                kind,
+                str(total[kind]),
+                f"{100 * score.accepted_by_kind[kind]:.0f}",
+                ", ".join(
+                    f"{name} {count / total[kind]:.0%}" for name, count in [*counts.items()][:most]
+                ),
+            ]
+            for kind, counts in score.taken_for.items()
+        ],
+        title=f"what {score.name} takes them for",
+    )
 
 
 def _timed(evaluation: Evaluation) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
+from .calibration import Calibration
 from .digests import blank_seal, check_seal
 from .documents import check, parse_json
 
@@ -66,6 +67,8 @@ class About(TypedDict):
     """Numbers a point that its graph takes, as many as these have without height; else 3."""
     columns: NotRequired[dict[str, str | int]]
     """Our name -> what the files called a column, where they differ."""
+    calibration: NotRequired[Calibration]
+    """How its logits are read."""
     origin: NotRequired[Origin]
     trained_on: NotRequired[Seen]
 

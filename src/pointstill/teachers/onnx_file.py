@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import TeacherError, one_line
 from ..points.features import Features, measured, parse_features, width
 from ..run import TrainedOn
+from ..storage.calibration import AS_THEY_ARE, Calibration
 from ..storage.documents import check
 from ..storage.files import check_readable
 from ..storage.student_file import ABOUT, check_about, check_content, is_student
@@ -102,6 +103,14 @@ class OnnxNetwork:
             return check(self.about["trained_on"] | {"who": str(self.path)}, TrainedOn)
         except (KeyError, TypeError, ValueError):  # of no pointstill, or of another one
             return None
+
+    @property
+    def calibration(self) -> Calibration:
+        """How the logits of an exported student are read; as they are where the file is none."""
+        try:
+            return Calibration.of(self.about.get("calibration"))
+        except ValueError:
+            return AS_THEY_ARE
 
     def _session(self) -> onnxruntime.InferenceSession:
         """A session with as many threads as torch has now."""
@@ -244,7 +253,8 @@ def load_onnx(path: Path, device: torch.device, channels: int = 3) -> Loaded:
     """
     network = OnnxNetwork(path, channels)
     classes, points, up = (network.about.get(name) for name in ("classes", "points", "up"))
-    return Loaded(network, classes, points, up, network.trained_on, network.features)
+    seen, features, calibration = network.trained_on, network.features, network.calibration
+    return Loaded(network, classes, points, up, seen, features, calibration=calibration)
 
 
 ONNX = FileKind((".onnx",), is_onnx, load_onnx)

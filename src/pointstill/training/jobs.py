@@ -104,6 +104,7 @@ def train(
             points,
             student_only,
             _weights(chosen, split, recipe),
+            recipe.seed,
         )
         _announce(run, material, chosen, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
@@ -211,6 +212,7 @@ def distill(
             points,
             student_only,
             _weights(chosen, split, recipe),
+            recipe.seed,
         )
         _announce(run, material, chosen, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)

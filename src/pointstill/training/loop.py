@@ -15,10 +15,12 @@ from .. import torchrun
 from ..errors import Stopped, TrainingError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LossOptions
-from ..progress import Track
+from ..losses.outlier_exposure import exposed
+from ..progress import Track, console
 from ..recipe import FitOptions
 from ..run import Run
 from . import ranks
+from .calibration import calibrated, described
 from .device import keep_memory, pick_device, pick_precision, set_threads
 from .past_student import Past, averaged
 from .state import State, diverged
@@ -128,15 +130,20 @@ def fit(
                 # 1. Replay: the recorded view of each shape, from its parameters and its key.
                 rows = ranks.shard(batch)
                 points = material.replay(view, rows)
+                nothing = material.outliers(view, rows, points) if recipe.outliers else None
                 # 2. Forward: the student now and, once the loss asks for it, its past.
                 wrapped.train()
                 with mixed:
-                    logits, members = _mean(wrapped(points).float())
+                    logits, members = _mean(wrapped(_with(points, nothing)).float())
+                    logits, unknown = logits[: len(rows)], logits[len(rows) :]
+                    members = None if members is None else members[: len(rows)]
                     wanted = options.wants_past(progress)
                     before = past.logits(points, epoch, rows) if wanted else None
                 # 3. Loss, and its parts for the log.
                 targets = material.targets(view, rows, before, progress, members)
                 parts = loss(logits, targets, options)
+                if nothing is not None:
+                    parts |= exposed(parts["loss"], logits, unknown, recipe.outliers)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
                 share = len(rows) * ranks.world() / len(batch)
@@ -172,7 +179,15 @@ def fit(
             run.log(line)
             state.end_epoch()
             state.save(epoch + 1, 0)
-    run.finish(state.best or (average.module if average else model).state_dict())
+    final = average.module if average else model
+    if state.best:
+        final.load_state_dict(state.best)
+    if not ranks.rank():
+        fitted = calibrated(final, material)
+        run.calibrate(fitted)
+        if not quiet:
+            console.print(described(fitted))
+    run.finish(final.state_dict())
 
 
 def _mean(answer: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -242,6 +257,11 @@ def validate(model: nn.Module, material: Material, batch_size: int = 64) -> dict
     right, present = ranks.total(right), shapes > 0
     each = right[present].double() / shapes[present]
     return {"val_accuracy": int(right.sum()) / int(shapes.sum()), "val_macc": float(each.mean())}
+
+
+def _with(points: Tensor, more: Tensor | None) -> Tensor:
+    """One batch of both, so that BatchNorm normalises them alike."""
+    return points if more is None else torch.cat((points, more))
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -87,8 +87,9 @@ def used_labels(split: Split, shapes: np.ndarray, share: float, seed: int = 0) -
     """Labels (S,) of a split, of which only a share of those of `shapes` is kept.
 
     The choice depends on the data and a seed of its own, so that all students learn the same
-    labels. It is stratified, and nested: a smaller share is part of a larger. Of data with a `--group`, whole
-    groups keep their labels or lose them, as near to that as they allow, and not nested.
+    labels. It is stratified, and nested: a smaller share is part of a larger. Of data with a
+    `--group`, whole groups keep their labels or lose them, as near to that as they allow, and not
+    nested.
 
     Args:
         split: whose labels they are.

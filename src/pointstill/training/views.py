@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..augment import Clouds, Pipeline
+from ..augment.outliers import outliers
 from ..augment.student_only import AS_IT_IS, StudentOnly
 from ..losses.targets import Targets
 from ..records import Store
@@ -93,6 +94,8 @@ class Material:
     student_only: StudentOnly = AS_IT_IS
     class_weights: Tensor | None = None
     """(C,) of the label's term of each class, where they are weighed."""
+    seed: int = 0
+    """Of views of nothing; see `augment.outliers`."""
 
     @classmethod
     def of(
@@ -105,13 +108,16 @@ class Material:
         points: int,
         student_only: StudentOnly = AS_IT_IS,
         class_weights: np.ndarray | None = None,
+        seed: int = 0,
     ) -> "Material":
         """Bring shapes (to train and to validate on) and labels to where the clouds are."""
         train, validation = (torch.from_numpy(each).to(clouds.device) for each in shapes)
         own = torch.from_numpy(np.asarray(labels, np.int64).copy()).to(clouds.device)
         weights = None if class_weights is None else torch.from_numpy(class_weights)
         weights = None if weights is None else weights.to(clouds.device)
-        return cls(clouds, pipeline, views, train, own, validation, points, student_only, weights)
+        return cls(
+            clouds, pipeline, views, train, own, validation, points, student_only, weights, seed
+        )
 
     def targets(
         self,
@@ -161,3 +167,8 @@ class Material:
         points = self.pipeline.draw(self.clouds, view.number, shapes, self.points)
         points = self.student_only.apply(points, view.epoch, shapes, features)
         return self.pipeline.apply(points, view.number, shapes, parameters, features, up)
+
+    def outliers(self, view: View, rows: Tensor, points: Tensor) -> Tensor:
+        """A view of nothing for every second of the views (B, N, 3 + F) of a batch."""
+        some, features = self.shapes[rows[::2]], self.clouds.features
+        return outliers(points[::2], self.labels[some], self.seed, view.epoch, some, features)

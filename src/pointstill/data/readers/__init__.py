@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...points.upright import turn_up
 from ..columns import COLUMNS, Columns, Table, Wanted
 from .arrays import points_table, read_arrays
 from .gltf import read_glb
@@ -89,14 +89,8 @@ def read_table(
             return read_text(path, wanted, tuple(names))
         table = READERS[suffix](path, wanted)
     if up and suffix == ".glb":
-        table["xyz"] = _turned(table["xyz"], up)
+        table["xyz"] = turn_up(table["xyz"], "y", up)
     return table
-
-
-def _turned(points: Array, up: str) -> Array:
-    """Turn points (n, 3) with y up so that another axis is, the third staying level."""
-    x, y, z = points[:, 0], points[:, 1], points[:, 2]
-    return np.stack({"x": (y, -x, z), "y": (x, y, z), "z": (x, -z, y)}[up], axis=1)
 
 
 def _points_alone(read: Callable[[Path], Array]) -> Reader:

@@ -35,9 +35,16 @@ def _primitives(clean: bool = False) -> Source:
     return Primitives(clean)
 
 
+def _strangers() -> Source:
+    from ..strangers import Strangers
+
+    return Strangers()
+
+
 GENERATED: dict[str, Callable[[], Source]] = {
     "primitives": _primitives,
     "primitives-clean": partial(_primitives, clean=True),
+    "strangers": _strangers,
 }
 """Data sets without files, by what the user types."""
 
