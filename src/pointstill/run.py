@@ -76,6 +76,7 @@ class Known:
     epochs: int | None = None
     loss: str | None = None
     fold: int | None = None
+    group: str | None = None
     features: str | None = None
     columns: str | None = None
     skip_bad: bool = False
@@ -105,6 +106,8 @@ class TrainedOn:
     """Where the data was, if that is known."""
     normalization: int = 1
     """Version of the normalisation of its clouds."""
+    group: str | None = None
+    """What its folds kept together."""
 
 
 class Run:
@@ -260,6 +263,7 @@ class Run:
             drop_missing=recipe.get("drop_missing", False),
             data=recipe["data"],
             normalization=self.normalization,
+            group=recipe.get("group"),
         )
 
     @property

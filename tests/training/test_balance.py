@@ -14,6 +14,7 @@ from pointstill.losses.targets import Targets
 from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.records import Store
 from pointstill.training.jobs import distill, train
+from pointstill.training.past_student import LogitTable
 from pointstill.training.shapes import class_weights
 from pointstill.training.shuffling import Windows, draws, spread
 from pointstill.training.state import State
@@ -142,16 +143,26 @@ def test_a_draw_has_its_own_view_and_answer(unequal, records, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("window", [65_536, 16])
-def test_killed_runs_end_with_the_same_bits(unequal, records, tmp_path, monkeypatch, window):
-    options = SMALL | {"balance": "sampling", "window": window}
+@pytest.mark.parametrize("loss", [{"loss": "kd"}, {"loss": "nwsd", "past": "table"}])
+def test_killed_runs_end_with_the_same_bits(unequal, records, tmp_path, monkeypatch, window, loss):
+    options = SMALL | loss | {"balance": "sampling", "window": window}
 
     def go_on(out: Path, minutes: float):
-        recipe = DistillRecipe(loss="kd", save_minutes=minutes, **options)
+        recipe = DistillRecipe(save_minutes=minutes, **options)
         return distill("toy", unequal, records=records, out=out, recipe=recipe, quiet=True)
 
     monkeypatch.setattr("pointstill.records.layout.TILE", 8)
     whole = go_on(tmp_path / "whole", 1e9)
     assert same(whole, lives(monkeypatch, lambda: go_on(tmp_path / "run", 0.0), [3, 4, 5]))
+
+
+def test_of_a_row_met_twice_the_table_keeps_the_last_answer():
+    table = LogitTable(2, 4, 2, torch.device("cpu"))
+    logits = torch.arange(8.0).view(4, 2)
+    table.after_step(torch.nn.Identity(), logits, 3, torch.tensor([2, 0, 2, 3]))
+    assert table.table[1, [0, 2, 3]].tolist() == logits[1:].tolist()
+    assert table.table[1, 1].isnan().all()
+    assert table.table[0].isnan().all()
 
 
 # Weights

@@ -38,6 +38,7 @@ class Seen(TypedDict, total=False):
     drop_missing: bool
     data: str | None
     normalization: int
+    group: str | None
 
 
 class Origin(TypedDict):

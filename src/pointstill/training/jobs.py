@@ -257,6 +257,7 @@ def _resolved(
         "data": data.name if data.kind == "primitives" else _absolute(data.name),
         "fold": data.fold,
         "up": data.asked_up,
+        **({"group": data.group} if data.group else {}),
         "features": format_features(data.features) if data.features != XYZ else None,
         **({"columns": format_columns(data.columns)} if data.columns else {}),
         "skip_bad": data.skip_bad,
@@ -271,6 +272,7 @@ def _resolved(
             # All but the smallest 1 %: what a cloud should have to be told by the student.
             "fewest": min(points, int(np.quantile(split.sizes, 0.01, method="lower"))),
             **({"normalization": normalization} if normalization > 1 else {}),
+            **({"groups": split.groups_fingerprint} if data.group else {}),
             **({"features": split.extra.fingerprint} if split.extra else {}),
             # By name; an empty one still says that what is missing is taken for the middle.
             **({} if scales is None else {"scaling": {n: asdict(s) for n, s in scales.items()}}),

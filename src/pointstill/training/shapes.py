@@ -126,5 +126,5 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     """
     counts = np.bincount(labels[labels != UNLABELLED], minlength=classes)
     each = counts.sum() / max(1, np.count_nonzero(counts))
-    weights: np.ndarray = np.divide(each, counts, out=np.zeros(classes), where=counts > 0)
-    return weights.astype(np.float32)
+    weights = np.divide(each, counts, out=np.zeros(classes), where=counts > 0)
+    return np.asarray(weights, np.float32)
