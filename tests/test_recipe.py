@@ -35,7 +35,7 @@ LOSS = [
 ]
 FIT = [
     ("epochs", 0),
-    ("points", 31),
+    ("points", 15),
     ("batch_size", 1),
     ("limit", 0),
     ("learning_rate", 0.0),

@@ -103,9 +103,11 @@ def test_scales_are_those_of_the_shapes_that_are_trained_on(run: Run, data: Data
     held_out = 4
     assert len(run.metrics()) == 12
     recipe = run.recipe
-    from pointstill.training.jobs import training_shapes
+    from pointstill.losses.options import LabelOptions
+    from pointstill.training.shapes import training_shapes
 
-    shapes, validation = training_shapes(split, TrainRecipe(points=POINTS, seed=recipe["seed"]))
+    chosen = training_shapes(split, TrainRecipe(points=POINTS, seed=recipe["seed"]), LabelOptions())
+    shapes, validation = chosen.train, chosen.validation
     assert len(validation) == held_out
     rows = np.concatenate([np.arange(*split.offsets[i : i + 2]) for i in shapes])
     assert split.extra

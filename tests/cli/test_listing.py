@@ -206,7 +206,7 @@ def test_a_glb_is_classified_as_the_data_has_it(student_onnx, tmp_path, capsys, 
     monkeypatch.setattr(Classifier, "predict", lambda _, cloud, *a, **k: seen.append(cloud) or [])
     trimesh.creation.box((1, 5, 2)).export(tmp_path / "tall.glb")
     predict_files(student_onnx, [tmp_path / "tall.glb"], 1)
-    assert np.ptp(seen[0], axis=0) == pytest.approx([1, 2, 5], abs=1e-3)
+    assert np.ptp(seen[0]["xyz"], axis=0) == pytest.approx([1, 2, 5], abs=1e-3)
 
 
 def test_a_run_needs_torch(cli, student_run, solids, monkeypatch):

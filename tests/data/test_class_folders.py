@@ -395,9 +395,9 @@ def test_the_folder_below_a_class_can_be_a_group(scans):
     for fold in range(5):
         data = open_dataset(scans, fold=fold, group="folder")
         for split in (data.train, data.test):
-            for name, group in zip(split.names, split.groups, strict=True):
+            for name, group in zip(split.names, split.kept_together, strict=True):
                 assert group == (name.split("/")[1] if "june" in name else name)
-        assert not {*data.train.groups} & {*data.test.groups}
+        assert not {*data.train.kept_together} & {*data.test.kept_together}
         tested += data.test.names
     assert sorted(tested) == sorted(p.relative_to(scans).as_posix() for p in scans.rglob("*.npy"))
     for name in ("cone", "cube"):

@@ -123,7 +123,7 @@ def test_a_description_says_which_is_which(padded, tmp_path):
     assert data.train.names == [f"take {i}" for i in (0, 3, 6, 9)]
     assert data.train.groups == ["0", "3", "1", "4"]
     assert data.listed.groups == ("group", "who", "scene")
-    table = data.source.shapes("train")[1].table()
+    table = data.source.shapes("train")[1].table(None)
     assert {*table} == {"xyz", "doppler"}
     np.testing.assert_array_equal(table["doppler"][:, 0], padded["points"][3, : COUNTS[3], 3])
     with pytest.warns(UserWarning, match=r"2 of 2 groups \(scene\) of test are in train"):
@@ -141,7 +141,7 @@ def test_arrays_beside_the_points_are_features(padded, ragged, tmp_path, clouds)
     times = np.concatenate([time[row, :count] for row, count in enumerate(COUNTS)])
     parted = {**ragged, "normals": np.concatenate(cut), "time": times, "columns": columns}
     for name, arrays in {"a.npz": whole, "b.h5": whole, "c.npz": parted, "d.h5": parted}.items():
-        table = opened(save(tmp_path / name, **arrays)).source.shapes("train")[1].table()
+        table = opened(save(tmp_path / name, **arrays)).source.shapes("train")[1].table(None)
         assert {*table} == {"xyz", "normal", "time", "doppler", "strength"}
         np.testing.assert_array_equal(table["normal"], normals[3, : COUNTS[3]])
         np.testing.assert_array_equal(table["time"][:, 0], time[3, : COUNTS[3]])

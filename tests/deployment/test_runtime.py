@@ -276,7 +276,9 @@ class Fixed(CloudClassifier):
     """One that learned from clouds of 64 points, and has its answer ready."""
 
     def __init__(self, logits=(0.0, 1.0), **about: int):
-        super().__init__({"classes": ["a", "b"], "points": 64} | about, drop_missing=True)
+        super().__init__(
+            {"classes": ["a", "b"], "points": 64, "up": "z"} | about, drop_missing=True
+        )
         self.ready = np.array(logits, np.float32)
 
     def _run(self, cloud: np.ndarray) -> np.ndarray:

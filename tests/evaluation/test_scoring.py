@@ -470,6 +470,12 @@ def test_a_split_of_the_datas_own_name(data, teacher_run):
         def __getattr__(self, name: str) -> object:
             return getattr(data.source, name)
 
+        def files(self, split: str) -> object:
+            return data.source.files("test" if split == "shift" else split)
+
+        def shapes(self, split: str) -> object:
+            return data.source.shapes("test" if split == "shift" else split)
+
     found = replace(relabelled(data, split="test"), source=Named())
     found._opened["shift"] = relabelled(data, split="test").split("test")
     shift = evaluate(teacher_run, found, split="shift", quiet=True)

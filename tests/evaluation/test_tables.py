@@ -125,7 +125,7 @@ def test_groups_take_the_place_of_independence(evaluation):
     evaluation.about["groups"] = 4
     evaluation.scores[0] = replace(evaluation.scores[0], interval=None, standard_error=None)
     evaluation.pairs[0] = replace(evaluation.pairs[0], interval=None)
-    assert "4 groups: no interval (it takes 5); ms" in captions()
+    assert "4 groups: no interval (it takes 5); ECE: plain > at its temperature; ms" in captions()
     assert "90.00" in row()
     (line,) = pair_lines(evaluation)
     assert line.endswith("+60.00 points (no interval of 4 groups)")

@@ -37,7 +37,7 @@ def test_arrays_as_the_description_says_them(tmp_path: Path) -> None:
         data = open_dataset(tmp_path / "mtranssee.yaml", group="user")
     assert data.train.groups == ["1"] * 10
     np.testing.assert_array_equal(data.test.cloud(3), points[13, : counts[13], :3])
-    table = data.source.shapes("shift")[2].table()
+    table = data.source.shapes("shift")[2].table(None)
     assert {"xyz", "doppler", "time", "strength"} <= {*table}
     np.testing.assert_array_equal(table["time"][:, 0], points[22, : counts[22], 4])
 

@@ -123,8 +123,8 @@ def test_a_draw_has_its_own_view_and_answer(unequal, records, tmp_path, monkeypa
     store, told = Store.open(records), []
     targets = Material.targets
 
-    def spy(self, view, rows, past, progress):
-        found = targets(self, view, rows, past, progress)
+    def spy(self, view, rows, *rest):
+        found = targets(self, view, rows, *rest)
         shapes = self.shapes[rows]
         np.testing.assert_array_equal(found.teacher, store.logits(view.number, shapes.numpy()))
         np.testing.assert_array_equal(

@@ -16,7 +16,8 @@ from pointstill.records import Store, layout
 from pointstill.records.merge_and_subset import merge, subset
 from pointstill.records.verify import check_replay
 from pointstill.teachers import load_teacher
-from pointstill.training.jobs import distill, train, training_shapes
+from pointstill.training.jobs import distill, train
+from pointstill.training.shapes import training_shapes
 
 pytestmark = pytest.mark.usefixtures("toy")
 MIX = "mix(chance=0.8),scale,shift"
@@ -51,6 +52,7 @@ def partners(data, view: int):
         {
             "seed": 0,
             "split": "train",
+            "normalize": {"version": 2},
             "operations": [
                 {"name": "mix", "version": 1, "chance": 0.8, "most": 0.5, "how": "nearest"}
             ],
@@ -83,7 +85,7 @@ def test_students_learn_both_labels_and_see_none_that_is_held_out(
     mixed, data, tmp_path, monkeypatch
 ):
     recipe = DistillRecipe(**QUICK | {"epochs": 3, "val": 0.2, "batch_size": 8})
-    train_on = set(training_shapes(data.train, recipe)[0].tolist())
+    train_on = set(training_shapes(data.train, recipe, recipe.loss_options).train.tolist())
     seen: list[list[tuple[int, int]]] = []
     told: list = []
     replay, parts = Pipeline.replay, kd.parts

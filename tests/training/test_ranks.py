@@ -124,6 +124,7 @@ def test_two_ranks_are_two_shards(solids, records, tmp_path, alone):
     assert done.stdout.count("finished") == 1
     assert done.stderr.count("training stillnet-n") == done.stderr.count("215 of 215 shapes") == 1
     assert sorted(each.name for each in out.iterdir()) == [
+        "calibration.json",
         "metrics.jsonl",
         "recipe.yaml",
         WEIGHTS,

@@ -194,7 +194,7 @@ def evaluate(
     store = Store.open(records) if records else None
     recorded = _recorded_rows(store, data) if store else None
     parts = [data.split(split)] if split != "all" else _filled(data, names)
-    if split == "test" and (leak := data.leak()):
+    if split not in ("train", "all") and (leak := data.leak(split)):
         warnings.warn(f"{data.name}: {leak}", stacklevel=2)
     every = np.concatenate([np.asarray(part.labels, np.int64) for part in parts])
     known = np.flatnonzero(every != UNLABELLED)

@@ -150,10 +150,10 @@ def distill(
     """
     # 1. Records and data must belong together; the message names the fix.
     options = recipe.loss_options
+    out, quiet = here(out, "out"), quiet or not torchrun.first()
     student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
     if past_records:
         _check_past_is_used(recipe, past_records)
-    out, quiet = here(out, "out"), quiet or not torchrun.first()
     check_classes(data)
     with torchrun.in_turn():
         split = data.train
