@@ -16,7 +16,7 @@ SHARED = Path(os.environ.get("POINTSTILL_SHARED", ROOT.parent / "shared"))
 RADAR = os.environ.get("RADAR", str(ROOT / "examples/radar_gestures/mtranssee.yaml"))
 MODELNET40 = os.environ.get("MODELNET40", str(SHARED / "data/modelnet40_ply_hdf5_1024"))
 STUDIES = {
-    "radar": (Place(RADAR, ("--group", "user"), ("test", "shift")), radar.jobs),
+    "radar": (Place(RADAR, splits=("test", "shift")), radar.jobs),
     "modelnet40": (Place(MODELNET40), modelnet40.jobs),
 }
 WORK = Path(os.environ.get("STUDIES", ROOT / "runs/studies"))

@@ -19,7 +19,7 @@ from benchmarks.conditions import conditions
 from pointstill.run import WEIGHTS, Run
 from pointstill.storage.files import write_whole
 
-from .outcome import Outcome, packed
+from .outcome import Outcome, packed, run_lengths
 
 ROOT = Path(__file__).parents[1]
 POINTSTILL = (sys.executable, "-m", "pointstill")
@@ -129,7 +129,7 @@ class Job:
         return {
             "shapes": len(right),
             "right": packed(right),
-            "groups": said.get("groups"),
+            "groups": run_lengths(said["groups"]),
             "parameters": score["parameters"],
             "mean_class_accuracy": score["mean_class_accuracy"],
             "calibration_error": score["calibration_error"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,17 @@ def unpacked(text: str, count: int) -> NDArray[np.bool_]:
     array([ True, False,  True])
     """
     return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8))[:count].astype(bool)
+
+
+def run_lengths(groups: Sequence[str] | None) -> list[tuple[str, int]] | None:
+    """Groups of shapes, each with how many in a row are of it.
+
+    >>> run_lengths(["a", "a", "b", "a"])
+    [('a', 2), ('b', 1), ('a', 1)]
+    """
+    if groups is None:
+        return None
+    return [(name, len(list(same))) for name, same in groupby(groups)]
 
 
 class Outcome:

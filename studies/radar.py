@@ -8,7 +8,7 @@ from itertools import product
 from .job import Job
 
 SEEDS = (0, 1, 2)
-ALL = "xyz,doppler,time,intensity"
+ALL = "xyz,doppler,time,strength"
 """What the radar gives; the teacher sees all of it."""
 SEEN = "xyz,time"
 """What the student sees."""
@@ -28,7 +28,8 @@ def shared(share: int, seed: int) -> tuple[str, ...]:
     """Flags of a share of the labels: another part in each seed."""
     if share == 100:
         return ()
-    return ("--label-share", str(share / 100), "--label-seed", str(seed))
+    said = ("--label-share", str(share / 100), "--label-seed", str(seed))
+    return (*said, "--group", "user") if share >= 5 else said  # 1 % is less than a person
 
 
 def taught(

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
-
 from studies.outcome import Outcome, difference, mean_and_spread, packed, unpacked
 
 

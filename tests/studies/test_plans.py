@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-
-from pointstill.cli.commands import app
 from studies.__main__ import STUDIES, wanted
 from studies.page import write_page
+
+from pointstill.cli.commands import app
 
 
 @pytest.mark.parametrize("name", STUDIES)

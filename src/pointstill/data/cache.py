@@ -32,7 +32,7 @@ from ..storage.locking import hold
 from ..storage.paths import home
 from .source import unreadable
 
-FORMAT = 3
+FORMAT = 4
 """Of the entries: raised too when `check_cloud` refuses, or shifts, other clouds."""
 WRITING = ".writing-"
 GRACE = 60.0

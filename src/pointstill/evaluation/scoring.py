@@ -125,6 +125,8 @@ class Evaluation:
     """`robustness.PointScore` of each model."""
     unknown: list[Any] = field(default_factory=list)
     """`unknown.UnknownScore` of each model."""
+    groups: list[str] | None = None
+    """Of the shapes, where they come in some."""
 
     def write_json(self, path: str | Path) -> None:
         """Write everything as JSON, whole or not at all; the folder is made.
@@ -242,6 +244,7 @@ def evaluate(
         pairs=[
             mcnemar(one, other, labels.numpy(), groups) for one, other in combinations(scores, 2)
         ],
+        groups=groups,
     )
 
 
