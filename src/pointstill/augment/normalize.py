@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..points.strays import COUNT, QUANTILES, body, rank, spread
+from ..points.strays import COUNT, QUANTILES, STRETCHES, body, bounds, spread
 
 VERSION = 2
 """Of what is made now."""
 VERSIONS = (1, 2)
 """Those that stores, runs and exported students may have."""
+FAR = 1e3
+"""Strays are taken to be no farther along an axis, in sizes of the nearest nine tenths."""
 
 
 class Normalization(NamedTuple):
@@ -48,7 +50,7 @@ def sample(
         block = np.asarray(points[offsets[first] : offsets[last]], np.float64)
         parameters[first:last] = _measure(block, starts, sizes)
         if version > 1:
-            for number, places in _strays(block, starts, sizes).items():
+            for number, places in _strays(block, starts, sizes, parameters[first:last]).items():
                 cloud = block[starts[number] : starts[number] + sizes[number]]
                 rest = np.delete(cloud, places, axis=0)
                 own = _measure(rest, np.zeros(1, np.int64), np.array([len(rest)]))
@@ -65,16 +67,21 @@ def _measure(block: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.nda
     return np.column_stack((centre, np.sqrt(squared).astype(np.float32)))
 
 
-def _strays(block: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> dict[int, np.ndarray]:
+def _strays(
+    block: np.ndarray, starts: np.ndarray, sizes: np.ndarray, parameters: np.ndarray
+) -> dict[int, np.ndarray]:
     """Of clouds end to end that have strays: their places."""
     found = {}
     for size in np.unique(sizes):
-        numbers = np.flatnonzero(sizes == size)
-        step = max(1, (1 << 15) // max(size, COUNT))  # few at once: they stay in fast memory
-        for some in np.split(numbers, range(step, len(numbers), step)):
-            kept = body(block[starts[some, None] + np.arange(size)])
-            for row in np.flatnonzero(~kept.all(axis=1)):
-                found[int(some[row])] = np.flatnonzero(~kept[row])
+        numbers, places = np.flatnonzero(sizes == size), spread(STRETCHES, int(size))
+        for some in np.split(numbers, range(64, len(numbers), 64)):  # they stay in fast memory
+            middle, bound = bounds(np.take(block, starts[some, None] + places, axis=0))
+            # No point can be farther from the middle: of most clouds a few points tell enough.
+            reach = np.linalg.norm(parameters[some, :3] - middle, axis=1) + parameters[some, 3]
+            for number in some[(1 + 1e-6) * reach**2 > bound].tolist():
+                cloud = block[starts[number] : starts[number] + size]
+                if len(strays := np.flatnonzero(~body(cloud[None])[0])):
+                    found[number] = strays
     return found
 
 
@@ -101,41 +108,48 @@ def without_strays(points: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The points, and which of them are no strays: (B, N, 3) and bool (B, N).
     """
-    points = points / points.abs().amax(dim=(1, 2), keepdim=True)
-    kept = _body(points)
-    # Strays may be so far away that the rest, scaled with them, has squares of zero.
-    there = kept[..., None]
-    points = points / torch.where(there, points, 0.0).abs().amax(dim=(1, 2), keepdim=True)
-    points = points - _mean(points.double(), kept).to(points.dtype)
-    squared = torch.where(kept, (points * points).sum(dim=2), 0.0)
-    return points / torch.sqrt(squared.amax(dim=1))[:, None, None], kept
+    places = spread(torch.from_numpy(STRETCHES).to(points.device), points.shape[1])
+    middle, size = _middle(points.index_select(1, places))
+    # Each axis by itself, as ONNX Runtime is slow where three numbers go with each point; and
+    # bounded, as strays may be so far away that their squares leave float32.
+    axes = [
+        ((axis - own) / size).clamp(-FAR, FAR)
+        for axis, own in zip(points.unbind(2), middle.unbind(2), strict=True)
+    ]
+    squared = _squared(axes)
+    farthest = _largest(squared.index_select(1, places))
+    bounds = [factor**2 * farthest[:, COUNT // part, None] for part, factor in QUANTILES]
+    kept = squared <= torch.minimum(*bounds)
+    # In float64, as in `sample`: a sum in float32 depends on the order of the points.
+    there = kept.double()
+    count = there.sum(dim=1, keepdim=True)
+    axes = [axis - ((there * axis).sum(dim=1, keepdim=True) / count).float() for axis in axes]
+    radius = torch.sqrt((_squared(axes) * kept).amax(dim=1, keepdim=True))
+    return torch.stack([axis / radius for axis in axes], 2), kept
 
 
-def _body(points: Tensor) -> Tensor:
-    """`points.strays.body`, of (B, N, 3) points: bool (B, N)."""
-    places = spread(torch.arange(COUNT, device=points.device), points.shape[1])
-    squared = _squares(points, points.mean(dim=1, keepdim=True))
-    near = squared <= _beyond(squared[:, places], 10)[0]
-    squared = _squares(points, _mean(points, near))
-    bounds = _beyond(squared[:, places], *(part for part, _ in QUANTILES))
-    kept = near.new_ones(())
-    for (_, factor), bound in zip(QUANTILES, bounds, strict=True):
-        kept = kept & (squared <= factor**2 * bound)
-    return kept
+def _middle(points: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of the nine tenths of some points (B, COUNT, 3) that are nearest the mean of all.
+
+    Returns:
+        It, (B, 1, 3), and how far those points are from it along an axis at most, (B, 1).
+    """
+    # First to about one: in units far from that, squares and sums leave float32.
+    size = points.abs().amax(dim=(1, 2), keepdim=True)
+    points = points / size
+    squared = (points - points.mean(dim=1, keepdim=True)).square().sum(dim=2)
+    near = (squared <= _largest(squared)[:, -1:]).to(points.dtype)[..., None]
+    middle = (near * points).sum(dim=1, keepdim=True) / near.sum(dim=1, keepdim=True)
+    within = (near * (points - middle)).abs().amax(dim=(1, 2), keepdim=True)
+    return middle * size, (within * size)[:, 0]
 
 
-def _squares(points: Tensor, middles: Tensor) -> Tensor:
-    """Squared distances (B, N) of (B, N, 3) points from (B, 1, 3) middles."""
-    return (points - middles).square().sum(dim=2)
+def _squared(axes: list[Tensor]) -> Tensor:
+    """Squared distances (B, N) from the origin, of three axes (B, N)."""
+    x, y, z = axes
+    return x * x + y * y + z * z
 
 
-def _mean(points: Tensor, some: Tensor) -> Tensor:
-    """The mean (B, 1, 3) of some (B, N) of (B, N, 3) points."""
-    total = torch.where(some[..., None], points, 0.0).sum(dim=1, keepdim=True)
-    return total / some.sum(dim=1)[:, None, None]
-
-
-def _beyond(squared: Tensor, *parts: int) -> list[Tensor]:
-    """The values (B, 1) that a part-th of the values (B, COUNT) may be above, for each part."""
-    largest = squared.topk(rank(min(parts)) + 1, dim=1).values
-    return [largest[:, rank(part), None] for part in parts]
+def _largest(values: Tensor) -> Tensor:
+    """The largest tenth of values (B, COUNT), and the next: (B, COUNT // 10 + 1)."""
+    return values.topk(COUNT // 10 + 1, dim=1).values
