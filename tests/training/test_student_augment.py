@@ -56,3 +56,10 @@ def test_what_is_unknown_is_refused_before_anything_is_made(go, tmp_path):
     with pytest.raises(UsageError, match="unknown augmentation 'rain'"):
         go(loss="kd", epochs=1, student_augment="rain")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_student_of_sparse_clouds_is_warned_of_sparser_ones_alone(go):
+    """Below half of `fewest` a cloud is warned of: here below the sparsest that it learned from."""
+    clean = go(loss="kd", epochs=1)
+    assert go(out="sparse", loss="kd", epochs=1, student_augment="sparse(least=12)").fewest == 24
+    assert clean.fewest > 24

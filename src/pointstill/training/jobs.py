@@ -14,6 +14,7 @@ from .. import torchrun
 from .._version import __version__
 from ..augment import Clouds, Pipeline, normalize, parse
 from ..augment.student_only import StudentOnly
+from ..augment.student_only.sparse import Sparse
 from ..data import Dataset, Split
 from ..data.columns import format_columns
 from ..data.selection import check_classes, limited
@@ -269,8 +270,7 @@ def _resolved(
             "classes": list(split.classes),
             "up": split.up,
             "data": split.fingerprint,
-            # All but the smallest 1 %: what a cloud should have to be told by the student.
-            "fewest": min(points, int(np.quantile(split.sizes, 0.01, method="lower"))),
+            "fewest": _fewest(split, points, recipe),
             **({"normalization": normalization} if normalization > 1 else {}),
             **({"groups": split.groups_fingerprint} if data.group else {}),
             **({"features": split.extra.fingerprint} if split.extra else {}),
@@ -280,6 +280,18 @@ def _resolved(
             **({"ranks": torchrun.world()} if torchrun.world() > 1 else {}),
         },
     }
+
+
+def _fewest(split: Split, points: int, recipe: FitOptions) -> int:
+    """Points that a cloud should have to be told by the student: half as many are warned of.
+
+    All but the smallest 1 % of the training clouds have them; one that has learned from sparse
+    clouds is warned of below the sparsest.
+    """
+    fewest = min(points, int(np.quantile(split.sizes, 0.01, method="lower")))
+    operations = StudentOnly.of(recipe.student_augment, recipe.seed).operations
+    sparsest = [each.least for each in operations if isinstance(each, Sparse)]
+    return min(fewest, *(2 * least for least in sparsest)) if sparsest else fewest
 
 
 def _recorded(store: Store, past: Store | None) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def draws(words):
 
 
 def test_strays_are_few_and_anywhere_up_to_the_farthest(balls, draws):
-    operation = Strays(most=0.2, chance=1.0)
+    operation = Strays(most=0.2, far=4.0, chance=1.0)
     moved, whose = operation.apply(balls, draws(operation))
     assert whose is None
     strays = (moved != balls).any(dim=2)
@@ -167,7 +167,7 @@ def test_none_changes_nothing(balls):
     [
         ("scale", "unknown augmentation 'scale': choose from strays, holes, sparse, noise, mute"),
         ("strays(most=2)", "strays has most=2: choose 0 to 1"),
-        ("strays(near=9)", "strays has near=9: choose 0 to 4"),
+        ("strays(near=9)", "strays has near=9: choose 0 to 1.5"),
         ("holes(most=-1)", "holes has most=-1: choose 0 to 2"),
         ("sparse(least=0)", "sparse has least=0: choose 1 or more"),
         ("sparse(least=1.5)", "sparse has least=1.5: choose 1 or more"),
