@@ -80,19 +80,28 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-def difference(one: Sequence[Outcome], other: Sequence[Outcome], split: str = "test") -> Difference:
+def difference(
+    one: Sequence[Outcome],
+    other: Sequence[Outcome],
+    split: str = "test",
+    without: Sequence[str] = (),
+) -> Difference:
     """Compare two methods seed by seed.
 
     Over groups, such as people, where the data has them: these are drawn again, with all seeds of
-    each (percentile bootstrap, keyed). Otherwise over seeds, by Student's t.
+    each (percentile bootstrap, keyed). Otherwise over seeds, by Student's t. Some groups
+    may be left out: `without`.
 
     Raises:
         ValueError: other numbers of seeds.
     """
     pairs = [a.right(split).astype(float) - b.right(split) for a, b in zip(one, other, strict=True)]
+    groups = one[0].groups(split)
+    if groups is not None:
+        kept = ~np.isin(groups, without)
+        groups, pairs = groups[kept], [each[kept] for each in pairs]
     by_seed = tuple(100 * float(each.mean()) for each in pairs)
     mean = float(np.mean(by_seed))
-    groups = one[0].groups(split)
     if groups is not None:
         names, place = np.unique(groups, return_inverse=True)
         sizes = np.bincount(place)

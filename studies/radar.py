@@ -12,6 +12,8 @@ ALL = "xyz,doppler,time,strength"
 """What the radar gives; the teacher sees all of it."""
 SEEN = "xyz,time"
 """What the student sees."""
+SEEN_BEFORE = ("81", "88", "89", "91")
+"""People of `test` of whom 252 samples are in `train`, point by point, under other numbers."""
 SHARES = (1, 5, 10, 25, 100)
 """Percent of the training samples whose labels are used."""
 VIEWS = 10

@@ -44,6 +44,13 @@ def test_over_groups_people_are_drawn_and_not_samples() -> None:
     assert not found.clear
 
 
+def test_a_group_that_is_left_out_counts_nowhere() -> None:
+    groups = [("a", 10), ("b", 10), ("c", 10)]
+    one, other = outcome([1] * 10 + [0] * 20, groups), outcome([0] * 30, groups)
+    assert difference([one], [other]).mean == pytest.approx(100 / 3)
+    assert difference([one], [other], without=["a"]).mean == 0
+
+
 def test_one_seed_without_groups_says_nothing() -> None:
     found = difference([outcome([1, 1])], [outcome([0, 0])])
     assert found.mean == 100
