@@ -1,0 +1,188 @@
+// The page: what was dropped goes to a classifier, and what it says to the cards and the viewer.
+
+import { card, sentence } from "./answer_card.js";
+import { headers, ThereClassifier } from "./classify_there.js";
+import { CloudError } from "./cloud.js";
+import { drawThumbnail } from "./thumbnail.js";
+
+const find = (id) => document.getElementById(id);
+const token = new URLSearchParams(location.hash.slice(1)).get("token");
+let site, classifier, viewer, shown, latest = 0;
+
+async function start() {
+  const response = await fetch("site.json", { headers: headers(token) });
+  if (response.status === 401) {
+    throw new CloudError("This server asks for a token", "open the address that it printed, with #token=");
+  }
+  site = await response.json();
+  const here = site.where === "browser";
+  find("where").textContent = here
+    ? "Classified in this browser: no cloud leaves it."
+    : `Classified by the server at ${location.host}.`;
+  find("formats").textContent = `Files: ${site.formats.join(", ")}. ${site.up} is up. pointstill ${site.version}.`;
+  find("file").accept = site.formats.map((each) => `.${each}`).join(",");
+  classifier = here
+    ? new (await import("./classify_here.js")).HereClassifier(site)
+    : new ThereClassifier(token);
+  try {
+    viewer = new (await import("./viewer.js")).Viewer(find("canvas"), site.up);
+  } catch {
+    find("canvas").hidden = find("invitation").hidden = true;
+    find("flat").hidden = false;
+  }
+  introduce();
+  listen();
+  for (const sample of site.samples) addSample(sample);
+}
+
+function listen() {
+  find("file").addEventListener("change", ({ target }) => {
+    if (target.files[0]) open(target.files[0].name, target.files[0]);
+    target.value = "";
+  });
+  find("reset").addEventListener("click", () => viewer.reset());
+  let within = 0;
+  const dragging = (change) => document.body.classList.toggle("dragging", (within = Math.max(0, within + change)) > 0);
+  addEventListener("dragenter", (event) => { event.preventDefault(); dragging(1); });
+  addEventListener("dragleave", () => dragging(-1));
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    dragging(-within);
+    const [file] = event.dataTransfer.files;
+    if (file) open(file.name, file);
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+}
+
+function addSample({ name, file }) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.setAttribute("aria-pressed", "false");
+  const picture = document.createElement("canvas");
+  button.append(picture, name);
+  find("samples").append(button);
+  const content = fetch(file).then((response) => response.blob());
+  content.then(async (blob) => drawThumbnail(picture, await plyPoints(blob), site.up)).catch(() => picture.remove());
+  button.addEventListener("click", async () => open(file, await content, button));
+}
+
+/** Points of one of our own samples: a binary PLY of float32. */
+async function plyPoints(blob) {
+  const content = await blob.arrayBuffer();
+  const head = new TextDecoder("latin1").decode(content.slice(0, 400));
+  const start = head.indexOf("end_header\n") + 11;
+  return Float64Array.from(new Float32Array(content.slice(start)));
+}
+
+/** Classify a file and show what comes of it, unless another one is opened meanwhile. */
+async function open(name, blob, button = null) {
+  const mine = (latest += 1);
+  for (const each of find("samples").children) each.setAttribute("aria-pressed", String(each === button));
+  const base = name.split("/").pop();
+  say(`Reading ${base} …`);
+  document.body.setAttribute("aria-busy", "true");
+  try {
+    await classifier.classify(name, await blob.arrayBuffer(), (result) => {
+      if (mine === latest) show(base, result);
+    });
+  } catch (error) {
+    if (mine === latest) fail(error);
+  } finally {
+    if (mine === latest) document.body.removeAttribute("aria-busy");
+  }
+}
+
+function show(name, result) {
+  const again = shown?.cloud === result.cloud;
+  const several = result.answers.length > 1;
+  const count = result.points.toLocaleString("en");
+  if (!again) say(`${name}, ${count} points`, result.answers.map((each) => sentence(each, several)).join("; "));
+  find("known").hidden = true;
+  find("cards").replaceChildren(...result.answers.map(card));
+  find("notes").hidden = !result.notes.length;
+  find("notes").replaceChildren(...result.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
+  shown = result;
+  window.pointstill = result; // for tests and the curious
+  find("invitation").hidden = true;
+  if (!viewer) return;
+  find("canvas").setAttribute("aria-label", `${name}: a cloud of ${count} points; arrow keys turn it`);
+  find("reset").hidden = false;
+  if (!again) viewer.show(result.cloud.points, result.cloud.stray);
+  chooseColours();
+  paint();
+}
+
+function fail(error) {
+  console.error(error);
+  shown = null;
+  find("cards").replaceChildren();
+  find("notes").hidden = true;
+  say(error instanceof CloudError ? error.message : `Something went wrong: ${error.message}`, "", true);
+}
+
+/** Say something where it is read aloud; what is `beside` stands in the cards already. */
+function say(text, beside = "", wrong = false) {
+  const heard = document.createElement("span");
+  heard.className = "aside";
+  heard.textContent = beside && `: ${beside}`;
+  find("said").replaceChildren(text, heard);
+  find("said").classList.toggle("wrong", wrong);
+}
+
+/** What each student can answer, before anything is asked. */
+function introduce() {
+  say("No cloud yet.");
+  find("known").append(...site.students.map(({ name, classes }) => {
+    const line = document.createElement("p"), called = document.createElement("b");
+    called.textContent = name;
+    line.append(called, ` tells ${classes.length} classes apart: ${classes.join(", ")}.`);
+    return line;
+  }));
+}
+
+/** One choice for plain points, and one for the parts of each student. */
+function chooseColours() {
+  const box = find("colours");
+  const explained = shown.answers.filter((answer) => answer.parts);
+  box.hidden = !explained.length;
+  const choices = ["plain", ...explained.map((answer) => answer.student)];
+  const before = box.dataset.chosen ?? choices[1];
+  const chosen = choices.includes(before) ? before : choices[1];
+  const labels = choices.map((choice) => {
+    const label = document.createElement("label"), input = document.createElement("input");
+    Object.assign(input, { type: "radio", name: "colours", value: choice, checked: choice === chosen });
+    input.addEventListener("change", () => { box.dataset.chosen = choice; paint(); });
+    const what = choices.length > 2 ? `parts, ${choice}` : "parts that decided";
+    label.append(input, choice === "plain" ? "plain" : what);
+    return label;
+  });
+  const focused = box.contains(document.activeElement);
+  box.replaceChildren(box.querySelector("legend"), ...labels);
+  if (focused) box.querySelector(":checked")?.focus();
+}
+
+function paint() {
+  if (!viewer || !shown) return;
+  const { groups, stray } = shown.cloud;
+  const style = getComputedStyle(document.documentElement);
+  const [ink, accent, against, grey] = ["--ink", "--accent", "--against", "--stray"].map((name) => rgb(style.getPropertyValue(name)));
+  const plain = mix(ink, grey, 0.35);
+  const chosen = find("colours").querySelector(":checked")?.value;
+  const parts = shown.answers.find((answer) => answer.student === chosen)?.parts;
+  const most = parts ? Math.max(...parts.map(Math.abs)) || 1 : 1;
+  viewer.paint((i) => {
+    if (stray[i]) return css(grey);
+    if (!parts || !groups) return css(plain);
+    const fall = parts[groups[i]] / most;
+    return css(mix(grey, fall > 0 ? accent : against, Math.abs(fall)));
+  });
+  find("legend").hidden = !parts;
+  document.querySelector(".stray-key").hidden = !stray.includes(1);
+}
+
+const rgb = (hex) => [1, 3, 5].map((place) => parseInt(hex.trim().slice(place, place + 2), 16));
+const mix = (a, b, share) => a.map((value, i) => value + share * (b[i] - value));
+const css = (colour) => `rgb(${colour.map(Math.round).join(",")})`;
+
+start().catch(fail);

@@ -1,0 +1,128 @@
+"""Uploads to points: read in processes that are killed, and started anew, where one goes wrong."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+from .limits import Limits
+
+PROGRAM = "pointstill.deployment.serving.reader_process"
+LONGEST_LINE = 1 << 16
+ABUSED = "took more time or memory than is given to one file, or broke what reads it"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What was in a file."""
+
+    columns: Mapping[str, NDArray[Any]]
+    """`xyz` (n, 3) first, all coordinates finite; and those features that were asked for."""
+    notes: list[str]
+    """For the user, such as how many points were left out."""
+
+
+@dataclass
+class Readers:
+    """Processes that read uploads, as many as may work at once.
+
+    Args:
+        limits: of one file.
+        up: the axis that points up, for formats that have one of their own.
+        features: beside xyz, that are read where a file has them.
+    """
+
+    limits: Limits
+    up: str
+    features: tuple[str, ...] = ()
+    restarts: int = 0
+    """How often one had to be killed."""
+    _idle: "asyncio.Queue[asyncio.subprocess.Process]" = field(default_factory=asyncio.Queue)
+
+    async def start(self) -> None:
+        """Start them, so that the first request need not wait."""
+        for process in [await self._started() for _ in range(self.limits.readers)]:
+            self._idle.put_nowait(process)
+
+    async def stop(self) -> None:
+        """End them."""
+        while not self._idle.empty():
+            await _killed(self._idle.get_nowait())
+
+    async def read(self, suffix: str, content: bytes) -> Upload:
+        """Read a file of one of `reader_process.ACCEPTED`.
+
+        Raises:
+            DataError: it cannot be read, or not within the limits.
+        """
+        process = await self._idle.get()
+        sound = False
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                said, columns = await _exchange(process, suffix, content)
+            sound = True
+        except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
+            raise DataError(ABUSED, where="the file", fix="send a smaller one") from error
+        finally:
+            if not sound:  # also where the request was given up
+                self.restarts += 1
+                await asyncio.shield(self._replace(process))
+            else:
+                self._idle.put_nowait(process)
+        if "what" in said:
+            raise DataError(said["what"], fix=said["fix"] or None)
+        return Upload(columns, said["notes"])
+
+    async def _replace(self, process: asyncio.subprocess.Process) -> None:
+        await _killed(process)
+        self._idle.put_nowait(await self._started())
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        about = {"bytes": self.limits.memory << 20, "most_points": self.limits.most_points}
+        about |= {"up": self.up, "features": self.features}
+        # None of this server's secrets; and where its modules are, but not the current folder.
+        kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+        kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if os.path.isabs(path))  # noqa: PTH117
+        kept |= {"PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", PROGRAM, json.dumps(about)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # what a library says as it aborts
+            env=kept,
+            cwd="/",
+            limit=LONGEST_LINE,
+            start_new_session=True,  # Ctrl-C is for the server alone
+        )
+
+
+async def _exchange(
+    process: asyncio.subprocess.Process, suffix: str, content: bytes
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    assert process.stdin
+    assert process.stdout
+    request = {"suffix": suffix, "size": len(content)}
+    process.stdin.write(json.dumps(request).encode() + b"\n")
+    process.stdin.write(content)
+    await process.stdin.drain()
+    said = json.loads(await process.stdout.readline())
+    columns = {}
+    for name, kind, shape in said.get("columns", ()):
+        size = int(np.prod(shape)) * np.dtype(kind).itemsize
+        numbers = await process.stdout.readexactly(size)
+        columns[name] = np.frombuffer(numbers, kind).reshape(shape)
+    return said, columns
+
+
+async def _killed(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
