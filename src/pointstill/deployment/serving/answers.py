@@ -61,7 +61,7 @@ class Classified(BaseModel):
     answers: Annotated[
         list[Answer], Field(description="of each student, in the order of its command line")
     ]
-    cloud: Shown | None = Field(None, description="with details alone")
+    cloud: Annotated[Shown | None, Field(description="with details alone")] = None
 
 
 def answer(

@@ -153,6 +153,16 @@ class Gate:
             Refused: it is too large, or comes too slowly.
         """
         most = self.limits.upload_bytes
+        large = Refused(
+            413,
+            f"the request has more than {self.limits.upload} MiB",
+            "send a smaller file, such as every tenth point",
+        )
+        announced = headers.get(b"content-length", b"0")
+        size = int(announced) if announced.isdigit() else 0
+        # Who asks before sending need not send; who announces too much is not listened to.
+        if size > DRAINED * most or (size > most and b"expect" in headers):
+            raise large
         parts: list[bytes] = []
         size = 0
         try:
@@ -176,11 +186,7 @@ class Gate:
                 "send a smaller file",
             ) from None
         if size > most:
-            raise Refused(
-                413,
-                f"the request has more than {self.limits.upload} MiB",
-                "send a smaller file, such as every tenth point",
-            )
+            raise large
         return b"".join(parts)
 
 

@@ -86,8 +86,12 @@ class Readers:
         self._idle.put_nowait(await self._started())
 
     async def _started(self) -> asyncio.subprocess.Process:
-        about = {"bytes": self.limits.memory << 20, "most_points": self.limits.most_points}
-        about |= {"up": self.up, "features": self.features}
+        about = {
+            "bytes": self.limits.memory << 20,
+            "most_points": self.limits.most_points,
+            "up": self.up,
+            "features": self.features,
+        }
         # None of this server's secrets; and where its modules are, but not the current folder.
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if os.path.isabs(path))  # noqa: PTH117

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from ...data.primitives import Primitives
 
-NAMES = ("aeroplane", "bicycle", "bottle", "car", "chair", "guitar", "lamp", "laptop")
-NAMES += ("monitor", "mug", "plant", "sofa", "table")
+NAMES = (
+    *("aeroplane", "bicycle", "bottle", "car", "chair", "guitar", "lamp", "laptop"),
+    *("monitor", "mug", "plant", "sofa", "table"),
+)
 MOST = 8
 ENOUGH_POINTS = 600
 """Of the first shapes of a class, the first with so many is taken, or else the largest."""
