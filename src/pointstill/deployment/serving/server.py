@@ -13,6 +13,7 @@ import uvicorn
 from ...errors import PointstillError, UsageError
 from .app import LOOPBACK, application
 from .connections import PatientProtocol
+from .gate import Gate
 from .limits import Limits
 from .reader_process import ACCEPTED, JSON
 from .site import page_files, with_kinds
@@ -44,7 +45,7 @@ def serve(paths: Sequence[Path], host: str, port: int, limits: Limits) -> None:
     formats = [suffix[1:] for suffix in ACCEPTED if suffix != JSON]
     files = with_kinds(page_files(students, formats, "server"))
     app = application(students, files, limits, hosts=(*LOOPBACK, host), token=token)
-    with _listening(host, port) as listener:
+    with listening(host, port) as listener:
         address = listener.getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         link = f"http://{shown}:{address[1]}/"
@@ -57,21 +58,24 @@ def serve(paths: Sequence[Path], host: str, port: int, limits: Limits) -> None:
                 "pointstill-web, or run `make web` in a checkout",
                 flush=True,
             )
-        config = uvicorn.Config(
-            app,
-            http=PatientProtocol,
-            ws="none",
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            date_header=True,
-            proxy_headers=False,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=limits.seconds,
-            limit_concurrency=MOST_CONNECTIONS,
-            backlog=BACKLOG,
-        )
-        asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+        asyncio.run(uvicorn.Server(configured(app, limits)).serve(sockets=[listener]))
+
+
+def configured(app: Gate, limits: Limits) -> uvicorn.Config:
+    """How connections are kept, and given up."""
+    return uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=limits.seconds,
+        limit_concurrency=MOST_CONNECTIONS,
+        backlog=BACKLOG,
+    )
 
 
 def _token(host: str) -> str | None:
@@ -104,7 +108,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
     """A socket that listens.
 
     Raises:

@@ -7,7 +7,7 @@ import { drawThumbnail } from "./thumbnail.js";
 
 const find = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
-let site, classifier, viewer, shown, latest = 0;
+let site, classifier, viewer, shown, painted = false, latest = 0;
 
 async function start() {
   const response = await fetch("site.json", { headers: headers(token) });
@@ -41,6 +41,7 @@ function listen() {
     target.value = "";
   });
   find("reset").addEventListener("click", () => viewer.reset());
+  find("colours").addEventListener("change", paint);
   let within = 0;
   const dragging = (change) => document.body.classList.toggle("dragging", (within = Math.max(0, within + change)) > 0);
   addEventListener("dragenter", (event) => { event.preventDefault(); dragging(1); });
@@ -133,49 +134,43 @@ function say(text, beside = "", wrong = false) {
 /** What each student can answer, before anything is asked. */
 function introduce() {
   say("No cloud yet.");
-  find("known").append(...site.students.map(({ name, classes }) => {
+  const alike = Map.groupBy(site.students, ({ classes }) => classes.join(", "));
+  find("known").append(...Array.from(alike, ([classes, students]) => {
     const line = document.createElement("p"), called = document.createElement("b");
-    called.textContent = name;
-    line.append(called, ` tells ${classes.length} classes apart: ${classes.join(", ")}.`);
+    called.textContent = students.map(({ name }) => name).join(", ");
+    const tell = students.length > 1 ? "tell" : "tells";
+    line.append(called, ` ${tell} ${students[0].classes.length} classes apart: ${classes}.`);
     return line;
   }));
 }
 
-/** One choice for plain points, and one for the parts of each student. */
+/** One choice for plain points, and one for the parts of each student; what was chosen stays. */
 function chooseColours() {
-  const box = find("colours");
-  const explained = shown.answers.filter((answer) => answer.parts);
-  box.hidden = !explained.length;
-  const choices = ["plain", ...explained.map((answer) => answer.student)];
-  const before = box.dataset.chosen ?? choices[1];
-  const chosen = choices.includes(before) ? before : choices[1];
-  const labels = choices.map((choice) => {
-    const label = document.createElement("label"), input = document.createElement("input");
-    Object.assign(input, { type: "radio", name: "colours", value: choice, checked: choice === chosen });
-    input.addEventListener("change", () => { box.dataset.chosen = choice; paint(); });
-    const what = choices.length > 2 ? `parts, ${choice}` : "parts that decided";
-    label.append(input, choice === "plain" ? "plain" : what);
-    return label;
-  });
-  const focused = box.contains(document.activeElement);
-  box.replaceChildren(box.querySelector("legend"), ...labels);
-  if (focused) box.querySelector(":checked")?.focus();
+  const chosen = find("colours").value;
+  const explained = shown.answers.filter((answer) => answer.parts).map((answer) => answer.student);
+  const several = explained.length > 1;
+  const options = explained.map((name) => new Option(several ? `parts, ${name}` : "parts that decided", name));
+  find("colours").replaceChildren(new Option("plain", ""), ...options);
+  find("colours").selectedIndex = 1;
+  if (painted && ["", ...explained].includes(chosen)) find("colours").value = chosen;
+  find("colouring").hidden = !explained.length;
+  painted ||= explained.length > 0;
 }
 
 function paint() {
   if (!viewer || !shown) return;
   const { groups, stray } = shown.cloud;
   const style = getComputedStyle(document.documentElement);
-  const [ink, accent, against, grey] = ["--ink", "--accent", "--against", "--stray"].map((name) => rgb(style.getPropertyValue(name)));
-  const plain = mix(ink, grey, 0.35);
-  const chosen = find("colours").querySelector(":checked")?.value;
+  const [ink, soft, accent, against, grey] = ["--ink", "--soft", "--accent", "--against", "--stray"].map((name) => rgb(style.getPropertyValue(name)));
+  const plain = mix(ink, soft, 0.6);
+  const chosen = find("colours").value;
   const parts = shown.answers.find((answer) => answer.student === chosen)?.parts;
   const most = parts ? Math.max(...parts.map(Math.abs)) || 1 : 1;
   viewer.paint((i) => {
     if (stray[i]) return css(grey);
     if (!parts || !groups) return css(plain);
     const fall = parts[groups[i]] / most;
-    return css(mix(grey, fall > 0 ? accent : against, Math.abs(fall)));
+    return css(mix(plain, fall > 0 ? accent : against, Math.abs(fall)));
   });
   find("legend").hidden = !parts;
   document.querySelector(".stray-key").hidden = !stray.includes(1);
