@@ -1,6 +1,7 @@
 """Reads uploads for a server, in a process of its own that has limits and may be killed.
 
-Started with what it may take as its one argument (JSON: `bytes`, `most_points`, `up`, `features`).
+Started with what it may take as its one argument (JSON: `folder`, `bytes`, `most_points`, `up`,
+`features`).
 A request is a line of JSON (`suffix`, `size`) and so many bytes. The answer is a line of JSON:
 either `what` and `fix` of an error; or `columns`, a list of (name, kind of numbers, shape), and
 `notes` for the user, and then the numbers one column after the other.
@@ -9,7 +10,6 @@ either `what` and `fix` of an error; or `columns`, a list of (name, kind of numb
 import json
 import logging
 import sys
-import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -130,19 +130,19 @@ def main() -> None:
     about = json.loads(sys.argv[1])
     logging.disable()
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    with tempfile.TemporaryDirectory(prefix="pointstill-") as folder:
-        _limit(about["bytes"])
-        for line in requests:
-            request = json.loads(line)
-            # Of the user's name of it there is the suffix alone, out of a list.
-            path = Path(folder) / f"upload{ACCEPTED[ACCEPTED.index(request['suffix'])]}"
-            path.write_bytes(requests.read(request["size"]))
-            said, arrays = _answer(path, about)
-            path.unlink()
-            answers.write(json.dumps(said).encode() + b"\n")
-            for array in arrays:
-                answers.write(array.data)
-            answers.flush()
+    _limit(about["bytes"])
+    for line in requests:
+        request = json.loads(line)
+        # Of the user's name of it there is the suffix alone, out of a list.
+        suffix = ACCEPTED[ACCEPTED.index(request["suffix"])]
+        path = Path(about["folder"]) / f"upload{suffix}"
+        path.write_bytes(requests.read(request["size"]))
+        said, arrays = _answer(path, about)
+        path.unlink()
+        answers.write(json.dumps(said).encode() + b"\n")
+        for array in arrays:
+            answers.write(array.data)
+        answers.flush()
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,21 @@ class Upload:
     """For the user, such as how many points were left out."""
 
 
+@dataclass(frozen=True)
+class Reader:
+    """One process, and the folder in which it keeps the upload that it reads."""
+
+    process: asyncio.subprocess.Process
+    folder: Path
+
+    async def end(self) -> None:
+        """Kill it, and remove what it left."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 @dataclass
 class Readers:
     """Processes that read uploads, as many as may work at once.
@@ -45,17 +63,17 @@ class Readers:
     features: tuple[str, ...] = ()
     restarts: int = 0
     """How often one had to be killed."""
-    _idle: "asyncio.Queue[asyncio.subprocess.Process]" = field(default_factory=asyncio.Queue)
+    _idle: "asyncio.Queue[Reader]" = field(default_factory=asyncio.Queue)
 
     async def start(self) -> None:
         """Start them, so that the first request need not wait."""
-        for process in [await self._started() for _ in range(self.limits.readers)]:
-            self._idle.put_nowait(process)
+        for _ in range(self.limits.readers):
+            self._idle.put_nowait(await self._started())
 
     async def stop(self) -> None:
         """End them."""
         while not self._idle.empty():
-            await _killed(self._idle.get_nowait())
+            await self._idle.get_nowait().end()
 
     async def read(self, suffix: str, content: bytes) -> Upload:
         """Read a file of one of `reader_process.ACCEPTED`.
@@ -63,30 +81,32 @@ class Readers:
         Raises:
             DataError: it cannot be read, or not within the limits.
         """
-        process = await self._idle.get()
+        reader = await self._idle.get()
         sound = False
         try:
             async with asyncio.timeout(self.limits.seconds):
-                said, columns = await _exchange(process, suffix, content)
+                said, columns = await _exchange(reader.process, suffix, content)
             sound = True
         except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
             raise DataError(ABUSED, where="the file", fix="send a smaller one") from error
         finally:
             if not sound:  # also where the request was given up
                 self.restarts += 1
-                await asyncio.shield(self._replace(process))
+                await asyncio.shield(self._replace(reader))
             else:
-                self._idle.put_nowait(process)
+                self._idle.put_nowait(reader)
         if "what" in said:
             raise DataError(said["what"], fix=said["fix"] or None)
         return Upload(columns, said["notes"])
 
-    async def _replace(self, process: asyncio.subprocess.Process) -> None:
-        await _killed(process)
+    async def _replace(self, reader: Reader) -> None:
+        await reader.end()
         self._idle.put_nowait(await self._started())
 
-    async def _started(self) -> asyncio.subprocess.Process:
+    async def _started(self) -> Reader:
+        folder = Path(tempfile.mkdtemp(prefix="pointstill-"))
         about = {
+            "folder": str(folder),
             "bytes": self.limits.memory << 20,
             "most_points": self.limits.most_points,
             "up": self.up,
@@ -96,7 +116,7 @@ class Readers:
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if os.path.isabs(path))  # noqa: PTH117
         kept |= {"PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", PROGRAM, json.dumps(about)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -106,6 +126,7 @@ class Readers:
             limit=LONGEST_LINE,
             start_new_session=True,  # Ctrl-C is for the server alone
         )
+        return Reader(process, folder)
 
 
 async def _exchange(
@@ -124,9 +145,3 @@ async def _exchange(
         numbers = await process.stdout.readexactly(size)
         columns[name] = np.frombuffer(numbers, kind).reshape(shape)
     return said, columns
-
-
-async def _killed(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
