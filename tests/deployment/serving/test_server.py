@@ -50,10 +50,9 @@ def test_no_place_to_listen():
         server.listening("127.0.0.1", 70_000)
     with pytest.raises(UsageError, match="no address"):
         server.listening("no such host.invalid", 0)
-    with server.listening("127.0.0.1", 0) as taken:
-        taken.listen()
-        with pytest.raises(PointstillError, match="nobody may listen"):
-            server.listening("127.0.0.1", taken.getsockname()[1])
+    taken = server.listening("127.0.0.1", 0)
+    with taken, pytest.raises(PointstillError, match="nobody may listen"):
+        server.listening("127.0.0.1", taken.getsockname()[1])
 
 
 def test_without_the_extra(cli, student_onnx, monkeypatch):
