@@ -1,6 +1,7 @@
 """The verbs that show a student to people: a server, and a page that needs none."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from ..deployment.serving.limits import Limits
@@ -66,7 +67,7 @@ def page(students: list[Path], /, *, out: Path) -> None:
     written = write_site(open_students(students), out)
     total = sum(path.stat().st_size for path in written)
     print(f"wrote {out} ({len(written)} files, {size(total)})")
-    print(f"next: python -m http.server --bind 127.0.0.1 --directory {out}")
+    print(f"next: python -m http.server --bind 127.0.0.1 --directory {quote(str(out))}")
 
 
 def _needs_server() -> None:

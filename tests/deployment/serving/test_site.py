@@ -102,3 +102,13 @@ def test_samples_stand_upright(tmp_path, up):
 def _written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+def test_the_command(cli, student_onnx, tmp_path, vendor):
+    code, said, _ = cli("page", student_onnx, "--out", tmp_path / "my site")
+    assert code == 0
+    assert f"--directory '{tmp_path / 'my site'}'" in said
+    assert (tmp_path / "my site" / "index.html").is_file()
+    code, _, said = cli("page", tmp_path / "none.onnx", "--out", tmp_path / "other")
+    assert code == 2
+    assert "none.onnx is no student" in said
