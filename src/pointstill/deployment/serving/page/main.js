@@ -162,7 +162,7 @@ function paint() {
   const { groups, stray } = shown.cloud;
   const style = getComputedStyle(document.documentElement);
   const [ink, soft, accent, against, grey] = ["--ink", "--soft", "--accent", "--against", "--stray"].map((name) => rgb(style.getPropertyValue(name)));
-  const plain = mix(ink, soft, 0.6);
+  const plain = mix(ink, soft, 0.6), neutral = mix(soft, grey, 0.4);
   const chosen = find("colours").value;
   const parts = shown.answers.find((answer) => answer.student === chosen)?.parts;
   const most = parts ? Math.max(...parts.map(Math.abs)) || 1 : 1;
@@ -170,7 +170,7 @@ function paint() {
     if (stray[i]) return css(grey);
     if (!parts || !groups) return css(plain);
     const fall = parts[groups[i]] / most;
-    return css(mix(plain, fall > 0 ? accent : against, Math.abs(fall)));
+    return css(mix(neutral, fall > 0 ? accent : against, Math.abs(fall)));
   });
   find("legend").hidden = !parts;
   document.querySelector(".stray-key").hidden = !stray.includes(1);

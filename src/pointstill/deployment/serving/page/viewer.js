@@ -71,7 +71,7 @@ export class Viewer {
   }
 
   reset() {
-    this.camera.position.set(...VIEW).setLength(3.3);
+    this.camera.position.set(...VIEW).setLength(3.5);
     this.controls.target.set(0, 0, 0);
     this.controls.update();
     this.draw();
