@@ -208,3 +208,23 @@ def test_what_is_too_large(serve, points):
     assert said.status_code == 422
     assert "1,001 points" in said.json()["what"]
     assert upload(client, "a.npy", npy(points)).status_code == 200
+
+
+def test_a_student_that_rejects_and_leaves_strays_out(students, client, points, monkeypatch):
+    classifier = students[0].classifier
+    logits = classifier.logits(points).astype(float)
+    score = float(np.log(np.exp(logits).sum()))
+    monkeypatch.setitem(classifier.about, "origin", {"normalization": 2})
+    strayed = np.vstack([points, [[9, 9, 9]]])
+    for threshold, unknown in ((score - 0.1, False), (score + 0.1, True)):
+        about = {"temperature": 2.0, "threshold": threshold}
+        monkeypatch.setitem(classifier.about, "calibration", about)
+        (said,) = upload(client, "a.npy", npy(points)).json()["answers"]
+        assert said["unknown"] is unknown
+        assert said["score"] == pytest.approx(score, abs=1e-4)
+        expected = np.exp(logits / 2) / np.exp(logits / 2).sum()
+        assert said["classes"][0]["probability"] == pytest.approx(expected.max(), abs=1e-5)
+    cloud = upload(client, "a.npy", npy(strayed), details=True).json()["cloud"]
+    assert cloud["strays"] == [len(points)]
+    assert cloud["groups"][-1] == -1
+    assert min(cloud["groups"][:-1]) == 0

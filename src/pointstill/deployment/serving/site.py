@@ -116,13 +116,14 @@ def write_site(students: Sequence[Student], out: Path) -> list[Path]:
 def _described(student: Student) -> dict[str, Any]:
     """What the page needs to know of a student."""
     classifier, about = student.classifier, student.classifier.about
-    kept = ("model", "points", "normalization", "calibration")
+    kept = ("model", "points", "calibration")
     said = {key: about[key] for key in kept if key in about}
     return {
         "name": student.name,
         "file": f"students/{student.name}.onnx",
         "classes": classifier.classes,
         "fewest": classifier.fewest,
+        "normalization": student.normalization,
         **said,
     }
 

@@ -35,7 +35,12 @@ class Student:
     @property
     def leaves_strays_out(self) -> bool:
         """Whether points far from the others do not count; see `points.strays`."""
-        return bool(self.classifier.about.get("normalization", 1) >= 2)
+        return self.normalization > 1
+
+    @property
+    def normalization(self) -> int:
+        """The version of its normalisation; files that do not say have the first."""
+        return int(self.classifier.about.get("origin", {}).get("normalization", 1))
 
     @property
     def _calibration(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ export class HereClassifier {
     const { points, lost } = finite(read.xyz);
     checkPoints(points, read.rounded);
     const notes = lost ? [`${lost.toLocaleString("en")} points without finite coordinates were left out`] : [];
-    const two = (student) => (student.normalization ?? 1) >= 2;
+    const two = (student) => student.normalization > 1;
     if (!this.site.students.every(two)) checkOutliers(points);
     const count = points.length / 3;
     const few = strides(count, SHOWN);
