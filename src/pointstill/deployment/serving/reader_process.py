@@ -1,10 +1,9 @@
 """Reads uploads for a server, in a process of its own that has limits and may be killed.
 
 Started with what it may take as its one argument (JSON: `folder`, `bytes`, `most_points`, `up`,
-`features`).
-A request is a line of JSON (`suffix`, `size`) and so many bytes. The answer is a line of JSON:
-either `what` and `fix` of an error; or `columns`, a list of (name, kind of numbers, shape), and
-`notes` for the user, and then the numbers one column after the other.
+`features`), it says `ready`. A request is a line of JSON (`suffix`, `size`) and so many bytes. The
+answer is a line of JSON: either `what` and `fix` of an error; or `columns`, a list of (name, kind
+of numbers, shape), and `notes` for the user, and then the numbers one column after the other.
 """
 
 import json
@@ -131,6 +130,8 @@ def main() -> None:
     logging.disable()
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     _limit(about["bytes"])
+    answers.write(b"ready\n")
+    answers.flush()
     for line in requests:
         request = json.loads(line)
         # Of the user's name of it there is the suffix alone, out of a list.

@@ -20,6 +20,8 @@ from .limits import Limits
 
 PROGRAM = "pointstill.deployment.serving.reader_process"
 LONGEST_LINE = 1 << 16
+STARTING = 60
+"""Seconds that a process may take to start, also on a busy machine."""
 ABUSED = "took more time or memory than is given to one file, or broke what reads it"
 
 
@@ -33,12 +35,20 @@ class Upload:
     """For the user, such as how many points were left out."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reader:
     """One process, and the folder in which it keeps the upload that it reads."""
 
     process: asyncio.subprocess.Process
     folder: Path
+    ready: bool = False
+
+    async def begin(self) -> None:
+        """Wait until it has started, which is no part of the time for a file."""
+        assert self.process.stdout
+        if not self.ready:
+            async with asyncio.timeout(STARTING):
+                self.ready = bool(await self.process.stdout.readline())
 
     async def end(self) -> None:
         """Kill it, and remove what it left."""
@@ -67,8 +77,9 @@ class Readers:
 
     async def start(self) -> None:
         """Start them, so that the first request need not wait."""
-        for _ in range(self.limits.readers):
-            self._idle.put_nowait(await self._started())
+        for reader in [await self._started() for _ in range(self.limits.readers)]:
+            await reader.begin()
+            self._idle.put_nowait(reader)
 
     async def stop(self) -> None:
         """End them."""
@@ -84,6 +95,7 @@ class Readers:
         reader = await self._idle.get()
         sound = False
         try:
+            await reader.begin()
             async with asyncio.timeout(self.limits.seconds):
                 said, columns = await _exchange(reader.process, suffix, content)
             sound = True
