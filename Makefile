@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 WORKERS ?= 2
 TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: setup demo lint test test-all fuzz bench docs web dist clean
+.PHONY: setup demo lint test test-all fuzz bench results docs web dist clean
 
 setup: $(VENV)/.ready
 
@@ -35,6 +35,10 @@ fuzz: setup
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
+
+# Trains what is missing, for days; `RESULTS=radar` or `modelnet40` for one of the studies.
+results: setup
+	$(BIN)/python -m studies $(RESULTS)
 
 docs: setup
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build

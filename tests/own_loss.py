@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pointstill.losses.cross_entropy import cross_entropy
+from pointstill.losses.cross_entropy import label_loss
 from pointstill.losses.options import LabelOptions, PastOptions, require
 from pointstill.losses.targets import Targets, required
 
@@ -31,7 +31,7 @@ class OwnOptions(PastOptions, LabelOptions):
 
 def parts(logits: Tensor, targets: Targets, options: OwnOptions) -> dict[str, Tensor]:
     """CE + gamma |student - teacher|^2; the past is only counted."""
-    ce = cross_entropy(logits, targets.labels, options.smoothing).mean()
+    ce = label_loss(logits, targets, options.smoothing).mean()
     squared = (logits - required(targets.teacher, "teacher").float()).square().sum(1).mean()
     pasts = torch.tensor(float(targets.past is not None))
     return {"loss": ce + options.gamma * squared, "squared": squared.detach(), "pasts": pasts}

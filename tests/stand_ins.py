@@ -5,6 +5,7 @@ The fixtures are those of `recording`; other rooms take them by name: `made = st
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pointstill.data import Dataset, open_dataset
+from pointstill.data import Dataset, Split, open_dataset
 from pointstill.errors import RecordsError
 from pointstill.recipe import RecordRecipe
 from pointstill.recording.job import record
@@ -68,6 +69,24 @@ def files(path: Path) -> dict[str, bytes]:
     """All files of a store but the sidecar."""
     found = {str(f.relative_to(path)): f for f in path.rglob("*") if f.is_file()}
     return {name: f.read_bytes() for name, f in sorted(found.items()) if name != SIDECAR}
+
+
+def relabelled(
+    data: Dataset,
+    labels: np.ndarray | None = None,
+    groups: list[str] | None = None,
+    split: str = "train",
+    group: str | None = None,
+) -> Dataset:
+    """The same data with other labels (-1: none), or with groups, in a split.
+
+    `group` is what `--group` names: then they are kept together in training.
+    """
+    entry = data.split(split).entry
+    kept = entry.labels if labels is None else np.asarray(labels, np.int64)
+    other = replace(data)
+    other._opened[split] = Split(replace(entry, labels=kept, groups=groups), group=group)
+    return other
 
 
 # Refused, and killed

@@ -35,7 +35,7 @@ LOSS = [
 ]
 FIT = [
     ("epochs", 0),
-    ("points", 31),
+    ("points", 15),
     ("batch_size", 1),
     ("limit", 0),
     ("learning_rate", 0.0),
@@ -60,6 +60,11 @@ FIT = [
     ("threads", -1),
     ("save_minutes", -1.0),
     ("precision", "64-true"),
+    ("label_share", 0.0),
+    ("label_share", 1.1),
+    ("label_share", NAN),
+    ("balance", "classes"),
+    ("measure", "kappa"),
 ]
 
 

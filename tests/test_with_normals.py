@@ -14,7 +14,8 @@ from plyfile import PlyData, PlyElement
 from pointstill.augment import Clouds, Pipeline
 from pointstill.data import Dataset, open_dataset
 from pointstill.deployment.exporting import RunClassifier, export
-from pointstill.errors import PointstillError, RecordsError, TeacherError, TrainingError, UsageError
+from pointstill.deployment.runtime import Classifier
+from pointstill.errors import PointstillError, RecordsError, TeacherError, UsageError
 from pointstill.evaluation.scoring import evaluate
 from pointstill.recipe import DistillRecipe, RecordRecipe, TrainRecipe
 from pointstill.recording.job import record
@@ -314,9 +315,9 @@ def test_a_student_that_sees_normals_too(store: Store, data: Dataset, tmp_path: 
 
     run = go("pointnet", data)
     assert run.features == FEATURES
-    said = refusal(UsageError, lambda: go("stillnet-n", data))
-    assert "model stillnet-n takes xyz alone: leave out --features, or choose pointnet" in said
-    assert not (tmp_path / "stillnet-n").exists()
+    said = refusal(UsageError, lambda: go("dgcnn", data))
+    assert "model dgcnn takes xyz alone: leave out --features, or choose pointnet" in said
+    assert not (tmp_path / "dgcnn").exists()
     # Normals that the teacher did not see do not replay.
     inwards = open_dataset(write_all(tmp_path / "inwards", -1), features=FEATURES)
     shutil.rmtree(tmp_path / "pointnet")
@@ -335,7 +336,7 @@ def run(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_with_normals_is_a_teacher(run: Run, shapes: Path, data: Dataset) -> None:
     assert run.recipe["features"] == "xyz,normal"
-    assert run.model().sa1.mlp_convs[0].in_channels == 6
+    assert run.model().network.sa1.mlp_convs[0].in_channels == 6
     said = refusal(TeacherError, lambda: load_teacher(run.folder, classes=data.classes))
     assert said.endswith(
         "takes xyz,normal of each point, and the data was opened with xyz: give --features "
@@ -377,11 +378,34 @@ def test_a_description_names_the_features(data: Dataset, teacher: Teacher, tmp_p
     assert again.fingerprint == teacher.fingerprint
 
 
-def test_a_run_with_normals_is_not_exported(run: Run, tmp_path: Path) -> None:
-    for job in (lambda: export(run, tmp_path / "s.onnx"), lambda: RunClassifier(run.folder)):
-        assert "takes xyz,normal of each point, and clouds are classified by xyz alone" in refusal(
-            TrainingError, job
-        )
+def test_a_student_with_normals_is_exported(
+    store: Store, data: Dataset, shapes: Path, tmp_path: Path, cli
+) -> None:
+    """Its file and its run classify arrays, whatever the length of their normals, and files."""
+    run = distill(
+        "stillnet-n", data, records=store.path, out=tmp_path / "s", recipe=RECIPE, quiet=True
+    )
+    assert run.recipe["origin"]["scaling"] == {}
+    file = export(run, tmp_path / "s.onnx")
+    classifier = Classifier(file)
+    split = data.test
+    assert split.extra
+    start, stop = split.offsets[:2]
+    points, normals = split.points[start:stop], split.extra.values[start:stop]
+    wanted = RunClassifier(run.folder).logits(np.hstack([points, normals]))
+    given = np.hstack([5 * points, 2 * normals])
+    np.testing.assert_allclose(classifier.logits(given), wanted, atol=1e-4)
+    by_name = {"nx": normals[:, 0], "ny": normals[:, 1], "nz": normals[:, 2], "xyz": points}
+    np.testing.assert_allclose(classifier.logits(by_name), wanted, atol=1e-4)
+    place = shapes / split.names[0].replace(":", "/")
+    place = place if place.is_file() else next(shapes.rglob("test/*.ply"))
+    for model in (run.folder, file):
+        code, out, err = cli("predict", model, place)
+        assert code == 0, err
+        assert "%" in out
+    (tmp_path / "plain.xyz").write_text("\n".join(" ".join(map(str, row)) for row in points))
+    code, _, err = cli("predict", file, tmp_path / "plain.xyz")
+    assert (code, "plain.xyz has no normal, but xyz: give" in err) == (1, True)
 
 
 def test_the_commands(shapes: Path, run: Run, tmp_path: Path, cli) -> None:

@@ -14,6 +14,9 @@ from .losses.recipe_entries import defaults, loss_entries, users
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Keep = Literal["last", "best"]
+Scaling = Literal["robust", "none"]
+Measure = Literal["accuracy", "macc"]
+Balance = Literal["none", "weights", "sampling"]
 POINTS = 1024
 """Points of a view or a cloud, where neither the user nor the model says a number."""
 ABSENT = {"loss": "nwsd"}
@@ -37,7 +40,7 @@ class FitOptions:
     epochs: int = 50
     """Passes over the training shapes."""
     points: int | None = None
-    """Points per view that the model sees, 32 or more; as recorded, or 1,024 without records."""
+    """Points per view that the model sees, 16 or more; as recorded, or 1,024 without records."""
     batch_size: int = 32
     """Shapes per step, about; 2 or more, as BatchNorm compares them."""
     window: int = 65_536
@@ -55,11 +58,26 @@ class FitOptions:
     val: float = 0.1
     """Part of the training shapes held out for validation (stratified, seeded); 0 for none."""
     keep: Keep = "last"
-    """The weights that end the run: of the last epoch, or of the best by validation accuracy."""
+    """The weights that end the run: of the last epoch, or of the best by validation (`measure`)."""
+    measure: Measure = "accuracy"
+    """What is best (keep=best): accuracy over all validation shapes, or macc, the mean of its
+    classes."""
     limit: int | None = None
     """Train on this many shapes only (stratified, seeded)."""
+    label_share: float = 1.0
+    """Part of the labels that is used (stratified, the same for every seed; whole groups with
+    `--group`); the other shapes count as unlabelled."""
+    label_seed: int = 0
+    """Which labels a share is: another part of them."""
+    balance: Balance = "none"
+    """For unequal classes: weights of the label's term by inverse frequency, or sampling, so that
+    classes are drawn equally often."""
     student_augment: str = "none"
-    """How views are worsened that this model alone sees, such as strays,holes,sparse,noise."""
+    """How views are worsened that this model alone sees, such as strays,holes,sparse,noise,mute."""
+    outliers: float = 0.0
+    """Weight of the loss by which it learns that views of nothing are unknown; 0 for none."""
+    scaling: Scaling = "robust"
+    """Channels beside xyz: less their median, by their interquartile range; none: as they are."""
     seed: int = 0
     """Seed of weights, order, augmentation and validation part."""
     device: str = "auto"
@@ -74,18 +92,25 @@ class FitOptions:
     def __post_init__(self) -> None:
         check_numbers(self)
         check_seed(self.seed)
-        least = {"epochs": 1, "points": 32, "batch_size": 2, "window": 1, "limit": 1}
+        check_seed(self.label_seed, "label_seed")
+        least = {"epochs": 1, "points": 16, "batch_size": 2, "window": 1, "limit": 1}
         least |= dict.fromkeys(("weight_decay", "clip", "threads", "save_minutes"), 0)
         for name, bound in least.items():
             value = getattr(self, name)
             require(
                 value is None or value >= bound, f"{name} is {value}", f"choose {bound} or more"
             )
+        require(self.outliers >= 0, f"outliers is {self.outliers}", "choose 0 or more")
         for name in ("warmup", "val", "ema"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} is {value}", "choose 0 to below 1")
         one_of(Precision, "precision", self.precision)
         one_of(Keep, "keep", self.keep)
+        one_of(Scaling, "scaling", self.scaling)
+        one_of(Measure, "measure", self.measure)
+        one_of(Balance, "balance", self.balance)
+        share = self.label_share
+        require(0 < share <= 1, f"label_share is {share}", "choose above 0 to 1")
         require(
             self.learning_rate > 0, f"learning_rate is {self.learning_rate}", "choose one above 0"
         )
@@ -201,7 +226,7 @@ class RecordRecipe:
     views: int = 20
     """Augmentation draws of each shape."""
     augment: str = "scale,shift"
-    """Operations, such as scale,shift,rotate(axis=up),mirror,jitter,dropout; none for none."""
+    """Operations, such as mix,scale,shift,rotate(axis=up),mirror,jitter,dropout; none for none."""
     points: int | None = None
     """Points per view; by default what the teacher was trained with, or 1,024."""
     limit: int | None = None

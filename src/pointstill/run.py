@@ -4,6 +4,7 @@ recipe.yaml           what was asked for, resolved: give it as --recipe to repea
                       under `origin`, what data and records it was made from
 metrics.jsonl         one line an epoch
 state.pt              everything that resuming needs; removed when the run is finished
+calibration.json      how its logits are read: temperature, and threshold for what is unknown
 weights.safetensors   the finished weights; a folder that has them is a finished run
 .lock                 held by the process that trains, and there for so long
 
@@ -15,7 +16,7 @@ ever, proves nothing (`Run.sealed`), and goes on without.
 import io
 import json
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,18 +25,21 @@ import yaml
 from msgspec import Meta
 from safetensors.torch import load, save
 
+from .data.columns import parse_columns
 from .errors import NoRunError, TrainingError, one_line
 from .models import build_model
+from .models.layers.channel_scaling import Scale, ScaledChannels
 from .points.features import Features, parse_features, width
 from .recipe import decisive
 from .storage import digests
+from .storage.calibration import Calibration
 from .storage.documents import check, parse_yaml
 from .storage.files import forbidden, read_regular, write_whole
 from .storage.locking import lock
 from .storage.paths import here
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
-WEIGHTS, LOCK = "weights.safetensors", ".lock"
+CALIBRATION, WEIGHTS, LOCK = "calibration.json", "weights.safetensors", ".lock"
 MAY_CHANGE = (
     *("data", "skip_bad", "drop_missing", "records", "past_records"),
     *("device", "threads", "save_minutes"),
@@ -57,7 +61,9 @@ class Origin:
     data: str
     up: str
     fewest: int | None = None
+    normalization: Annotated[int, Meta(ge=1, le=2)] = 1
     augment: dict[str, Any] = field(default_factory=dict)
+    scaling: dict[str, Scale] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,9 @@ class Known:
     epochs: int | None = None
     loss: str | None = None
     fold: int | None = None
+    group: str | None = None
     features: str | None = None
+    columns: str | None = None
     skip_bad: bool = False
     drop_missing: bool = False
 
@@ -96,6 +104,10 @@ class TrainedOn:
     drop_missing: bool = False
     data: str | None = None
     """Where the data was, if that is known."""
+    normalization: int = 1
+    """Version of the normalisation of its clouds."""
+    group: str | None = None
+    """What its folds kept together."""
 
 
 class Run:
@@ -229,6 +241,17 @@ class Run:
         return parse_features(self.recipe.get("features") or "xyz")
 
     @property
+    def called(self) -> dict[str, str | int]:
+        """Our name of a column -> what the files of its data called it, where they differ."""
+        columns: str | None = self.recipe.get("columns")
+        return parse_columns(columns) if columns else {}
+
+    @property
+    def scales(self) -> dict[str, Scale] | None:
+        """How its channels are scaled; None: they are not, nor may one be missing."""
+        return check(self.recipe["origin"], Origin).scaling
+
+    @property
     def trained_on(self) -> TrainedOn:
         """The training split that it has seen."""
         recipe = self.recipe
@@ -239,7 +262,15 @@ class Run:
             skip_bad=recipe.get("skip_bad", False),
             drop_missing=recipe.get("drop_missing", False),
             data=recipe["data"],
+            normalization=self.normalization,
+            group=recipe.get("group"),
         )
+
+    @property
+    def normalization(self) -> int:
+        """Version of the normalisation of its clouds; a run that does not say has the first."""
+        version: int = self.recipe["origin"].get("normalization", 1)
+        return version
 
     @property
     def fewest(self) -> int:
@@ -354,6 +385,38 @@ class Run:
             raise TrainingError(f"is damaged{_reason(error)}", where=path, fix=fix) from error
         return lines
 
+    def calibrate(self, calibration: Calibration) -> None:
+        """Keep how the logits of the weights are read; called before `finish`."""
+        if self.sealed:
+            text = digests.sealed_lines([asdict(calibration)], _name(self.recipe))
+        else:
+            text = json.dumps(asdict(calibration)) + "\n"
+        _write(self.folder / CALIBRATION, text.encode())
+
+    @property
+    def calibration(self) -> Calibration:
+        """What `calibrate` kept; of a run of before 0.4 that of none.
+
+        Raises:
+            TrainingError: it is damaged, or may not be read.
+        """
+        path = self.folder / CALIBRATION
+        if not path.exists():
+            return Calibration()
+        try:
+            lines, sealed = digests.open_lines(read_regular(path).decode(), _name(self.recipe))
+            if len(lines) != 1 or sealed != self.sealed:
+                raise ValueError("is another run's")
+            return Calibration.of(lines[0])
+        except PermissionError as error:
+            raise forbidden(path, error, TrainingError) from error
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"is damaged{_reason(error)}",
+                where=path,
+                fix="restore it from a copy, or train again in another --out",
+            ) from error
+
     def finish(self, weights: dict[str, torch.Tensor]) -> None:
         """Write the weights and drop the resume state.
 
@@ -388,6 +451,8 @@ class Run:
                 fix="run the same command again to go on with it",
             )
         model = build_model(self.model_name, len(self.classes), width(self.features))
+        if self.scales is not None:
+            model = ScaledChannels(model, self.features, self.scales)
         path, what = self.folder / WEIGHTS, "is damaged"
         try:
             content = read_regular(path)
@@ -408,6 +473,7 @@ class Run:
         """
         self.model()
         self.metrics()
+        _ = self.calibration
 
 
 def spoilt(weights: dict[str, torch.Tensor]) -> str | None:
@@ -444,7 +510,7 @@ def at_work(folder: str | Path) -> AbstractContextManager[None]:
 
 def _ours(path: Path) -> bool:
     """Whether a file is the lock, or the draft of a process that may have been killed."""
-    drafts = (f".{name}." for name in (RECIPE, METRICS, STATE, WEIGHTS))
+    drafts = (f".{name}." for name in (RECIPE, METRICS, STATE, CALIBRATION, WEIGHTS))
     return path.name == LOCK or (path.suffix == ".draft" and path.name.startswith(tuple(drafts)))
 
 

@@ -67,6 +67,26 @@ def test_sizes_and_length(clouds):
     assert clouds.starts.tolist() == [0, 40, 48, 381, 438, 502, 511]
 
 
+def test_no_view_shows_a_stray(ragged):
+    """Of all others, the same views as of a cloud that never had them."""
+    points, offsets = ragged((40, 100, 64))
+    bad = np.array([0, 60, 61, 99]) + 40
+    strewn = points.copy()
+    strewn[bad] = [[900, 0, 0], [0, 50, 0], [60, 0, 0], [0, 0, 1e6]]
+    found, whole = Clouds(strewn, offsets), Clouds(strewn, offsets, version=1)
+    clean = Clouds(np.delete(points, bad, axis=0), np.array([0, 40, 136, 200]))
+    assert found.sizes.tolist() == clean.sizes.tolist() == [40, 96, 64]
+    assert whole.sizes.tolist() == [40, 100, 64]
+    assert torch.equal(found.normalization, clean.normalization)
+    shapes = torch.arange(3)
+    every = torch.arange(96) % found.sizes[:, None]
+    assert torch.equal(found.take(shapes, every), clean.take(shapes, every))
+    assert torch.equal(found.plain(shapes, 64), clean.plain(shapes, 64))
+    assert (
+        whole.take(shapes[1:2], torch.tensor([[0, 60]])).norm(dim=2).max() < 0.02
+    )  # pressed together
+
+
 def test_memory_mapped_points_are_not_copied(ragged, tmp_path, clouds):
     points, offsets = ragged()
     np.save(tmp_path / "points.npy", points)
@@ -114,7 +134,7 @@ def test_what_is_read_of_a_file_is_no_memory_of_ours(tmp_path):
     shapes, size = 10_000, 500
     file = np.lib.format.open_memmap(tmp_path / "p.npy", "w+", np.float32, (shapes * size, 3))
     file[:] = np.random.default_rng(0).random(3, np.float32)
-    file[::size] += 1
+    file[::2] += 1  # half in one place, half in another: none is a stray
     del file
     mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
     before = anonymous()

@@ -91,7 +91,6 @@ def test_without_a_command_there_is_help(cli):
         (["train", "--model", "x", "--data", "x", "--out", "x", "--precision", "8"], "32-true"),
         (["distill", "--student=x", "--data=x", "--records=x", "--out=x", "--loss=kl"], '"kd"'),
         (["evaluate", "--data", "x"], "requires an argument"),
-        (["evaluate", "run", "--data", "x", "--split", "val"], '"test"'),
     ],
 )
 def test_misuse_ends_with_two(cli, tokens, said):
@@ -99,6 +98,13 @@ def test_misuse_ends_with_two(cli, tokens, said):
     assert code == 2
     assert out == ""
     assert said in squeezed(err)
+
+
+def test_a_split_that_the_data_do_not_have_ends_with_two(cli, solids):
+    code, out, err = cli("evaluate", "run", "--data", solids, "--split", "val")
+    assert (code, out) == (2, "")
+    assert "split is 'val'" in squeezed(err)
+    assert "choose from train, test, or all" in squeezed(err)
 
 
 def test_options_that_make_no_sense_end_with_two(cli, solids, tmp_path, teacher_run):

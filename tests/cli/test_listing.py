@@ -203,10 +203,10 @@ def test_no_model(tmp_path, solids):
 def test_a_glb_is_classified_as_the_data_has_it(student_onnx, tmp_path, capsys, monkeypatch):
     """y up in the file, z up in the data that the student was trained on."""
     seen = []
-    monkeypatch.setattr(Classifier, "predict", lambda _, cloud, top: seen.append(cloud) or [])
+    monkeypatch.setattr(Classifier, "predict", lambda _, cloud, *a, **k: seen.append(cloud) or [])
     trimesh.creation.box((1, 5, 2)).export(tmp_path / "tall.glb")
     predict_files(student_onnx, [tmp_path / "tall.glb"], 1)
-    assert np.ptp(seen[0], axis=0) == pytest.approx([1, 2, 5], abs=1e-3)
+    assert np.ptp(seen[0]["xyz"], axis=0) == pytest.approx([1, 2, 5], abs=1e-3)
 
 
 def test_a_run_needs_torch(cli, student_run, solids, monkeypatch):

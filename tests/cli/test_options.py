@@ -49,7 +49,7 @@ def test_a_run_can_be_repeated_with_the_same_axis_up(solids):
     from pointstill.training.jobs import _resolved
 
     data = open_dataset(solids, up="y")
-    resolved = _resolved("stillnet-n", data, data.train, TrainRecipe())
+    resolved = _resolved("stillnet-n", data, data.train, None, TrainRecipe(), 2)
     assert (resolved["up"], resolved["origin"]["up"]) == ("y", "y")
 
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from pointstill.data import open_dataset
 from pointstill.data.readers import read_cloud
-from pointstill.data.sources.class_folders import in_fold
+from pointstill.data.sources.known import in_fold
 from pointstill.errors import DataError, UsageError
 
 
@@ -255,16 +255,24 @@ def test_folders_below_a_class_and_broken_links_are_said(scans):
     (scans / "cone" / "circle.npy").symlink_to("circle.npy")
     os.mkfifo(scans / "ring" / "pipe.npy")
     np.save(scans / "loose.npy", np.ones((9, 3)))
-    (said,) = remarks(scans)
+    (scans / "cone" / "circle").symlink_to(scans)
+    said, below = remarks(scans)
+    assert below.startswith("6 of 24 clouds are in folders below those of the classes, such as co")
     for part in (
         "broken links (2, such as cone/circle.npy)",
-        "folders below a class (1, such as cone/raw/)",
+        "linked folders below a class (1, such as cone/circle/)",
         "neither files nor folders (1, such as ring/pipe.npy)",
         "clouds beside class folders (1, such as loose.npy)",
     ):
         assert part in said
-    data = open_dataset(scans)
-    assert len(data.train) + len(data.test) == 18
+    with pytest.warns(UserWarning, match="are in folders below"):
+        data = open_dataset(scans)
+    names = data.train.names + data.test.names
+    assert sorted(names) == sorted(
+        path.relative_to(scans).as_posix()
+        for path in scans.rglob("*.npy")
+        if path.is_file() and path.name not in ("pipe.npy", "loose.npy") and path.parent != scans
+    )
 
 
 @pytest.mark.parametrize("other", ["001.ply", "001.xyz", "001.npy.txt", "001.NPZ"])
@@ -358,12 +366,79 @@ def test_one_folder_too_high_or_too_low_is_told(scans, hdf5, tmp_path):
         open_dataset(tmp_path / "above scans" / "inside" / "cone")
 
 
-def test_a_class_with_its_clouds_in_folders_is_named(scans):
-    (scans / "cone" / "a").mkdir()
-    for file in sorted((scans / "cone").glob("*.npy")):
-        file.rename(scans / "cone" / "a" / file.name)
-    with pytest.raises(DataError, match="cone holds its clouds in folders, such as a/, which"):
-        open_dataset(scans)
+def people(scans, depth=""):
+    """Move the clouds of each class into folders of three people, ann, bob and eve."""
+    for file in sorted(scans.rglob("*.npy")):
+        person = ("ann", "bob", "eve")[int(file.stem) % 3]
+        folder = file.parent / person / depth
+        folder.mkdir(parents=True, exist_ok=True)
+        file.rename(folder / file.name)
+
+
+@pytest.mark.parametrize("depth", ["", "june/2"])
+@pytest.mark.filterwarnings("ignore:.*are in folders below")
+def test_clouds_in_folders_below_a_class_are_read(depth, scans):
+    people(scans, depth)
+    found = {open_dataset(scans, fold=fold).test.fingerprint for fold in range(5)}
+    assert len(found) == 5
+    data = open_dataset(scans)
+    assert data.classes == ("cone", "cube", "ring")
+    assert (len(data.train) + len(data.test), data.train.groups) == (18, None)
+    assert data.listed.groups == ("folder",)
+
+
+def test_the_folder_below_a_class_can_be_a_group(scans):
+    people(scans, "june")
+    for name in ("cone", "cube"):  # each of these two is a group by itself
+        shutil.copy(scans / name / "ann" / "june" / "000.npy", scans / name / "alone.npy")
+    tested = []
+    for fold in range(5):
+        data = open_dataset(scans, fold=fold, group="folder")
+        for split in (data.train, data.test):
+            for name, group in zip(split.names, split.kept_together, strict=True):
+                assert group == (name.split("/")[1] if "june" in name else name)
+        assert not {*data.train.kept_together} & {*data.test.kept_together}
+        tested += data.test.names
+    assert sorted(tested) == sorted(p.relative_to(scans).as_posix() for p in scans.rglob("*.npy"))
+    for name in ("cone", "cube"):
+        (scans / name / "alone.npy").unlink()
+    with pytest.raises(UsageError, match=r"has 3 groups \(folder\).*: choose fold 0 to 2"):
+        open_dataset(scans, fold=3, group="folder")
+
+
+def test_a_group_that_is_not_there_is_refused(scans, cli):
+    with pytest.raises(UsageError, match=r"has nothing called 'folder' .*: leave out the group"):
+        open_dataset(scans, group="folder")
+    with pytest.raises(UsageError, match="primitives has nothing called 'person'"):
+        open_dataset("primitives", group="person")
+    code, _, err = cli("data", "info", scans, "--group", "site")
+    assert (code, "has nothing called 'site' that shapes could be grouped by" in err) == (2, True)
+
+
+@pytest.mark.filterwarnings("ignore:.*are in folders below")
+def test_one_class_of_folders_is_a_folder_too_high(scans, tmp_path):
+    shutil.move(scans, tmp_path / "above" / "scans")
+    with pytest.raises(DataError, match=r"known layout, but what it holds has.*above/scans"):
+        open_dataset(tmp_path / "above")
+
+
+@pytest.mark.filterwarnings("ignore:.*are in folders below")
+def test_shapes_without_a_label_are_to_be_learned_from(scans, tmp_path):
+    before = open_dataset(scans)
+    shutil.copytree(scans / "cone", scans / "_unlabelled" / "more")
+    data = open_dataset(scans)
+    assert data.classes == before.classes
+    assert data.test.fingerprint == before.test.fingerprint
+    assert data.train.names[:-6] == before.train.names
+    assert data.train.names[-1] == "_unlabelled/more/005.npy"
+    assert data.train.labels[-7:].tolist() == [2] + [-1] * 6
+    own = tmp_path / "own"
+    for split in ("train", "test"):
+        shutil.copytree(scans, own / split)
+    shutil.move(own / "test" / "_unlabelled", own / "_unlabelled")
+    data = open_dataset(own)
+    assert (data.train.labels == -1).sum() == 12
+    assert (data.test.labels == -1).sum() == 0
 
 
 def test_the_same_points_in_train_and_test_are_told_once_both_are_read(scans, tmp_path, clouds):

@@ -262,3 +262,43 @@ def test_a_run_knows_its_data_by_url(s3, cli, make_solids, tmp_path):
     s3.fault = none
     with pytest.raises(UsageError, match="was trained on fold 0 of"):
         check_fold(run.trained_on, copy)
+
+
+def test_a_file_of_arrays_below_a_url_is_that_on_a_disk(s3, tmp_path):
+    draw = np.random.default_rng(0)
+    folder = tmp_path / "radar"
+    folder.mkdir()
+    np.savez(
+        folder / "all.npz",
+        points=draw.normal(size=(10, 16, 3)),
+        labels=["a", "b"] * 5,
+        split=["train"] * 6 + ["test"] * 2 + ["night"] * 2,
+        who=np.arange(10),
+    )
+    (folder / "all.yaml").write_text("data: all.npz\ngroup: who\n")
+    (folder / "movie.avi").write_bytes(b"never fetched" * 1000)
+    url = upload(s3, folder, f"{s3.bucket()}/radar")
+    for name in ("all.npz", "all.yaml"):
+        there = open_dataset(folder / name)
+        data = open_dataset(f"{url}/{name}")
+        assert data.listed.splits == ("train", "test", "night")
+        for split in data.listed.splits:
+            assert data.split(split).fingerprint == there.split(split).fingerprint
+    assert data.train.groups == [str(i) for i in range(6)]
+    with pytest.raises(DataError, match=r"radar/gone\.npz is not there"):
+        open_dataset(f"{url}/gone.npz")
+
+
+def test_a_table_of_labels_below_a_url_is_read_before_the_clouds(s3, tmp_path):
+    folder = tmp_path / "table"
+    (folder / "a").mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    lines = ["path,label,split"]
+    for i in range(6):
+        np.save(folder / "a" / f"{i}.npy", draw.normal(size=(12, 3)))
+        lines.append(f"a/{i}.npy,{'xy'[i % 2]},{'train' if i < 4 else 'test'}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    data = open_dataset(upload(s3, folder, f"{s3.bucket()}/table"))
+    assert data.test.fingerprint == open_dataset(folder).test.fingerprint
+    fetched = [file for file in (data.source.folder.root / "a").iterdir() if file.stat().st_size]
+    assert sorted(file.name for file in fetched) == ["4.npy", "5.npy"]

@@ -80,6 +80,9 @@ WRITERS = {
     ),
     "count.pts": lambda path, points: write_text(path, points, header=str(len(points))),
     "plain.pts": write_text,
+    "kitti.bin": lambda path, points: (
+        np.c_[points, np.ones(len(points))].astype("<f4").tofile(path)
+    ),
 }
 
 

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pointstill.data import open_dataset
 from pointstill.demo import run_demo
 from pointstill.demo.experiment import FULL, METHODS, QUICK, Job, students
-from pointstill.demo.significance import CLEAR, Findings
+from pointstill.demo.significance import Findings
 from pointstill.demo.students import train_all, trainers
 from pointstill.errors import TrainingError, UsageError
 from pointstill.evaluation.scoring import Score
+from pointstill.losses.options import LabelOptions
+from pointstill.training.shapes import training_shapes
 
 LABELS = [0, 1] * 50
 
@@ -102,6 +105,8 @@ def test_quick_demo_leaves_what_it_says(demo: Path) -> None:
         assert each["spread_points"] == pytest.approx(spread)
     for each in results["comparisons"]:
         assert len(each["p_values"]) == QUICK.seeds
+        low, high = each["interval_points"]
+        assert low <= each["gap_points"] <= high
 
 
 def test_report_is_complete_in_itself(demo: Path) -> None:
@@ -153,13 +158,26 @@ def test_first_words_come_before_torch() -> None:
 
 
 def test_all_methods_get_the_same() -> None:
-    """Same shapes, epochs, batches and points for every student, and the baselines' controls."""
-    kept = ("epochs", "points", "limit", "batch_size", "learning_rate", "weight_decay", "val")
+    """Same labels, steps, batches and points for every student, and the baselines' controls."""
+    kept = ("points", "limit", "label_share", "batch_size", "learning_rate", "weight_decay", "val")
     recipes = [
-        FULL.fresh_recipe(1) if method.loss is None else FULL.recorded_recipe(method.loss, 1)
+        FULL.recorded_recipe(method.loss, 1)
+        if method.loss
+        else FULL.fresh_recipe(method.smoothing, 1)
         for method in METHODS
     ]
     assert len({tuple(getattr(recipe, name) for name in kept) for recipe in recipes}) == 1
+    for plan in (FULL, QUICK):
+        jobs = [Job(method) for method in METHODS]
+        steps = {job.epochs(plan) * (job.shapes(plan, 1600) / plan.batch_size) for job in jobs}
+        assert len(steps) == 1
+    split = open_dataset("primitives").train
+    for method, recipe in zip(METHODS, recipes, strict=True):
+        options = method.loss.loss_options if method.loss else LabelOptions()
+        chosen = training_shapes(split, recipe, options)
+        assert len(chosen.train) == Job(method).shapes(FULL, 1600)
+        assert recipe.epochs == Job(method).epochs(FULL)
+        assert np.bincount(chosen.known[chosen.known >= 0]).tolist() == [10] * 16
     losses = {method.key: method.loss and method.loss.loss_options for method in METHODS}
     nwsd, weaker, towards = (losses[key] for key in ("nwsd", "kd-weaker", "towards-past"))
     assert nwsd
@@ -174,40 +192,41 @@ def test_all_methods_get_the_same() -> None:
 
 
 def test_stronger_baseline_is_the_one_to_beat() -> None:
-    findings = found(ce_fresh=[50, 51, 52], ce_recorded=[54, 55, 56], kd=[70, 71, 72])
-    assert findings.baseline.method.key == "ce-recorded"
-    gain = findings.comparison("kd", "ce-recorded")
+    findings = found(ce=[50, 51, 52], ce_smooth=[54, 55, 56], kd=[70, 71, 72])
+    assert findings.baseline.method.key == "ce-smooth"
+    gain = findings.comparison("kd", "ce-smooth")
     assert gain.gap == pytest.approx(16)
     assert gain.spread == pytest.approx(
         0, abs=1e-9
     )  # every seed gains 16, whatever else it has to itself
     # 16 shapes that only KD gets right, none the other way round: p = 2 / 2**16.
     assert [pair.p_value for pair in gain.pairs] == pytest.approx([2 / 2**16] * 3)
-    assert gain.words.startswith("KD beats CE, recorded views by 16.0 points")
+    assert gain.words.startswith(
+        "KD beats CE, smoothed by 16.0 points (95 % interval +16.0 to +16.0"
+    )
     assert "71.0 % of the test shapes right" in findings.headline
 
 
 def test_the_spread_is_that_of_the_differences_within_seeds() -> None:
     kd, ce = [70, 74, 73], [61, 66, 68]
-    gain = found(ce_recorded=ce, kd=kd).comparison("kd", "ce-recorded")
+    gain = found(ce_smooth=ce, kd=kd).comparison("kd", "ce-smooth")
     assert gain.spread == pytest.approx(np.std(np.subtract(kd, ce), ddof=1))
-    # That many spreads over three seeds are t = CLEAR sqrt(3) of the paired test.
-    assert gain.clear
-    assert stats.ttest_rel(kd, ce).statistic > CLEAR * np.sqrt(3)
-    assert 0.045 < 2 * stats.t.sf(CLEAR * np.sqrt(3), df=2) < 0.05
+    test = stats.ttest_rel(kd, ce)
+    assert gain.interval == pytest.approx(test.confidence_interval(0.95))
+    assert gain.clear == (test.pvalue < 0.05)
 
 
 @pytest.mark.parametrize(
     ("kd", "headline", "words"),
     [
-        ([70, 71, 72], "shapes right when it learns from a recorded teacher", "KD beats"),
-        ([61, 60, 62], "made no clear difference here", "do not differ"),  # + 1.0
-        ([59, 62, 58], "made no clear difference here", "do not differ"),  # - 0.3
+        ([70, 71, 72], "shapes right when it also learns from a recorded teacher", "KD beats"),
+        ([61, 60, 62], "made no clear difference here", "do not clearly differ"),  # + 1.0
+        ([59, 62, 58], "made no clear difference here", "do not clearly differ"),  # - 0.3
         ([50, 51, 52], "did harm here", "KD falls behind"),
     ],
 )
 def test_gain_and_harm_and_neither_are_told_apart(kd: list[int], headline: str, words: str) -> None:
-    findings = found(ce_fresh=[58, 60, 62], kd=kd)
+    findings = found(ce=[58, 60, 62], kd=kd)
     assert headline in findings.headline
     assert words in findings.verdict[0]
 

@@ -16,7 +16,7 @@ from pointstill.augment import Clouds
 from pointstill.data import open_dataset
 from pointstill.deployment import exporting
 from pointstill.deployment.exporting import Deployed, RunClassifier, export
-from pointstill.deployment.runtime import Classifier
+from pointstill.deployment.runtime import Classifier, start
 from pointstill.errors import DataError, PointstillError, TrainingError
 from pointstill.evaluation.scoring import evaluate
 from pointstill.models import build_model
@@ -45,6 +45,40 @@ def test_it_agrees_with_torch_at_any_number_of_points(student_run, student_onnx,
     found = Classifier(student_onnx).logits(points)
     scale = max(1.0, float(expected.abs().max()))
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4 * scale)
+
+
+def test_strays_change_no_answer(student_run, student_onnx):
+    """Far ones in UTM coordinates too, the first point among them, and in any order."""
+    points, draw = cloud(1000, seed=3), np.random.default_rng(0)
+    middle, radius = points.mean(axis=0), np.linalg.norm(points - points.mean(axis=0), axis=1).max()
+    assert Run(student_run).normalization == 2
+    classifiers = Classifier(student_onnx), RunClassifier(student_run)
+    for far in (2, 3, 10, 100):
+        strays = draw.normal(size=(5, 3))
+        strays *= far * radius / np.linalg.norm(strays, axis=1)[:, None]
+        strewn = np.r_[strays + middle, points] + (412_345, 5_654_321, 87)
+        if far == 100:
+            strewn[1] = 0
+        for classifier in classifiers:
+            expected = classifier.logits(points)
+            np.testing.assert_allclose(classifier.logits(strewn), expected, rtol=0, atol=1e-4)
+            mixed = draw.permutation(strewn)
+            np.testing.assert_allclose(classifier.logits(mixed), expected, rtol=0, atol=1e-4)
+
+
+def test_batches_and_few_points_in_the_graph(student_run, student_onnx):
+    """Each cloud has its own number of strays."""
+    session = start(student_onnx.read_bytes(), 1)
+    model = Deployed(Run(student_run).model(), 64).eval()
+    for count in (16, 17, 100, 3000):
+        clouds = np.stack([cloud(count, seed) for seed in range(4)]).astype(np.float32)
+        clouds[1, 0], clouds[2, : 1 + count // 100] = 300, -500
+        with torch.inference_mode():
+            expected = model(torch.from_numpy(clouds)).numpy()
+            alone = [model(torch.from_numpy(each[None])).numpy()[0] for each in clouds]
+        (found,) = session.run(None, {"points": clouds})
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(alone, expected, rtol=0, atol=1e-4)
 
 
 def test_what_is_deployed_is_what_was_trained(student_run):

@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from pointstill.deployment.runtime import Classifier, CloudClassifier, SparseCloudWarning
+from pointstill.deployment.runtime import (
+    Classifier,
+    CloudClassifier,
+    SparseCloudWarning,
+    near_origin,
+)
 from pointstill.errors import DataError, PointstillError, TeacherError, UsageError
 from pointstill.storage.digests import seal
 from pointstill.storage.student_file import BLANK
@@ -190,7 +195,7 @@ def bad(change) -> np.ndarray:
         (b"0 0 0\n1 1 1", "a cloud of .S11 was given"),
         ("scan.ply", "a cloud of <U8 was given"),
         (object(), "a cloud of object was given"),
-        ({"x": [1] * 20}, "a cloud of object was given"),
+        ({"x": [1] * 20}, "the cloud has no y and no z, but x: give an .n, 3. array"),
         (iter([[1, 2, 3]] * 20), "a cloud of object was given"),
         (np.zeros(20, "M8[s]"), "a cloud of datetime64.s. was given"),
         (np.zeros((20, 3), object), "a cloud of object was given"),
@@ -204,7 +209,7 @@ def bad(change) -> np.ndarray:
         (bad(lambda c: c.T), r"shape \(3, 20\) was given; .*: transpose it, points.T"),
         (bad(lambda c: c + 1j), "a cloud of complex128 was given: give an .n, 3. array of numbers"),
         (bad(lambda c: c > 0), "a cloud of bool was given: give an .n, 3. array of numbers"),
-        (bad(lambda c: np.r_[c + 5e6, np.zeros((1, 3))]), "outliers, 1 at most"),
+        (bad(lambda c: np.r_[c + 5e6, np.zeros((5, 3))]), "half of its points within"),
     ],
 )
 def test_what_is_no_cloud(classifier, cloud, said):
@@ -271,7 +276,9 @@ class Fixed(CloudClassifier):
     """One that learned from clouds of 64 points, and has its answer ready."""
 
     def __init__(self, logits=(0.0, 1.0), **about: int):
-        super().__init__({"classes": ["a", "b"], "points": 64} | about, drop_missing=True)
+        super().__init__(
+            {"classes": ["a", "b"], "points": 64, "up": "z"} | about, drop_missing=True
+        )
         self.ready = np.array(logits, np.float32)
 
     def _run(self, cloud: np.ndarray) -> np.ndarray:
@@ -498,3 +505,15 @@ def test_loops_are_refused_before_anything_opens_them(student_onnx, tmp_path, op
     file = changed(student_onnx, tmp_path / "loop.onnx", repeat)
     with pytest.raises(PointstillError, match="has loops, which no student has"):
         Classifier(file)
+
+
+def test_a_student_of_old_that_keeps_strays_refuses_far_ones():
+    cloud = np.random.default_rng(0).normal((5e5, 5e6, 90), size=(1000, 3))
+    first = near_origin(cloud, False, normalization=1)
+    np.testing.assert_array_equal(first, near_origin(cloud, False, normalization=2))  # to the bit
+    np.testing.assert_array_equal(first, ((cloud - cloud[0]) / 2).astype(np.float32))
+    cloud[:3] = 0
+    with pytest.raises(DataError, match=r"has 3 strays that stretch it from .* exported again"):
+        near_origin(cloud, False, normalization=1)
+    body = near_origin(cloud, False, normalization=2)[3:]
+    np.testing.assert_allclose(body, (cloud[3:] - cloud[3]) / 2, atol=1e-6)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 import pointstill.evaluation.scoring as evaluation
 from pointstill.augment import Clouds
 from pointstill.data import Dataset, open_dataset
-from pointstill.errors import RecordsError, TeacherError, TrainingError, UsageError
+from pointstill.errors import DataError, RecordsError, TeacherError, TrainingError, UsageError
+from pointstill.evaluation.group_bootstrap import percentile_interval, resampled_means
 from pointstill.evaluation.scoring import (
     Evaluation,
     Score,
@@ -25,15 +26,18 @@ from pointstill.evaluation.scoring import (
     exact,
     fixed_batch,
     mcnemar,
+    normalization,
     predict_all,
     score,
+    split_names,
 )
 from pointstill.progress import Track
-from pointstill.run import Run
+from pointstill.run import Run, TrainedOn
 from pointstill.teachers import NetworkTeacher, load_teacher
 from pointstill.teachers.ensemble import Ensemble
 from pointstill.teachers.torch_module import TorchNetwork
 from pointstill.teachers.votes import Votes
+from stand_ins import relabelled
 
 CLASSES = ["a", "b", "c", "d", "e"]
 
@@ -76,6 +80,16 @@ def test_a_network_of_fixed_batches_costs_a_share_of_one():
     assert fixed_batch(Votes(fours, 3, "scale")) == 4
     for teacher in (plain, fours):  # 3 x 8 x 5 multiply-adds a cloud, whatever fills the batch
         assert score(teacher, *made_up(), CLASSES, None).flops == 2 * 3 * 8 * 5
+
+
+def test_clouds_are_normalised_as_a_model_was_trained():
+    elsewhere = flat_teacher()
+    old = replace(elsewhere, trained_on=TrainedOn("run", "f00d", None))
+    new = replace(elsewhere, trained_on=TrainedOn("run", "f00d", None, normalization=2))
+    assert [normalization(each) for each in (elsewhere, old, new)] == [2, 1, 2]
+    assert normalization(Votes(old, 3, "scale")) == 1
+    assert normalization(Ensemble([old, old])) == 1
+    assert normalization(Ensemble([old, new])) == 2
 
 
 def scored(logits: Tensor, labels: Tensor) -> Score:
@@ -399,6 +413,79 @@ def test_all_of_a_folder_is_measured_for_who_was_not_trained_there(
     assert np.bincount(some.labels).tolist() == [3, 3, 3]
     whole = dict(zip(result.names, result.scores[0].predictions, strict=True))
     assert some.scores[0].predictions == [whole[name] for name in some.names]
+
+
+def test_shapes_without_a_label_are_counted_and_left_out(data, teacher_run, student_run):
+    labels = data.test.labels.copy()
+    labels[::4] = -1
+    known = np.flatnonzero(labels >= 0)
+    partly = relabelled(data, labels, split="test")
+    result = evaluate([teacher_run, student_run], partly, quiet=True)
+    whole = evaluate(teacher_run, data, quiet=True)
+    assert result.labels == labels[known].tolist()
+    assert result.names == [data.test.names[index] for index in known]
+    predicted = np.array(whole.scores[0].predictions)
+    assert result.scores[0].predictions == predicted[known].tolist()
+    expected = accuracy_score(labels[known], predicted[known])
+    assert result.scores[0].overall_accuracy == pytest.approx(expected)
+    assert (result.about["shapes"], result.about["unlabelled"]) == (len(known), len(labels[::4]))
+    assert whole.about["unlabelled"] == 0
+    some = evaluate(teacher_run, partly, limit=5, quiet=True)
+    assert len(some.labels) == 5
+    assert min(some.labels) == 0
+
+
+def test_a_split_without_labels_is_nothing_to_measure_by(data, teacher_run):
+    bare = relabelled(data, np.full(12, -1), split="test")
+    with pytest.raises(DataError, match=r"no shape of the test split has a label \(12 have none\)"):
+        evaluate(teacher_run, bare, quiet=True)
+
+
+@pytest.mark.parametrize(("people", "told"), [(6, True), (4, False)])
+def test_shapes_in_groups_are_drawn_by_groups(data, teacher_run, student_run, people, told):
+    groups = [f"person {index % people}" for index in range(12)]
+    grouped = relabelled(data, groups=groups, split="test")
+    result = evaluate([teacher_run, student_run], grouped, quiet=True)
+    right = [np.array(each.predictions) == result.labels for each in result.scores]
+    assert result.about["groups"] == people
+    means = resampled_means(right[0], groups)
+    assert (result.scores[0].interval is not None) == told == (means is not None)
+    difference = right[0].mean() - right[1].mean()
+    assert result.pairs[0].difference == pytest.approx(difference)
+    assert (result.pairs[0].interval is not None) == told
+    if means is not None:
+        assert result.scores[0].interval == percentile_interval(means)
+        other = resampled_means(right[1], groups)
+        assert other is not None
+        assert result.pairs[0].interval == pytest.approx(percentile_interval(means - other))
+    assert "groups" not in evaluate(teacher_run, data, quiet=True).about
+
+
+def test_a_split_of_the_datas_own_name(data, teacher_run):
+    class Named:
+        """The source, with one more split."""
+
+        listed = replace(data.listed, splits=("train", "test", "shift"))
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(data.source, name)
+
+        def files(self, split: str) -> object:
+            return data.source.files("test" if split == "shift" else split)
+
+        def shapes(self, split: str) -> object:
+            return data.source.shapes("test" if split == "shift" else split)
+
+    found = replace(relabelled(data, split="test"), source=Named())
+    found._opened["shift"] = relabelled(data, split="test").split("test")
+    shift = evaluate(teacher_run, found, split="shift", quiet=True)
+    assert shift.about["split"] == "shift"
+    assert (
+        shift.scores[0].predictions == evaluate(teacher_run, data, quiet=True).scores[0].predictions
+    )
+    with pytest.raises(UsageError, match="choose from train, test, shift, or all"):
+        evaluate(teacher_run, found, split="drift", quiet=True)
+    assert split_names(found, "all") == ("train", "test", "shift")
 
 
 @pytest.mark.parametrize("fold", [0, 3])

@@ -110,6 +110,28 @@ def test_tests_are_told_in_words(evaluation):
     ]
 
 
+def test_groups_take_the_place_of_independence(evaluation):
+    def captions() -> str:
+        return " ".join(str(score_table(evaluation).caption).split())
+
+    def row() -> list[str]:
+        return next(line for line in shown(score_table(evaluation)) if "runs/nwsd" in line)
+
+    evaluation.about["groups"] = 12
+    assert "in brackets: the 95 % interval by drawing the 12 groups anew" in captions()
+    evaluation.pairs[0] = replace(evaluation.pairs[0], difference=0.6, interval=[-0.05, 0.8])
+    (line,) = pair_lines(evaluation)
+    assert line.endswith("shapes, +60.00 points (-5.0 to +80.0 by drawing the 12 groups anew)")
+    evaluation.about["groups"] = 4
+    evaluation.scores[0] = replace(evaluation.scores[0], interval=None, standard_error=None)
+    evaluation.pairs[0] = replace(evaluation.pairs[0], interval=None)
+    assert "4 groups: no interval (it takes 5); ECE: plain > at its temperature; ms" in captions()
+    assert "90.00" in row()
+    (line,) = pair_lines(evaluation)
+    assert line.endswith("+60.00 points (no interval of 4 groups)")
+    assert "McNemar" not in line
+
+
 def test_the_picture(tmp_path: Path):
     from matplotlib.image import imread
 
@@ -135,6 +157,11 @@ def test_the_picture(tmp_path: Path):
             "no voting",
         ),
         ({"split": "all", "fold": 0, "data_shapes": 10}, "10 shapes, all splits, no voting"),
+        ({"split": "shift", "unlabelled": 0}, "10 shift shapes, no voting"),
+        (
+            {"split_shapes": 40, "unlabelled": 1200},
+            "10 of 40 test shapes, 1,200 without a label left out, no voting",
+        ),
     ],
 )
 def test_the_title_says_what_was_measured(about, said, evaluation):

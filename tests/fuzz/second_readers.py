@@ -240,6 +240,11 @@ def npy(path: Path) -> Found:
     return values.reshape(shape, order="F" if head["fortran_order"] else "C")[:, :3]
 
 
+def lidar(path: Path) -> Found:
+    width = 5 if path.name.endswith(".pcd.bin") else 4
+    return np.array([row[:3] for row in struct.iter_unpack(f"<{width}f", path.read_bytes())])
+
+
 def glb(path: Path) -> Found:
     content = path.read_bytes()
     length = struct.unpack_from("<I", content, 12)[0]
@@ -292,7 +297,7 @@ def glb(path: Path) -> Found:
 
 SECOND: dict[str, Callable[[Path], Found]] = {
     **{".ply": ply, ".obj": obj, ".off": off, ".stl": stl, ".glb": glb},
-    **{".las": las, ".laz": laz, ".pcd": pcd, ".npy": npy},
+    **{".las": las, ".laz": laz, ".pcd": pcd, ".npy": npy, ".bin": lidar},
     **dict.fromkeys((".xyz", ".txt", ".csv", ".pts"), text),
 }
 """By suffix; none for npz, an archive of what `npy` reads."""

@@ -76,6 +76,9 @@ def clouds() -> dict[str, bytes]:
     made |= {f"ply/{name}": content for name, content in _ply(points).items()}
     made |= {f"pcd/{name}": content for name, content in _pcd(points).items()}
     made |= {f"{name}": content for name, content in _las(points).items()}
+    sweep = np.c_[points, np.arange(24) / 24].astype("<f4")
+    made["bin/kitti"] = sweep.tobytes()
+    made["pcd.bin/nuscenes"] = np.c_[sweep, np.arange(24) % 8].astype("<f4").tobytes()
     made |= _text(points)
     return made | _meshes()
 

@@ -46,13 +46,12 @@ class Target:
 
 
 def reader(place: Place) -> list[Any]:
-    """The points of a file, as `predict` and class folders take them, and its features."""
-    from pointstill.data import columns, readers
+    """The points of a file, as `predict` and class folders take them, and all that it has."""
+    from pointstill.data import readers
     from pointstill.points.validity import check_cloud
 
     points = readers.read_cloud(place.path)
-    table = getattr(readers, "read_table", None) or columns.read_table
-    table = table(place.path)
+    table = readers.read_table(place.path, features=None)
     check_cloud("the cloud", points, drop_missing=True)
     return [np.asarray(points), sorted(table)]
 

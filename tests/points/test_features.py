@@ -29,8 +29,8 @@ def test_widths_and_places():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("xyz,normals", "no feature is called 'normals': did you mean normal"),
-        ("xyz,time", "choose from xyz, normal, colour, intensity, height"),
+        ("xyz,y", "no feature is called 'y': choose from xyz, normal, colour, intensity, height"),
+        ("xyz,1st", "and the names of the data's own columns"),
         ("normal,xyz", "xyz first"),
         ("xyz,normal,normal", "each once"),
         ("", "no feature is called ''"),

@@ -176,3 +176,20 @@ def test_keyed_parameters_cost_no_byte_and_are_the_same(tmp_path, data):
         np.testing.assert_array_equal(stores[0].logits(view), stores[1].logits(view))
     probes = [files(store.path)["probe/c.1.1.0"][: probe.LENGTH] for store in stores]
     assert probes[0] == probes[1]  # all but the seals
+
+
+def test_a_store_goes_on_with_the_normalisation_that_it_was_begun_with(tmp_path, data, monkeypatch):
+    def first(*arguments):
+        return Pipeline(*arguments, normalization=1)
+
+    with monkeypatch.context() as then:
+        then.setattr("pointstill.recording.job.Pipeline", first)
+        store = run(tmp_path / "r.zarr", data)
+    whole = store.logits(1)
+    (store.path / "probe" / "c.1.0.0").unlink()
+    assert store.missing()
+    again = run(tmp_path / "r.zarr", data)
+    assert not again.missing()
+    assert again.attributes["augment"]["normalize"] == {"version": 1}
+    np.testing.assert_array_equal(again.logits(1), whole)
+    assert run(tmp_path / "new.zarr", data).attributes["augment"]["normalize"] == {"version": 2}

@@ -171,7 +171,7 @@ def test_an_ensemble_of_a_teacher_with_normals_and_one_without(
     ("content", "message"),
     [
         ("features: xyz", "has features 'xyz': write a list of features, such as"),
-        ("features: [xyz, normals]", "did you mean normal"),
+        ("features: [xyz, y]", "choose from xyz, normal"),
         ("features: [normal]", "xyz first"),
     ],
 )

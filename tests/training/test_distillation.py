@@ -14,10 +14,12 @@ from pointstill.augment import Clouds, Pipeline
 from pointstill.data import open_dataset
 from pointstill.errors import RecordsError
 from pointstill.losses import kd
+from pointstill.losses.options import KDOptions
 from pointstill.recipe import DistillRecipe, TrainRecipe
 from pointstill.records import Store
 from pointstill.run import RECIPE
-from pointstill.training.jobs import distill, train, training_shapes
+from pointstill.training.jobs import distill, train
+from pointstill.training.shapes import training_shapes
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -68,7 +70,7 @@ def test_a_limited_store_gives_each_shape_its_own_row(go, data, again, monkeypat
     monkeypatch.setattr(Pipeline, "replay", spy)
     go(records=store.path, limit=9)
     assert sorted(torch.cat([shapes for shapes, _ in seen]).tolist()) == sorted(
-        training_shapes(data.train, DistillRecipe(limit=9, val=0))[0].tolist()
+        training_shapes(data.train, DistillRecipe(limit=9, val=0), KDOptions()).train.tolist()
     )
     for shapes, parameters in seen:
         for shape, row in zip(shapes.tolist(), parameters.numpy(), strict=True):

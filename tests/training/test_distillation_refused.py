@@ -76,8 +76,8 @@ def test_shapes_that_were_not_recorded(go, again):
 def test_points_that_are_not_those_of_the_fingerprint(go, monkeypatch):
     """As a damaged cache would give them: replay finds out."""
 
-    def damaged(split, device) -> Clouds:
-        return Clouds(np.roll(split.points, 7, axis=0), split.offsets, device)
+    def damaged(split, device, version) -> Clouds:
+        return Clouds(np.roll(split.points, 7, axis=0), split.offsets, device, version=version)
 
     monkeypatch.setattr(Clouds, "of", damaged)
     refused(RecordsError, go, "away from what the teacher saw", "record again")
@@ -105,10 +105,14 @@ def test_another_version_of_an_operation(go, monkeypatch, records):
     refused(RecordsError, go, str(records), named, fix)
 
 
-@pytest.mark.parametrize("room", ["normalize", "resample"])
-def test_another_version_of_the_view(go, monkeypatch, room):
-    monkeypatch.setattr(f"pointstill.augment.{room}.VERSION", 2)
-    refused(RecordsError, go, f"augment.{room}.version: 1 in the records, now 2", "record again")
+def test_another_version_of_the_view(go, monkeypatch):
+    monkeypatch.setattr("pointstill.augment.resample.VERSION", 2)
+    refused(RecordsError, go, "augment.resample.version: 1 in the records, now 2", "record again")
+
+
+def test_a_normalisation_of_later(go, monkeypatch):
+    monkeypatch.setattr("pointstill.augment.normalize.VERSIONS", (1,))
+    refused(RecordsError, go, "normalize@2 is not in this pointstill", "record again")
 
 
 def test_an_operation_that_is_gone(go, monkeypatch):

@@ -20,14 +20,17 @@ RECIPE = {"epochs": 4, "points": 64, "batch_size": 8, "limit": 24, "val": 0.25}
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
-    """The weights at each validation, whose accuracies are 0.5, 0.7, 0.7 and 0.6."""
+    """The weights at each validation; the accuracy is best at the second, mAcc at the third."""
     weights: list[dict[str, Tensor]] = []
 
-    def accuracy(model, material) -> float:
+    def validate(model, material) -> dict[str, float]:
         weights.append({name: value.clone() for name, value in model.state_dict().items()})
-        return (0.5, 0.7, 0.7, 0.6)[len(weights) - 1]
+        return {
+            "val_accuracy": (0.5, 0.7, 0.7, 0.6)[len(weights) - 1],
+            "val_macc": (0.4, 0.3, 0.6, 0.6)[len(weights) - 1],
+        }
 
-    monkeypatch.setattr(loop, "accuracy", accuracy)
+    monkeypatch.setattr(loop, "validate", validate)
     return weights
 
 
@@ -37,10 +40,15 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     )
 
 
-@pytest.mark.parametrize(("keep", "epoch"), [("last", 3), ("best", 1)])
+@pytest.mark.parametrize(
+    ("keep", "measure", "epoch"),
+    [("last", "accuracy", 3), ("best", "accuracy", 1), ("best", "macc", 2)],
+)
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_the_weights_of_the_epoch_that_was_asked_for(solids, tmp_path, seen, keep, epoch, ema):
-    recipe = TrainRecipe(**RECIPE, keep=keep, ema=ema)
+def test_the_weights_of_the_epoch_that_was_asked_for(
+    solids, tmp_path, seen, keep, measure, epoch, ema
+):
+    recipe = TrainRecipe(**RECIPE, keep=keep, measure=measure, ema=ema)
     run = train("toy", open_dataset(solids), out=tmp_path / "run", recipe=recipe, quiet=True)
     assert [line["val_accuracy"] for line in run.metrics()] == [0.5, 0.7, 0.7, 0.6]
     weights = load_file(run.folder / WEIGHTS)

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pointstill.errors import RecordsError
+from distilling import refused
+from pointstill.errors import RecordsError, UsageError
 from pointstill.losses.options import KDOptions, NWSDOptions
+from pointstill.models import build_model
 from pointstill.records import Store
 from pointstill.training.past_student import (
     Average,
@@ -18,6 +20,7 @@ from pointstill.training.past_student import (
     Snapshot,
     averaged,
     past_of,
+    tell_apart,
 )
 from pointstill.training.shuffling import Windows
 
@@ -178,6 +181,24 @@ def test_records_tell_what_was_recorded(records):
     resumed.load_state_dict(past.state_dict())
     resumed.resume_epoch(4)
     assert torch.equal(resumed.view, past.view)
+
+
+def test_members_are_told_apart_in_training_and_see_the_whole_batch():
+    torch.manual_seed(0)
+    student = build_model("stillnet-m", 3)
+    points = torch.rand(6, 64, 3)
+    tell_apart(student)
+    answers = student.train()(points)
+    assert answers.shape == (6, 2, 3)
+    statistics = [member.grouping.norm.num_batches_tracked for member in student.members]
+    assert [int(each) for each in statistics] == [1, 1]
+    assert answers.std(0).min() > 0  # each of the six, of both
+    assert student.eval()(points).shape == (6, 3)
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_student_of_one_member_is_refused_before_a_run_begins(go):
+    refused(UsageError, lambda: go(loss="nwsd", past="members"), "has not several", "stillnet-m")
 
 
 def test_the_source_is_chosen_by_name(records):

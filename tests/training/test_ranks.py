@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from pointstill.data import open_dataset
 from pointstill.errors import TrainingError
 from pointstill.models import MODELS
-from pointstill.recipe import DistillRecipe
+from pointstill.recipe import DistillRecipe, RecordRecipe
+from pointstill.recording.job import record
 from pointstill.run import STATE, WEIGHTS, Run
+from pointstill.teachers import load_teacher
 from pointstill.training.jobs import distill
 from pointstill.training.shuffling import seed_of
 from pointstill.training.state import State
@@ -64,7 +66,7 @@ def alone(solids: Path, records: Path, tmp_path: Path, monkeypatch) -> Callable[
         begin_epoch(self, epoch, seed)
         Stream.state = torch.Generator().manual_seed(seed_of("epoch@1", seed, epoch)).get_state()
 
-    def alone(name: str, options: dict, shards: bool = True) -> Run:
+    def alone(name: str, options: dict, shards: bool = True, records: Path = records) -> Run:
         build = (lambda classes: two_shards(original(classes))) if shards else original
         with monkeypatch.context() as patch:
             patch.setattr(State, "begin_epoch", begun)
@@ -122,6 +124,7 @@ def test_two_ranks_are_two_shards(solids, records, tmp_path, alone):
     assert done.stdout.count("finished") == 1
     assert done.stderr.count("training stillnet-n") == done.stderr.count("215 of 215 shapes") == 1
     assert sorted(each.name for each in out.iterdir()) == [
+        "calibration.json",
         "metrics.jsonl",
         "recipe.yaml",
         WEIGHTS,
@@ -156,6 +159,22 @@ def test_every_loss_and_past(case, pairs, alone):
     options = COMMON | CASES[case]
     one, other = (alone(case, options, shards).folder for shards in (True, False))
     alike(pairs / case, one, other)
+
+
+@pytest.mark.slow
+def test_mixes_are_the_same_in_a_share_of_a_batch(solids, teacher_run, alone, tmp_path):
+    """Mixes with the shapes held out are left out of the epochs of every rank alike."""
+    data = open_dataset(solids)
+    teacher = load_teacher(str(teacher_run), classes=data.classes)
+    recipe = RecordRecipe(views=3, augment="mix,scale,shift")
+    records = record(teacher, data, out=tmp_path / "mixed", recipe=recipe, quiet=True).path
+    options, out = COMMON | CASES["kd"] | {"val": 0.1}, tmp_path / "pairs"
+    task = {"solids": str(solids), "records": str(records), "out": str(out)}
+    done = launched(WORKER, "students", json.dumps(task | {"cases": {"mixed": options}}))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("215 of 215 shapes") == 1
+    one, other = (alone("mixed", options, shards, records).folder for shards in (True, False))
+    alike(out / "mixed", one, other)
 
 
 def same(first: Path, second: Path) -> bool:

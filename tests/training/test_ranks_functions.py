@@ -8,9 +8,10 @@ import torch
 from pointstill import torchrun
 from pointstill.data import open_dataset
 from pointstill.errors import TrainingError, UsageError
+from pointstill.losses.options import KDOptions
 from pointstill.recipe import FitOptions
 from pointstill.training import ranks
-from pointstill.training.jobs import training_shapes
+from pointstill.training.shapes import training_shapes
 from rank_launcher import WORKER, launched
 
 
@@ -89,6 +90,6 @@ def test_more_ranks_than_gpus(told, monkeypatch):
 
 def test_each_rank_needs_two_shapes(told, solids):
     split = open_dataset(solids).train
-    assert len(training_shapes(split, FitOptions(limit=4, val=0.0))[0]) == 4
+    assert len(training_shapes(split, FitOptions(limit=4, val=0.0), KDOptions()).train) == 4
     with pytest.raises(TrainingError, match="3 shapes to train on, and 4 are needed"):
-        training_shapes(split, FitOptions(limit=3, val=0.0))
+        training_shapes(split, FitOptions(limit=3, val=0.0), KDOptions())

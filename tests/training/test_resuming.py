@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pointstill.data import open_dataset
+from pointstill.models import MODELS
 from pointstill.progress import Track
-from pointstill.recipe import DistillRecipe
+from pointstill.recipe import DistillRecipe, RecordRecipe
+from pointstill.recording.job import record
 from pointstill.run import STATE, WEIGHTS, Run
+from pointstill.teachers import load_teacher
 from pointstill.training.jobs import distill
 from pointstill.training.loop import _batches
 from pointstill.training.state import State
@@ -32,6 +35,8 @@ CASES = {
     "ema": {"loss": "nwsd", "past": "ema", "past_decay": 0.9, "ema": 0.9},
     "table": {"loss": "nwsd", "past": "table", "form": "guard"},
     "records": {"loss": "nwsd", "past": "records"},
+    "members": {"loss": "nwsd", "past": "members"},
+    "mixes": {"loss": "kd"},
 }
 """Five epochs of three views: views recur, so that the table has a past to tell."""
 
@@ -39,16 +44,46 @@ CASES = {
 Start = Callable[..., Run]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def toys(toy: str) -> Iterator[None]:
+    """Two of the toy, as one student of two members."""
+
+    class Toys(nn.Module):
+        several, apart = True, False
+
+        def __init__(self, classes: int):
+            super().__init__()
+            self.members = nn.ModuleList(MODELS[toy](classes) for _ in range(2))
+
+        def forward(self, points: Tensor) -> Tensor:
+            answers = torch.stack([member(points) for member in self.members], 1)
+            return answers if self.training and self.apart else answers.mean(1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "toys", Toys)
+        yield
+
+
 @pytest.fixture(scope="module")
-def begin(solids: Path, records: Path) -> Start:
+def mixes(solids: Path, teacher_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three views, most of them mixes; some are with shapes beyond the limit of `begin`."""
+    data = open_dataset(solids)
+    teacher = load_teacher(str(teacher_run), classes=data.classes)
+    recipe = RecordRecipe(views=3, augment="mix(chance=0.8),scale")
+    out = tmp_path_factory.mktemp("mixes") / "mixes.zarr"
+    return record(teacher, data, out=out, recipe=recipe, quiet=True).path
+
+
+@pytest.fixture(scope="module")
+def begin(solids: Path, records: Path, mixes: Path) -> Start:
     """Start, or go on with, a run of 15 steps."""
 
     def begin(out: Path, case: str = "snapshot", minutes: float = 0.0) -> Run:
         options = {"epochs": 5, "batch_size": 8, "limit": 24, "val": 0, "save_minutes": minutes}
         return distill(
-            "toy",
+            "toys" if case == "members" else "toy",
             open_dataset(solids),
-            records=records,
+            records=mixes if case == "mixes" else records,
             past_records=records if case == "records" else None,
             out=out,
             recipe=DistillRecipe(**options, **CASES[case]),

@@ -20,6 +20,7 @@ from .dropout import Dropout
 from .jitter import Jitter
 from .key import Key
 from .mirror import Mirror
+from .mix import Mix, Partners
 from .point_features import PointFeatures, join_features, split_features
 from .rotate import Rotate
 from .scale import Scale
@@ -53,6 +54,7 @@ OPERATIONS: dict[str, type[Any]] = {
     "mirror": Mirror,
     "jitter": Jitter,
     "dropout": Dropout,
+    "mix": Mix,
 }
 
 
@@ -136,14 +138,32 @@ class Pipeline:
     operations: tuple[Operation, ...]
     seed: int
     split: str = "train"
+    normalization: int = normalize.VERSION
+    """Version of the normalisation that its clouds have."""
+
+    def __post_init__(self) -> None:
+        if any(isinstance(operation, Mix) for operation in self.operations[1:]):
+            raise UsageError(
+                "stands behind another operation, and shapes are mixed before any moves them",
+                where=Mix.name,
+                fix="write it first, and once",
+            )
 
     @classmethod
     def restore(cls, description: dict[str, Any]) -> "Pipeline":
         """The pipeline of a description, as this version of the code makes it.
 
         Raises:
-            RecordsError: an operation or option that this version does not have, or refuses.
+            RecordsError: a normalisation, an operation or an option that this version does not
+                have, or refuses.
         """
+        normalization = description["normalize"]["version"]
+        if normalization not in normalize.VERSIONS:
+            raise RecordsError(
+                "is not in this pointstill",
+                where=f"normalize@{normalization}",
+                fix="install the one that recorded it, or record again",
+            )
         operations = []
         for each in description["operations"]:
             options = {name: each[name] for name in each.keys() - {"name", "version"}}
@@ -159,7 +179,13 @@ class Pipeline:
                     where=f"augmentation {each['name']}@{each['version']}",
                     fix="install the one that recorded it, or record again",
                 ) from error
-        return cls(tuple(operations), description["seed"], description["split"])
+        seed, split = description["seed"], description["split"]
+        try:
+            return cls(tuple(operations), seed, split, normalization)
+        except UsageError as error:
+            raise RecordsError(
+                error.what, where=f"augmentation {error.where}", fix="record again"
+            ) from error
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -170,12 +196,24 @@ class Pipeline:
             for column in operation.columns
         )
 
+    @property
+    def mix(self) -> Mix | None:
+        """The mix that the views begin with, if they do."""
+        first: Any = self.operations[0] if self.operations else None
+        return first if isinstance(first, Mix) else None
+
+    def partners(self, view: int, shapes: Tensor, total: int) -> Partners | None:
+        """Whom shapes (B,) are mixed with in a view, in a split of `total`; None without a mix."""
+        if self.mix is None:
+            return None
+        return self.mix.partners(self._key("mix#0", view, shapes), total)
+
     def describe(self) -> dict[str, Any]:
         """Everything that decides a view, as plain data: what the records must agree on."""
         return {
             "seed": self.seed,
             "split": self.split,
-            "normalize": {"version": normalize.VERSION},
+            "normalize": {"version": self.normalization},
             "resample": {"version": resample.VERSION},
             "operations": [
                 {"name": operation.name, "version": operation.version, **_values(operation)}
@@ -211,10 +249,47 @@ class Pipeline:
             count: points per view.
             indices: (B, count), from `indices`, if they are drawn already.
         """
+        points = self.draw(clouds, view, shapes, count, indices)
+        return self.apply(points, view, shapes, parameters, clouds.features, clouds.up)
+
+    def draw(
+        self,
+        clouds: Clouds,
+        view: int,
+        shapes: Tensor,
+        count: int,
+        indices: Tensor | None = None,
+    ) -> Tensor:
+        """The points of a view before its operations: normalised, and mixed where it is a mix.
+
+        Args:
+            clouds: the split's clouds.
+            view: number of the view.
+            shapes: (B,) indices in the whole split, on the clouds' device.
+            count: points per view.
+            indices: (B, count), from `indices`, if they are drawn already.
+
+        Returns:
+            (B, count, 3 + F).
+        """
         if indices is None:
             indices = self.indices(clouds, view, shapes, count)
         points = clouds.take(shapes, indices)
-        return self.apply(points, view, shapes, parameters, clouds.features, clouds.up)
+        if not self.mix:
+            return points
+        key = self._key("mix#0", view, shapes)
+        partners = self.mix.partners(key, len(clouds))
+        rows = partners.share.nonzero()[:, 0]
+        if not len(rows):
+            return points
+        others = partners.shapes[rows]
+        points[rows] = self.mix.apply(
+            points[rows],
+            clouds.take(others, self.indices(clouds, view, others, count)),
+            partners.share[rows],
+            replace(key, shapes=shapes[rows]).bits(self.mix.lanes(count)),
+        )
+        return points
 
     def apply(
         self,
@@ -225,10 +300,10 @@ class Pipeline:
         features: Features = XYZ,
         up: str = "z",
     ) -> Tensor:
-        """The operations of a view on points that are drawn and normalised already.
+        """The operations of a view, but a mix, on points that are drawn and normalised already.
 
         Args:
-            points: (B, N, 3 + F).
+            points: (B, N, 3 + F), from `draw`.
             view: number of the view.
             shapes: (B,) indices in the whole split.
             parameters: (B, columns).
@@ -238,6 +313,8 @@ class Pipeline:
         count = points.shape[1]
         points, others = split_features(points, features)
         for tag, operation in self._tagged():
+            if isinstance(operation, Mix):
+                continue
             if width := len(operation.columns):
                 mine, parameters = parameters[:, :width], parameters[:, width:]
             else:
@@ -249,6 +326,7 @@ class Pipeline:
 
     def indices(self, clouds: Clouds, view: int, shapes: Tensor, count: int) -> Tensor:
         """Which points of each cloud the view shows: (B, count)."""
+        assert clouds.version == self.normalization, "the clouds are another pipeline's"
         key = self._key("resample#0", view, shapes)
         return resample.sample(key, clouds.sizes[shapes], count)
 

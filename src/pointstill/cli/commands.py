@@ -24,10 +24,12 @@ from .shared_options import (
     Flat,
     RecipeFile,
     TeacherOptions,
+    Up,
     converted,
     finished,
     left_out,
     needs_torch,
+    whole_numbers,
 )
 
 app = App(
@@ -218,13 +220,16 @@ def evaluate(
     /,
     *,
     data: Annotated[DataOptions, Flat],
-    split: Literal["train", "test", "all"] = "test",
+    split: str = "test",
     limit: int | None = None,
     records: str | None = None,
     batch_size: int = 16,
     json: Path | None = None,
     pictures: Path | None = None,
     classes: bool = False,
+    unknown: str | None = None,
+    corruptions: Literal["modelnet-c"] | None = None,
+    points: str | None = None,
     teacher_options: Annotated[TeacherOptions, Flat] = TEACHER,
 ) -> None:
     """Measure runs and teachers side by side: accuracy, calibration, cost, tests between them.
@@ -234,6 +239,8 @@ def evaluate(
         pointstill evaluate runs/nwsd runs/kd --data primitives
         pointstill evaluate gdanet --weights gdanet.t7 --data modelnet40/ --limit 200
         pointstill evaluate a.onnx b.pt2 --ensemble probabilities --data scans/
+        pointstill evaluate student.onnx --data modelnet40/ --unknown strangers
+        pointstill evaluate run --data modelnet40/ --corruptions modelnet-c --points 16,64,256,1024
         pointstill evaluate run --data scans/ --records records.zarr --json run.json --pictures out/
 
     Parameters
@@ -242,10 +249,10 @@ def evaluate(
         Finished run folders, and teachers as `pointstill record --teacher` takes them. With
         --ensemble, their mean is measured as well.
     split:
-        Which split; the test split is for the last word. all: every shape of the data, for models
-        that were not trained on it.
+        Which split: test, train, or another that the data have; the test split is for the last
+        word. all: every shape of the data, for models that were not trained on it.
     limit:
-        Use this many shapes only (stratified).
+        Use this many labelled shapes only (stratified).
     records:
         A record store, to measure the agreement with its teacher.
     batch_size:
@@ -256,11 +263,18 @@ def evaluate(
         Also draw each model's confusion matrix, as PNG in this folder.
     classes:
         Also print the accuracy of every class.
+    unknown:
+        Also ask about clouds of classes that the models do not have: the test split of this data
+        set, or strangers, six kinds of built-in things. AUROC, and what they are taken for.
+    corruptions:
+        Also measure on clouds that went wrong: modelnet-c, seven corruptions at five levels.
+    points:
+        Also measure on clouds of so few points, such as 16,32,64,128,256,1024.
     """
     needs_torch()
-    from ..data.source import SPLITS
     from ..errors import EmptySplitError
     from ..evaluation.scoring import evaluate as job
+    from ..evaluation.scoring import split_names
     from ..evaluation.tables import class_table, pair_lines, score_table
     from ..reporting.tables import print_tables
     from ..storage.files import check_writable
@@ -271,9 +285,11 @@ def evaluate(
         from ..evaluation.figures import confusion_picture
 
         check_writable(pictures, folder=True)
+    counts = whole_numbers("points", points) if points else []
     opened = data.open()
+    parts = split_names(opened, split)
     loaded = teacher_options.load_each(models, opened)
-    for part in SPLITS if split == "all" else (split,):
+    for part in parts:
         with suppress(EmptySplitError):
             left_out(opened.split(part))
     result = job(
@@ -287,12 +303,20 @@ def evaluate(
     print_tables(score_table(result), *([class_table(result)] if classes else []))
     for line in pair_lines(result):
         print(line)
+    if corruptions or counts or unknown:
+        from .listing import measure_robustness
+
+        source = replace(data, data=unknown, fold=0, up=None).open() if unknown else None
+        among = {"split": split, "limit": limit, "batch_size": batch_size}
+        result = measure_robustness(
+            result, loaded, opened, source, bool(corruptions), counts, among
+        )
     if json:
         result.write_json(json)
         print(f"everything in {json}")
     for score in result.scores if pictures else ():
         assert pictures
-        path = pictures / f"{score.name.strip('/').replace('/', '-')}-{split}.png"
+        path = pictures / f"{score.name.strip('/').replace('/', '-')}-{split.replace('/', '-')}.png"
         confusion_picture(score, result.classes, path)
         print(f"confusion matrix in {path}")
 
@@ -325,13 +349,25 @@ def export(run: Path, /, *, out: Path) -> None:
 
 
 @app.command
-def predict(model: Path, files: list[Path], /, *, top: int = 3, drop_missing: bool = False) -> None:
+def predict(
+    model: Path,
+    files: list[Path],
+    /,
+    *,
+    top: int = 3,
+    up: Up = None,
+    drop_missing: bool = False,
+    columns: str | None = None,
+) -> None:
     """Classify clouds from files; with an .onnx student, PyTorch is not needed.
+
+    What the student does not know is `unknown`, with the classes that it would have been.
 
     **Examples**
 
         pointstill predict student.onnx scan.ply other.las
         pointstill predict runs/nwsd scan.xyz --top 5
+        pointstill predict student.onnx from_a_game_engine.obj --up y
 
     Parameters
     ----------
@@ -341,12 +377,18 @@ def predict(model: Path, files: list[Path], /, *, top: int = 3, drop_missing: bo
         Clouds or meshes: ply, pcd, las, laz, xyz, txt, csv, pts, npy, npz, off, obj, stl, glb.
     top:
         How many classes to name.
+    up:
+        The axis that points up in the files, if it is not that of the training data.
     drop_missing:
         Leave out points with a NaN or infinite coordinate, instead of refusing their cloud.
+    columns:
+        What the files call columns, as x=origin_x,doppler=v_r; as in training if nothing is said.
     """
+    from ..data.columns import parse_columns
     from .listing import predict_files
 
-    predict_files(model, files, top, drop_missing)
+    called = None if columns is None else parse_columns(columns)
+    predict_files(model, files, top, drop_missing, called, up)
 
 
 @app.command

@@ -14,7 +14,9 @@ def data_info(
     *,
     fold: int = 0,
     up: Up = None,
+    group: str | None = None,
     features: str = "xyz",
+    columns: str | None = None,
     skip_bad: bool = False,
     drop_missing: bool = False,
     verify: bool = False,
@@ -26,17 +28,22 @@ def data_info(
         pointstill data info primitives
         pointstill data info modelnet40_ply_hdf5_2048/
         pointstill data info my_scans/ --up y --skip-bad
+        pointstill data info gestures.yaml --group user
 
     Parameters
     ----------
     source:
-        Folder of a data set, or primitives, or primitives-clean.
+        Folder of a data set, a file of arrays, its description, or primitives[-clean].
     fold:
         Which of five parts is the test split, for a folder without a split of its own.
     up:
         Axis that points up, for class folders of your own; z if nothing is said.
+    group:
+        What tells shapes that stay on one side of every split: a column, an array, or folder.
     features:
-        Read these too, such as xyz,normal, and give their ranges.
+        Read these too, such as xyz,normal,doppler, and give their ranges.
+    columns:
+        What files call columns, as x=origin_x,doppler=v_r, or by number from 0, as doppler=3.
     skip_bad:
         Leave out clouds that cannot be used, and list them.
     drop_missing:
@@ -50,7 +57,9 @@ def data_info(
         data=source,
         fold=fold,
         up=up,
+        group=group,
         features=features,
+        columns=columns,
         skip_bad=skip_bad,
         drop_missing=drop_missing,
         verify=verify,

@@ -3,28 +3,33 @@
 import sys
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Column
 
 from ..data import Dataset, Split
-from ..data.source import SPLITS
+from ..data.columns import Columns
+from ..data.source import UNLABELLED
 from ..errors import DataError, EmptySplitError, NoDataError
-from ..points.features import XYZ, columns, format_features
+from ..points.features import XYZ, format_features
+from ..points.features import columns as places
 from ..progress import size
 from ..reporting.tables import draw_table, print_tables
 from .shared_options import needs_torch
 
 if TYPE_CHECKING:
+    from ..evaluation.scoring import Evaluation
     from ..records import Store
+    from ..teachers import Teacher
 
 
 def describe_dataset(data: Dataset) -> None:
     """Print the counts of a data set."""
     splits, missing = [], []
-    for name in SPLITS:
+    for name in data.listed.splits:
         try:
             splits.append(data.split(name))
         except EmptySplitError:
@@ -38,11 +43,16 @@ def describe_dataset(data: Dataset) -> None:
     for split in splits:
         print(f"{split.name:<8} fingerprint {split.fingerprint[:16]}")
     print(f"features {format_features(data.offers(splits[0].name))}")
+    _describe_groups(data, splits)
     for split in splits:
         _describe_features(split)
-    counts = [np.bincount(split.labels, minlength=len(data.classes)) for split in splits]
-    numbers = [[f"{count:,}" for count in each] for each in counts]
-    rows = zip(data.classes, *numbers, strict=True)
+    kinds = dict(enumerate(data.classes))
+    if any((split.labels == UNLABELLED).any() for split in splits):
+        kinds[UNLABELLED] = "(no label)"
+    rows = [
+        [name, *(f"{np.count_nonzero(split.labels == label):,}" for split in splits)]
+        for label, name in kinds.items()
+    ]
     print_tables(draw_table(["class", *(split.name for split in splits)], rows))
     for split in splits:
         if data.drop_missing:
@@ -52,8 +62,19 @@ def describe_dataset(data: Dataset) -> None:
         for line in split.bad:
             print(f"left out ({split.name}): {line}")
     _describe_passed_over(data)
-    if leak := data.leak():
-        print(f"warning: {leak}")
+    for split in splits:
+        if split.name != "train" and (leak := data.leak(split.name)):
+            print(f"warning: {leak}")
+
+
+def _describe_groups(data: Dataset, splits: list[Split]) -> None:
+    """Print how many groups each split has, or what could tell some."""
+    counted = [f"{len({*split.groups}):,} {split.name}" for split in splits if split.groups]
+    if counted:
+        kept = f"by {data.group}, kept whole" if data.group else "for intervals alone"
+        print(f"groups   {', '.join(counted)} ({kept})")
+    if data.group is None and data.listed.groups:
+        print(f"--group  {', '.join(data.listed.groups)}")
 
 
 def _describe_passed_over(data: Dataset) -> None:
@@ -71,7 +92,7 @@ def _describe_passed_over(data: Dataset) -> None:
 def _describe_features(split: Split) -> None:
     """Print the range of each feature beside xyz."""
     extra = split.extra
-    for name, place in columns(extra.names).items() if extra else ():
+    for name, place in places(extra.names).items() if extra else ():
         if extra and name != "xyz":
             values = extra.values[:, place.start - 3 : place.stop - 3]
             print(f"{split.name:<8} {name} {values.min():.3g} to {values.max():.3g}")
@@ -177,7 +198,7 @@ def _describe_accuracy(store: "Store") -> None:
         return
     print(
         f"accuracy {found.views.mean():.2%} of the teacher over {len(found.views)} views "
-        f"({found.views.min():.2%} to {found.views.max():.2%}), on shapes of the "
+        f"({found.views.min():.2%} to {found.views.max():.2%}), on {_labelled(store)} of the "
         f"{store.attributes['data']['split']} split"
     )
     always, never = np.mean(found.shapes == 1), np.mean(found.shapes == 0)
@@ -187,39 +208,101 @@ def _describe_accuracy(store: "Store") -> None:
     print("hardest  " + ", ".join(f"{names[i]} {found.classes[i]:.1%}" for i in order[:3]))
 
 
-def predict_files(model: Path, files: list[Path], top: int, drop_missing: bool = False) -> None:
+def _labelled(store: "Store") -> str:
+    """The shapes of a store on which its teacher can be right, in words."""
+    known = np.count_nonzero(store.labels >= 0)
+    if known == store.rows:
+        return "shapes"
+    return f"the {known:,} labelled ones of {store.rows:,} shapes"
+
+
+def measure_robustness(
+    result: "Evaluation",
+    models: "list[Teacher]",
+    data: Dataset,
+    unknown: Dataset | None,
+    corruptions: bool,
+    points: list[int],
+    among: dict[str, Any],
+) -> "Evaluation":
+    """Measure models on clouds that went wrong, of few points, and unknown; print the tables.
+
+    Args:
+        result: of the clouds as they are, to which it is added.
+        models: loaded.
+        data: of the known classes.
+        unknown: clouds of other classes, if they are asked about.
+        corruptions: whether ModelNet-C is asked about.
+        points: numbers of points, if they are.
+        among: `split`, `limit` and `batch_size`.
+    """
+    from ..evaluation.robustness import measure_corruptions, measure_points
+    from ..evaluation.tables import corruption_table, point_table, taken_for_table, unknown_table
+    from ..evaluation.unknown import measure_unknown
+
+    if corruptions:
+        result = replace(result, corruptions=measure_corruptions(models, data, **among))
+        print_tables(corruption_table(result.corruptions))
+    if points:
+        result = replace(result, points=measure_points(models, data, points, **among))
+        print_tables(point_table(result.points))
+    if unknown:
+        scores = measure_unknown(models, data, unknown, **among)
+        result = replace(result, unknown=scores)
+        print_tables(unknown_table(scores, unknown.name), *map(taken_for_table, scores))
+    return result
+
+
+def predict_files(
+    model: Path,
+    files: list[Path],
+    top: int,
+    drop_missing: bool = False,
+    columns: Columns | None = None,
+    up: str | None = None,
+) -> None:
     """Print the most probable classes of clouds in files; torch only for a run folder.
 
     A file that cannot be classified has a line of its own on standard error, and the others go on;
-    so has the doubt about one with too few points.
+    so has the doubt about one with too few points. Their columns are called as `columns` says, or
+    as those of the files that the student learned from.
 
     Raises:
         DataError: the last such file's; a NoDataError if none of them is there.
     """
-    from ..data.readers import read_cloud
-    from ..deployment.runtime import Classifier, CloudClassifier
+    from ..data.readers import read_table
+    from ..deployment.runtime import UNKNOWN, Classifier, CloudClassifier
     from ..points.validity import coordinates
 
     if model.is_dir():
         needs_torch()
         from ..deployment.exporting import RunClassifier
 
-        classifier: CloudClassifier = RunClassifier(model, drop_missing)
+        classifier: CloudClassifier = RunClassifier(model, drop_missing, up)
     else:
-        classifier = Classifier(model, drop_missing=drop_missing)
+        classifier = Classifier(model, drop_missing=drop_missing, up=up)
+    reject = classifier.calibration.threshold is not None
     bad: list[DataError] = []
     for file in files:
         try:
-            cloud = coordinates(str(file), read_cloud(file, classifier.about["up"]))
+            table = read_table(
+                file,
+                classifier.up,
+                classifier.features[1:],
+                columns=classifier.columns if columns is None else columns,
+            )
+            cloud = table | {"xyz": coordinates(str(file), table["xyz"])}
             with warnings.catch_warnings(record=True) as doubts:
                 warnings.simplefilter("always")
-                found = classifier.predict(cloud, top)
+                found = classifier.predict(cloud, top, reject=reject)
         except DataError as error:
             if bad:
                 print(f"error: {bad[-1]}", file=sys.stderr, flush=True)
             bad.append(error.but(where=file))
             continue
-        print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in found))
+        unknown = reject and len(found) > min(top, len(classifier.classes))
+        classes = ", ".join(f"{name} {share:.1%}" for name, share in found[unknown:])
+        print(f"{file}: {UNKNOWN} ({classes})" if unknown else f"{file}: {classes}")
         for doubt in doubts:
             print(f"warning: {file}: {doubt.message}", file=sys.stderr, flush=True)
     if bad:

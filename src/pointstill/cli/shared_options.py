@@ -39,13 +39,17 @@ class MaybeData:
     """Where labelled clouds come from, for a command that may go without."""
 
     data: str | None = None
-    """The data set of the records, as `record` is given it: a folder, its URL, or primitives."""
+    """The data set of the records, as `record` is given it: a folder, file, URL, or primitives."""
     fold: int = 0
     """Which of five parts is the test split (0 to 4), for a folder without a split of its own."""
     up: Up = None
     """Axis that points up, for class folders of your own; z if nothing is said."""
+    group: str | None = None
+    """What tells shapes that stay on one side of every split: a column, an array, or folder."""
     features: str = "xyz"
-    """What a point has: xyz, then any of normal, colour, intensity and height."""
+    """What a point has: xyz, then any of normal, colour, intensity, height and columns by name."""
+    columns: str | None = None
+    """What files call columns, as x=origin_x,doppler=v_r, or by number from 0, as doppler=3."""
     skip_bad: bool = False
     """Leave out clouds that cannot be used, and list them."""
     drop_missing: bool = False
@@ -63,7 +67,9 @@ class MaybeData:
             source,
             fold=self.fold,
             up=self.up,
+            group=self.group,
             features=self.features,
+            columns=self.columns,
             skip_bad=self.skip_bad,
             drop_missing=self.drop_missing,
             verify=verify,
@@ -76,7 +82,7 @@ class DataOptions(MaybeData):
     """Where labelled clouds come from."""
 
     data: str = field()  # `field`, as the default of none would be inherited
-    """Folder of a data set (its kind is recognised) or its URL, or primitives, primitives-clean."""
+    """Data set: a folder, a file of arrays or its description, or a URL; primitives[-clean]."""
     verify: bool = False
     """Read the source again and compare it with the cache."""
 
@@ -90,9 +96,14 @@ class DataOptions(MaybeData):
 
         >>> DataOptions(data="my scans", fold=2, up="y", skip_bad=True).flags
         "--data 'my scans' --fold 2 --up y --skip-bad"
+        >>> DataOptions(data="radar", columns="x=px,v=v r").flags
+        "--data radar --columns 'x=px,v=v r'"
         """
         features = self.features if self.features != "xyz" else None
-        said = {"fold": self.fold, "up": self.up, "features": features}
+        group = quote(self.group) if self.group else None
+        columns = quote(self.columns) if self.columns else None
+        said = {"fold": self.fold, "up": self.up, "group": group}
+        said |= {"features": features, "columns": columns}
         flags = [f"--{name} {value}" for name, value in said.items() if value]
         flags += ["--skip-bad"] * self.skip_bad + ["--drop-missing"] * self.drop_missing
         return " ".join([f"--data {quote(self.data)}", *flags])
@@ -363,6 +374,19 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
     return convert(kind, tokens)
 
 
+def whole_numbers(name: str, text: str) -> list[int]:
+    """Whole numbers from a text such as `16,64,256`.
+
+    Raises:
+        UsageError: one is none.
+    """
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        fix = "write whole numbers as 16,64,256"
+        raise UsageError(f"{name} is {text!r}", fix=fix) from error
+
+
 def left_out(split: "Split", most: int = 3) -> None:
     """Say on standard error what `drop_missing` and `skip_bad` left out."""
     if not torchrun.first():
@@ -386,8 +410,7 @@ def finished(folder: Path, data: DataOptions) -> None:
     place = quote(str(folder))
     print(f"finished {folder}")
     print(f"next: pointstill evaluate {place} {data.flags}")
-    if data.features == "xyz":  # which alone can be exported
-        print(f"      pointstill export {place} --out student.onnx")
+    print(f"      pointstill export {place} --out student.onnx")
 
 
 def needs_torch() -> None:

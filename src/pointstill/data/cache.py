@@ -32,16 +32,16 @@ from ..storage.locking import hold
 from ..storage.paths import home
 from .source import unreadable
 
-FORMAT = 3
+FORMAT = 4
 """Of the entries: raised too when `check_cloud` refuses, or shifts, other clouds."""
 WRITING = ".writing-"
 GRACE = 60.0
 """Seconds that a new writer has to lock its folder before a sweep may take it for a dead one."""
 BLOCK = 1 << 20
 """Bytes of points with a digest of their own."""
-POINTS, NAMES = "points.npy", "names"
+POINTS, NAMES, GROUPS = "points.npy", "names", "groups"
 ARRAYS = {"offsets.npy": "<i8", "labels.npy": "<i8", "blocks.npy": "|u1", "clouds.npy": "|u1"}
-"""The files of an entry beside these two and `meta.json`."""
+"""The files of an entry beside these and `meta.json`; that of groups is there if they are known."""
 
 
 class Meta(TypedDict):
@@ -58,7 +58,6 @@ class Meta(TypedDict):
     missing: NotRequired[list[int]]
     features: NotRequired[list[str]]
     channels: NotRequired[int]
-    groups: NotRequired[list[str]]
 
 
 class Damaged(Exception):
@@ -103,6 +102,8 @@ class Entry:
     clouds: NDArray[np.uint8]
     """(S, 16): the start of the SHA-256 of each cloud."""
     meta: Meta
+    groups: list[str] | None = None
+    """What each shape shares with others (S,), where it is known: no part of the fingerprint."""
     remake: Callable[[], "Entry"] | None = None
     """Makes a damaged entry again, with the same fingerprint."""
 
@@ -190,7 +191,8 @@ def read(folder: Path) -> Entry | None:
     """Open an entry without reading its points; None when it is missing or damaged."""
     try:
         meta = check(unseal((folder / "meta.json").read_bytes()), Meta)
-        parts = {name: (folder / name).read_bytes() for name in (*ARRAYS, NAMES)}
+        there = [name for name in (*ARRAYS, NAMES, GROUPS) if name in meta["files"]]
+        parts = {name: (folder / name).read_bytes() for name in there}
         with (folder / POINTS).open("rb") as file:
             parts[POINTS] = file.read(meta["start"])
             size = os.fstat(file.fileno()).st_size
@@ -204,8 +206,17 @@ def read(folder: Path) -> Entry | None:
         points = np.memmap(folder / POINTS, "<f4", "r", meta["start"], shape).view(np.ndarray)
     except (OSError, ValueError, LookupError, EOFError):
         return None
-    names = parts[NAMES].decode("utf-8", "surrogateescape").split("\0")
-    return Entry(Pages(points, blocks), offsets, labels, names, clouds, meta)
+    names = _texts(parts[NAMES])
+    groups = _texts(parts[GROUPS]) if GROUPS in parts else None
+    return Entry(Pages(points, blocks), offsets, labels, names, clouds, meta, groups)
+
+
+def _texts(content: bytes) -> list[str]:
+    return content.decode("utf-8", "surrogateescape").split("\0")
+
+
+def _joined(texts: Iterable[str]) -> bytes:
+    return "\0".join(texts).encode("utf-8", "surrogateescape")
 
 
 def _array(content: bytes, kind: str) -> NDArray[Any]:
@@ -230,8 +241,9 @@ def write(
         root: the cache folder; made if missing.
         key: name of the entry.
         clouds: (name, label, points (n, 3)) in order.
-        about: `classes`, `name` (the split), `up`, and whatever else belongs in `meta.json`; it is
-            read after the last cloud, so the iterator may still add to it.
+        about: `classes`, `name` (the split), `up`, and whatever else belongs in `meta.json`, but
+            for `groups`, one a cloud, which have a file; it is read after the last cloud, so the
+            iterator may still add to it.
         width: numbers a point.
         replace: take the place of a whole entry; otherwise the first writer wins.
 
@@ -308,10 +320,13 @@ def _stream(
         "labels.npy": _saved(label_array),
         "blocks.npy": _saved(np.frombuffer(blocks.finished(), np.uint8).reshape(-1, 32)),
         "clouds.npy": _saved(np.frombuffer(b"".join(each), np.uint8).reshape(-1, 16)),
-        NAMES: "\0".join(names).encode("utf-8", "surrogateescape"),
+        NAMES: _joined(names),
     }
+    if groups := about.get("groups"):
+        parts[GROUPS] = _joined(groups)
     kept = {**parts, POINTS: header.getvalue()}
-    meta = {**about, "fingerprint": digest.hexdigest(), "width": width, "start": start}
+    said = {name: value for name, value in about.items() if name != "groups"}
+    meta = {**said, "fingerprint": digest.hexdigest(), "width": width, "start": start}
     meta["files"] = {name: _sha256(content) for name, content in kept.items()}
     return json.loads(json.dumps(meta)), parts
 

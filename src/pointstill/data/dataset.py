@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, EmptySplitError, ForbiddenError, UsageError
-from ..points.features import XYZ, Extra, Features, format_features, width
+from ..points.features import XYZ, Extra, Features, width
 from ..points.validity import check_cloud, finite
 from . import cache as store
-from .channels import VERSION, feature_values, features_in
-from .source import SPLITS, Listed, Source, SplitName
+from .channels import VERSION, feature_values, features_in, no_feature
+from .columns import Columns
+from .groups import groups_digest
+from .source import Listed, Shape, Source, SplitName
 
 Progress = Callable[[int, int], None]
 """Called with (clouds done, clouds in all; 0 when unknown) while a source is first read."""
@@ -36,6 +38,8 @@ class Split:
     entry: store.Entry
     more: store.Entry | None = None
     """The features beside the points, where the data set was opened with some."""
+    group: str | None = None
+    """What `--group` named: shapes of one group stay together."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,8 +80,18 @@ class Split:
 
     @property
     def groups(self) -> list[str] | None:
-        """What each shape shares with others that are no independent sample (S,), if it is known."""
-        return self.entry.meta.get("groups")
+        """What each shape (S,) shares with others that are no independent samples, if known."""
+        return self.entry.groups
+
+    @property
+    def kept_together(self) -> list[str]:
+        """The group of each shape (S,), where `--group` was given; else each is one by itself."""
+        return self.names if self.group is None or self.groups is None else self.groups
+
+    @property
+    def groups_fingerprint(self) -> str | None:
+        """SHA-256 (hex) over the groups, where `--group` decides what is trained on; else None."""
+        return None if self.group is None else groups_digest(self.kept_together)
 
     @property
     def name(self) -> SplitName:
@@ -136,8 +150,12 @@ class Dataset:
     fold: int = 0
     asked_up: str | None = None
     """The up axis that was asked for, where the layout does not fix it."""
+    group: str | None = None
+    """What tells the groups whose shapes are kept on one side of every split."""
     features: Features = XYZ
     """What a point of a view has, `xyz` first; see `features.WIDTHS`."""
+    columns: Columns | None = None
+    """What its files call some columns, where that was said; see `columns.parse_columns`."""
     skip_bad: bool = False
     drop_missing: bool = False
     verify: bool = False
@@ -180,9 +198,13 @@ class Dataset:
 
         Of ten: where those cannot be read, nothing but xyz, and so height, is known.
         """
+        return self._offered(split, None)
+
+    def _offered(self, split: SplitName, features: Features | None) -> list[str]:
+        """Those of some features that can be asked for; None: of all."""
         for shape in islice(self.source.shapes(split), 10):
             try:
-                return features_in(shape.table() if shape.table else {})
+                return features_in(self._table(shape, features))
             except ForbiddenError:
                 raise
             except DataError:
@@ -204,17 +226,17 @@ class Dataset:
         return self._opened[name]
 
     def count(self) -> int:
-        """Shapes in both splits, as they are listed: bad ones count."""
-        return sum(length_hint(self.source.shapes(name)) for name in SPLITS)
+        """Shapes in all splits, as they are listed: bad ones count."""
+        return sum(length_hint(self.source.shapes(name)) for name in self.listed.splits)
 
-    def leak(self) -> str | None:
-        """A line on clouds of the test split whose very points are in the training split as well.
+    def leak(self, measured: SplitName = "test") -> str | None:
+        """A line on clouds of a split whose very points are in the training split as well.
 
         Of what is in the cache: nothing is read for it, and where a split was never read, or its
         files are gone, there is nothing to compare.
         """
         entries = []
-        for name in SPLITS:
+        for name in ("train", measured):
             split = self._opened.get(name)
             try:
                 # Of data by URL, as far as it was fetched.
@@ -226,24 +248,26 @@ class Dataset:
             if entry is None:
                 return None
             entries.append(entry)
-        train, test = entries
+        train, other = entries
         known = dict(zip(map(bytes, train.clouds), train.names, strict=True))
-        seen = [i for i, digest in enumerate(map(bytes, test.clouds)) if digest in known]
+        seen = [i for i, digest in enumerate(map(bytes, other.clouds)) if digest in known]
         if not seen:
             return None
-        one, other = known[bytes(test.clouds[seen[0]])], test.names[seen[0]]
+        twin, first = known[bytes(other.clouds[seen[0]])], other.names[seen[0]]
         return (
-            f"{len(seen):,} of {len(test.names):,} test clouds are in the training split too, "
-            f"point by point, such as {other} and {one}"
+            f"{len(seen):,} of {len(other.names):,} {measured} clouds are in the training split "
+            f"too, point by point, such as {first} and {twin}"
         )
 
     def _open(self, name: SplitName) -> Split:
         entry = self._entry(name, {}, partial(self._checked, name))
         if self.features == XYZ:
-            return Split(entry)
+            return Split(entry, group=self.group)
         # An entry of its own, so that points and fingerprint are those of xyz alone.
         more = {"features": self.features, "channels": VERSION}
-        return Split(entry, self._entry(name, more, partial(self._featured, name, entry)))
+        return Split(
+            entry, self._entry(name, more, partial(self._featured, name, entry)), self.group
+        )
 
     def _entry(
         self,
@@ -283,6 +307,8 @@ class Dataset:
         source = self.source
         if self.drop_missing:  # in the key only then, so that entries made without stay
             more = more | {"drop_missing": True}
+        if self.columns:
+            more = more | {"columns": dict(self.columns)}
         return store.entry_key(
             source.files(name) if files is None else files,
             kind=source.kind,
@@ -339,12 +365,14 @@ class Dataset:
         """Yield the points (n, 3) of every good cloud; stop at a bad one, or list it."""
         bad: list[str] = about.setdefault("bad", [])
         missing: list[int] = about.setdefault("missing", [])
+        groups: list[str] = []
+        grouped = False
         shapes = self.source.shapes(name)
         total = length_hint(shapes)
         good = 0
         for done, shape in enumerate(shapes, 1):
             try:
-                loaded = shape.load()
+                loaded = self._table(shape, ())["xyz"] if self.columns else shape.load()
                 cloud = check_cloud(shape.name, loaded, self.drop_missing)
             except ForbiddenError:
                 raise
@@ -359,9 +387,14 @@ class Dataset:
                 good += 1
                 if lost := len(loaded) - len(cloud):
                     missing.append(lost)
+                grouped |= shape.group is not None
+                # Of no group: one by itself.
+                groups.append(shape.name if shape.group is None else shape.group)
                 yield shape.name, shape.label, cloud
             if self.progress:
                 self.progress(done, total)
+        if grouped:
+            about["groups"] = groups
         if good:
             return
         if not bad:
@@ -381,13 +414,9 @@ class Dataset:
         """
         names, ends = entry.names, entry.offsets
         from_files = {*self.features} - {"xyz", "height"}
-        there = self.offers(name) if from_files else []
-        if lacking := sorted(from_files - {*there}):
-            raise DataError(
-                f"has no {' and no '.join(lacking)}, but {format_features(there)}",
-                where=self.name,
-                fix="give --features of these, or take data whose files name such columns",
-            )
+        there = self._offered(name, self.features) if from_files else []
+        if lacking := from_files - {*there}:
+            raise no_feature(lacking, self.offers(name)).but(where=self.name)
         tables = self._tables(name, {*names}) if from_files else iter([{}] * len(names))
         for i, table in enumerate(tables):
             points = entry.rows(int(ends[i]), int(ends[i + 1]))
@@ -403,8 +432,25 @@ class Dataset:
         """All that the files of the clouds `kept` have, without points that are left out."""
         for shape in self.source.shapes(name):
             if shape.name in kept:  # what was bad is left out here too
-                table = shape.table() if shape.table else {}
+                table = self._table(shape, self.features)
+                if gone := {*self.features} - {"xyz", "height", *table}:
+                    there = features_in(self._table(shape, None))
+                    raise no_feature(gone, there).but(where=shape.name)
                 yield _without_missing(table) if table and self.drop_missing else table
+
+    def _table(self, shape: Shape, features: Features | None) -> Mapping[str, NDArray[Any]]:
+        """What a shape's file has of some features; None: all.
+
+        Raises:
+            UsageError: it has points alone, but its columns were named.
+        """
+        if shape.table:
+            return shape.table(features, columns=self.columns)
+        if self.columns:
+            raise UsageError(
+                "has points alone, without columns", where=self.name, fix="leave out --columns"
+            )
+        return {}
 
 
 def _without_missing(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

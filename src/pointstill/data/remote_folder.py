@@ -23,14 +23,21 @@ from ..storage.files import write_whole
 from ..storage.object_store import PARALLEL, Found, Remote
 from .cache import seal, unseal, unwritable
 from .source import Listed, Shape, Source, SplitName
+from .sources.array_file import SUFFIXES
 from .sources.finding import SOURCES, find_source
+from .sources.label_table import TABLE
+from .sources.single_file import SingleFile, read_description
 
 STALE = 3600.0
 """Seconds after which a half-fetched file is taken for that of a killed process."""
 
 
-def find_remote(url: str, fold: int, up: str | None, cache: Path, quiet: bool) -> Source:
+def find_remote(
+    url: str, fold: int, up: str | None, group: str | None, cache: Path, quiet: bool
+) -> Source:
     """Recognise what is below a URL; of its files, only the lists are fetched.
+
+    The URL of a file of all clouds is that of its folder, of which no other file is fetched.
 
     Raises:
         DataError: nothing, or nothing known, is there.
@@ -41,11 +48,17 @@ def find_remote(url: str, fold: int, up: str | None, cache: Path, quiet: bool) -
         above, _, part = url.rstrip("/").rpartition("/")
         folder = RemoteFolder(above, cache, quiet)
         variants = {name for layout in SOURCES.values() for name in layout.variants}
-        if part.lower() not in variants or not folder.refresh():
+        single = part.lower().endswith(SingleFile.SUFFIXES)
+        if not (single or part.lower() in variants) or not folder.refresh():
             raise NoDataError("holds nothing", where=url, fix="check the URL")
-    folder.fetch(folder.root.glob("*.txt"))  # what tells one layout from another
+    # What tells one layout from another.
+    folder.fetch([*folder.root.glob("*.txt"), *folder.root.glob(TABLE)])
     try:
-        return Fetched(find_source(folder.root / part, fold, up), folder)
+        if part.lower().endswith(SingleFile.SUFFIXES):
+            folder.fetch([folder.root / part])
+            if not part.lower().endswith(SUFFIXES):
+                folder.fetch([folder.root / read_description(folder.root / part).data])
+        return Fetched(find_source(folder.root / part, fold, up, group), folder)
     except (DataError, UsageError) as error:
         # What was found on this machine is meant of the URL.
         there, fix = (

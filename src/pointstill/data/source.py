@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, ForbiddenError, PointstillError, UsageError
 from ..storage.files import forbidden
+from .columns import Columns
 
 FOLDS = 5
 """Parts of a folder without a split of its own; each is the test split once."""
@@ -28,11 +29,24 @@ class Shape:
     label: int
     """`UNLABELLED` where it has none."""
     load: Callable[[], NDArray[Any]]
-    table: Callable[[], Mapping[str, NDArray[Any]]] | None = None
-    """Reads all that its file has: feature -> numbers, as they are in it; `xyz` among them, the
-    same points as `load` reads. None: points alone."""
+    table: "TableReader | None" = None
+    """Reads what its file has beside the points. None: points alone."""
     group: str | None = None
     """What it shares with shapes that are no independent sample: a person, a site, a scan."""
+
+
+class TableReader(Protocol):
+    """Reads features of a shape: feature -> numbers, as they are in its file, `xyz` among them."""
+
+    def __call__(
+        self, features: Iterable[str] | None, /, *, columns: Columns | None = None
+    ) -> Mapping[str, NDArray[Any]]:
+        """Without `columns`, `xyz` are the same points as `load` reads.
+
+        Args:
+            features: those that are read, if they are there; None: all.
+            columns: what the file calls some columns; see `columns.parse_columns`.
+        """
 
 
 class PassedOver(NamedTuple):
@@ -57,6 +71,9 @@ class Listed:
     """Whether train and test are parts that `fold` chooses."""
     splits: tuple[str, ...] = SPLITS
     """The names of all splits."""
+    groups: tuple[str, ...] = ()
+    """What `--group` may name: from where groups of shapes can be taken. A source with some is a
+    dataclass with a field `group`, which holds the one that was asked for, and a part of `key`."""
 
 
 class Source(Protocol):

@@ -24,18 +24,27 @@ class Method:
     """What it learns from, in a line."""
     loss: DistillRecipe | None
     """None: labels alone, on fresh views."""
+    smoothing: float = 0.0
+    """Of the labels, where those are all."""
 
 
 METHODS = (
-    Method("ce-fresh", "CE, fresh views", "baseline", "labels; new views in every epoch", None),
+    Method("ce", "CE", "baseline", "the few labels; new views in every epoch", None),
     Method(
-        "ce-recorded",
-        "CE, recorded views",
+        "ce-smooth",
+        "CE, smoothed",
         "baseline",
-        "labels; the views that were recorded",
-        DistillRecipe(loss="ce"),
+        "as CE, with label smoothing of 0.2",
+        None,
+        smoothing=0.2,
     ),
-    Method("kd", "KD", "distilled", "labels and recorded teacher", DistillRecipe(loss="kd")),
+    Method(
+        "kd",
+        "KD",
+        "distilled",
+        "all clouds, by the recorded teacher, and the few labels",
+        DistillRecipe(loss="kd"),
+    ),
     Method(
         "kd-weaker",
         "KD, α − β",
@@ -48,21 +57,25 @@ METHODS = (
         "NWSD",
         "distilled",
         "as KD, and away from the student's own past",
-        DistillRecipe(loss="nwsd"),
+        DistillRecipe(loss="nwsd", snapshot_age=1),
     ),
     Method(
         "towards-past",
         "NWSD, β < 0",
         "control",
         "as NWSD, but towards the student's past",
-        DistillRecipe(loss="nwsd", beta=-BETA),
+        DistillRecipe(loss="nwsd", beta=-BETA, snapshot_age=1),
     ),
 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes of the demo. Every method gets the same shapes, epochs, batches and points."""
+    """Sizes of the demo: few labels and many clouds.
+
+    Every method gets the same steps, batches, points and labels. Those that ask the teacher learn
+    from all clouds; those that do not, only from the labelled ones, in as many more epochs.
+    """
 
     teacher: str = "stillnet-s"
     teacher_points: int = 256
@@ -70,10 +83,16 @@ class Plan:
     teacher_limit: int | None = None
     student: str = "stillnet-n"
     points: int = 128
-    epochs: int = 40
-    limit: int = 160
-    views: int = 10
-    seeds: int = 3
+    epochs: int = 7
+    """Passes over the clouds."""
+    limit: int = 640
+    """Clouds of the students, recorded."""
+    label_share: float = 0.25
+    """Part of them whose labels a student is told."""
+    views: int = 7
+    seeds: int = 5
+    """By a pilot on other seeds and shapes KD gains 7.3 points over CE, with a spread of 3.5 within
+    a seed: 5 seeds tell that with a power of 0.92 (paired t-test, 0.05), 4 with 0.78."""
     batch_size: int = 16
     augment: str = "scale,rotate(axis=up)"
     test_limit: int | None = None
@@ -90,16 +109,33 @@ class Plan:
             **self._common(),
         )
 
-    def fresh_recipe(self, seed: int) -> TrainRecipe:
-        """How a student is trained on fresh views."""
-        return TrainRecipe(augment=self.augment, seed=seed, **self._student(), **self._common())
+    @property
+    def labelled(self) -> int:
+        """Clouds whose labels a student is told."""
+        return round(self.label_share * self.limit)
+
+    @property
+    def label_epochs(self) -> int:
+        """Passes over the labelled clouds that make as many steps as `epochs` over all."""
+        return round(self.epochs * self.limit / self.labelled)
+
+    def fresh_recipe(self, smoothing: float, seed: int) -> TrainRecipe:
+        """How a student is trained on fresh views, from labels alone."""
+        return TrainRecipe(
+            epochs=self.label_epochs,
+            augment=self.augment,
+            smoothing=smoothing,
+            seed=seed,
+            **self._student(),
+            **self._common(),
+        )
 
     def recorded_recipe(self, loss: DistillRecipe, seed: int) -> DistillRecipe:
         """How a student is trained on recorded views."""
-        return replace(loss, seed=seed, **self._student(), **self._common())
+        return replace(loss, epochs=self.epochs, seed=seed, **self._student(), **self._common())
 
     def _student(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "points": self.points, "limit": self.limit}
+        return {"points": self.points, "limit": self.limit, "label_share": self.label_share}
 
     def _common(self) -> dict[str, Any]:
         return {"batch_size": self.batch_size, "val": 0.0, "device": "cpu", "threads": 1}
@@ -140,11 +176,15 @@ class Job:
 
     def epochs(self, plan: Plan) -> int:
         """How often it sees each of its shapes."""
-        return plan.epochs if self.method else plan.teacher_epochs
+        if self.method is None:
+            return plan.teacher_epochs
+        return plan.epochs if self.method.loss else plan.label_epochs
 
     def shapes(self, plan: Plan, available: int) -> int:
         """How many shapes it learns from, of so many in the training split."""
-        return min(available, (plan.limit if self.method else plan.teacher_limit) or available)
+        if self.method is None:
+            return min(available, plan.teacher_limit or available)
+        return plan.limit if self.method.loss else plan.labelled
 
 
 def students(plan: Plan) -> list[Job]:

@@ -28,17 +28,17 @@ from ..reporting.figures import (
 from ..reporting.templates import render
 from ..run import Run
 from .experiment import BETA, DATA, METHODS, QUICK, Job, Plan
-from .significance import CLEAR, Findings
+from .significance import Findings
 
 COLOURS = {
-    "ce-fresh": "grey",
-    "ce-recorded": "grey",
+    "ce": "grey",
+    "ce-smooth": "grey",
     "kd": "blue",
     "kd-weaker": "blue",
     "nwsd": "copper",
     "towards-past": "copper",
 }
-DASHED = ("ce-recorded", "kd-weaker", "towards-past")
+DASHED = ("ce-smooth", "kd-weaker", "towards-past")
 CURVES = (
     ("train_accuracy", "training accuracy", " %"),
     ("ce", "cross-entropy with the labels, nats", ""),
@@ -81,7 +81,6 @@ def page(outcome: Outcome) -> str:
         quick=plan == QUICK,
         teacher_shapes=Job().shapes(plan, len(outcome.data.train)),
         seeds=_seeds(findings),
-        clear=CLEAR,
         costs=_costs(plan, findings),
         size=size,
         legend=[_series(key) for key in findings.results],
@@ -128,6 +127,7 @@ def results(outcome: Outcome) -> dict[str, Any]:
                 "second": each.second.method.key,
                 "gap_points": each.gap,
                 "spread_points": each.spread,
+                "interval_points": each.interval,
                 "p_values": [pair.p_value for pair in each.pairs],
             }
             for each in findings.comparisons
@@ -171,7 +171,9 @@ def _charts(outcome: Outcome) -> Iterator[Markup]:
             means = [fmean(run[epoch][name] for run in runs) for epoch in epochs]
             values = [100 * mean for mean in means] if unit else means
             if values:
-                curves.append(_series(key, [epoch + 1 for epoch in epochs], values))
+                # The labelled clouds are fewer, so that passes over them are shorter.
+                scale = outcome.plan.epochs / len(runs[0])
+                curves.append(_series(key, [(epoch + 1) * scale for epoch in epochs], values))
         yield inline_svg(curve_figure(title, curves, unit), title)
     times = np.linspace(0, 1, 101).tolist()
     epochs = [time * outcome.plan.epochs for time in times]

@@ -54,19 +54,19 @@ def run_demo(out: Path, quick: bool) -> None:
     with trainers(plan.workers) as pool:
         _say(
             f"2/6 Teacher: {plan.teacher} learns from {Job().shapes(plan, shapes):,} labelled "
-            "shapes; beside it learn the students that need no teacher."
+            f"shapes; beside it learn the students that need none, from {plan.labelled:,} of them."
         )
         train_all(pool, [Job(), *fresh], plan, out, shapes=shapes, label="teacher")
 
         _say(
             f"3/6 Records: the teacher is asked once about {plan.views} views of {plan.limit:,} "
-            "shapes; no student will ever load it."
+            "shapes, labelled or not; no student will ever load it."
         )
         _record(data, plan, out)
 
         _say(
-            f"4/6 Students: {plan.student} on those {plan.limit:,} shapes, {len(METHODS)} ways, "
-            f"{plan.seeds} seeds each: a gain must show against chance."
+            f"4/6 Students: {plan.student} on those {plan.limit:,} shapes and the same "
+            f"{plan.labelled:,} labels, {plan.seeds} seeds each: a gain must show against chance."
         )
         train_all(pool, recorded, plan, out, shapes=shapes, label="students")
 

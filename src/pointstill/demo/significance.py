@@ -1,17 +1,19 @@
 """What the scores of all seeds say, in numbers and in words. Pure functions."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from ..evaluation.scoring import Pair, Score, mcnemar
 from .experiment import METHODS, Method
 
-CLEAR = 2.5
-"""By how many spreads a gap must exceed chance: with three seeds, p < 0.05 in the paired t-test."""
+SURE = 0.95
+"""Coverage of the intervals."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,20 @@ class Comparison:
         return stdev(one - other for one, other in seeds)
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the gap, in points, by Student's t over the seeds' differences.
+
+        It is about other seeds of the same student, from the same records on the same test shapes.
+        """
+        seeds = len(self.first.scores)
+        reach = t.ppf((1 + SURE) / 2, seeds - 1) * self.spread / math.sqrt(seeds)
+        return self.gap - float(reach), self.gap + float(reach)
+
+    @property
     def clear(self) -> bool:
-        """Whether the gap is more than `CLEAR` times the spread."""
-        return abs(self.gap) > CLEAR * self.spread
+        """Whether the interval leaves out 0: p < 0.05 in the paired t-test."""
+        low, high = self.interval
+        return low > 0 or high < 0
 
     @property
     def wins(self) -> bool:
@@ -91,17 +104,15 @@ class Comparison:
         one, other = self.first.method.title, self.second.method.title
         seeds = len(self.pairs)
         below = sum(pair.p_value < 0.05 for pair in self.pairs)
-        test = f"McNemar p < 0.05 in {below} of {seeds} seeds"
-        if not self.clear:
-            return (
-                f"{one} and {other} do not differ by more than {CLEAR} times the spread over "
-                f"seeds: {self.gap:+.1f} points, spread {self.spread:.1f} ({test})."
-            )
-        verb = "beats" if self.gap > 0 else "falls behind"
-        return (
-            f"{one} {verb} {other} by {abs(self.gap):.1f} points, "
-            f"more than {CLEAR} times the spread over seeds of {self.spread:.1f} ({test})."
+        low, high = self.interval
+        test = (
+            f"95 % interval {low:+.1f} to {high:+.1f}, of {seeds} seeds; McNemar p < 0.05 in "
+            f"{below} of them"
         )
+        if not self.clear:
+            return f"{one} and {other} do not clearly differ: {self.gap:+.1f} points ({test})."
+        verb = "beats" if self.gap > 0 else "falls behind"
+        return f"{one} {verb} {other} by {abs(self.gap):.1f} points ({test})."
 
 
 @dataclass(frozen=True)
@@ -142,12 +153,13 @@ class Findings:
         if gain.wins:
             return (
                 f"The same small network gets {kd.mean:.1f} % of the test shapes right when it "
-                f"learns from a recorded teacher, and {gain.second.mean:.1f} % from labels alone."
+                "also learns from a recorded teacher what clouds without a label are, and "
+                f"{gain.second.mean:.1f} % from the few labels alone."
             )
         what = "did harm here" if gain.clear else "made no clear difference here"
         return (
             f"Learning from a recorded teacher {what}: {kd.mean:.1f} % of the test shapes right, "
-            f"against {gain.second.mean:.1f} % from labels alone."
+            f"against {gain.second.mean:.1f} % from the few labels alone."
         )
 
     @property

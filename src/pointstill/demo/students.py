@@ -102,10 +102,11 @@ def _train(job: Job, plan: Plan, out: Path) -> None:
     if method is None:
         train(plan.teacher, data, out=folder, recipe=plan.teacher_recipe(), quiet=True)
     elif method.loss is None:
-        train(plan.student, data, out=folder, recipe=plan.fresh_recipe(job.seed), quiet=True)
+        recipe = plan.fresh_recipe(method.smoothing, job.seed)
+        train(plan.student, data, out=folder, recipe=recipe, quiet=True)
     else:
-        recipe = plan.recorded_recipe(method.loss, job.seed)
-        distill(plan.student, data, records=out / STORE, out=folder, recipe=recipe, quiet=True)
+        taught = plan.recorded_recipe(method.loss, job.seed)
+        distill(plan.student, data, records=out / STORE, out=folder, recipe=taught, quiet=True)
 
 
 def _cores() -> int:

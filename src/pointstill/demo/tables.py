@@ -42,15 +42,15 @@ def result_table(findings: Findings, plan: Plan) -> Table:
 def comparison_table(findings: Findings, plan: Plan) -> Table:
     """Gaps between methods, and every p-value."""
     return draw_table(
-        ["comparison", "gap", "spread", *(f"p, seed {seed}" for seed in range(plan.seeds))],
+        ["comparison", "gap", "95 %", *(f"p, seed {seed}" for seed in range(plan.seeds))],
         [
             (
                 f"{each.first.method.title} − {each.second.method.title}",
                 f"{each.gap:+.1f}",
-                f"{each.spread:.1f}",
+                "{:+.1f} to {:+.1f}".format(*each.interval),
                 *(f"{pair.p_value:.2g}" for pair in each.pairs),
             )
             for each in findings.comparisons
         ],
-        title="gaps in points, and p of the exact McNemar test",
+        title="gaps in points, their 95 % intervals, and p of the exact McNemar test",
     )

@@ -9,19 +9,36 @@ import os
 import re
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
+from ..data.channels import feature_values
+from ..data.columns import Columns
 from ..errors import DataError, PointstillError, UsageError, one_line
-from ..points.validity import MIN_POINTS, check_points, finite, is_numeric, transpose_fix
+from ..points.features import (
+    WIDTHS,
+    XYZ,
+    Features,
+    columns,
+    format_features,
+    measured,
+    parse_features,
+    width,
+)
+from ..points.upright import turn_up
+from ..points.validity import check_points, check_stretch, finite
+from ..storage.calibration import Calibration
 from ..storage.files import check_readable
 from ..storage.paths import here
 from ..storage.student_file import check_about, check_content
+from .given_clouds import read_given
 
 ENOUGH = 0.5
 """A cloud with a smaller part of the points that training clouds had is warned of. For a student of
@@ -31,7 +48,11 @@ MOST_MEMORY = 2 << 30
 """Bytes that classifying may take at once, in all sessions of a process."""
 MOST_BYTES = 1 << 31
 """Of a file: ONNX holds no more."""
+UNKNOWN = "unknown"
+"""What `predict` calls a cloud that the student does not know."""
 OTHER_RUN = "train it again, and export it again"
+Given = ArrayLike | Mapping[str, ArrayLike]
+"""A cloud as a user gives it: an array, or arrays by name."""
 
 
 class SparseCloudWarning(UserWarning):
@@ -45,26 +66,48 @@ class CloudClassifier(ABC):
         about: what is known of the student: `classes`, `up`, `points` and more.
         drop_missing: first leave out the points of a cloud with a NaN or infinite coordinate, as
             depth cameras mark what they do not see; otherwise such a cloud is refused.
+        up: the axis that points up in the clouds to come; None: that of the training data.
+
+    Raises:
+        UsageError: an up axis that is none.
     """
 
-    def __init__(self, about: dict[str, Any], drop_missing: bool):
+    def __init__(self, about: dict[str, Any], drop_missing: bool, up: str | None = None):
+        if up not in (None, "x", "y", "z"):
+            raise UsageError(f"up is {repr(up)[:40]}", fix="choose x, y or z")
         self.about, self.drop_missing = about, drop_missing
+        self.asked_up = up
+        self.calibration = Calibration.of(about.get("calibration"))
+        """How logits are read: temperature, and threshold for what is unknown."""
         self.classes: list[str] = about["classes"]
+        self.normalization: int = about.get("origin", {}).get("normalization", 1)
+        """Version of the normalisation; the first keeps strays."""
         self.fewest: int = about.get("fewest", about["points"])
         """Points that nearly every cloud had that the student learned from."""
+        self.features = measured(parse_features(about.get("features", XYZ)))
+        """What it takes of each point, in the order of an array: `xyz`, then its channels."""
+        self.columns: Columns = about.get("columns", {})
+        """What the files called some columns that it learned from, where that is not our name."""
+
+    @property
+    def up(self) -> str:
+        """The axis that points up in what is classified."""
+        return self.asked_up or str(self.about["up"])
 
     @abstractmethod
     def _run(self, cloud: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits of a cloud near the origin: (n, 3) -> (C,)."""
+        """Logits of a cloud near the origin: (n, 3 + F) -> (C,)."""
 
-    def logits(self, points: ArrayLike) -> NDArray[np.float32]:
+    def logits(self, points: Given) -> NDArray[np.float32]:
         """Logits of one cloud.
 
         Args:
-            points: (n, 3) coordinates in any unit, in the axes of the training data
-                (`about["up"]` is its up axis); any n from 8 up. Of a masked array, points with a
-                masked coordinate are left out; of a table or a structured array with columns x, y
-                and z, these are taken.
+            points: (n, 3) coordinates in any unit, with the axis `up` pointing up, which is not
+                checked: of a cloud that lies on its side the answer is wrong. Any n from 8 up. A
+                student with channels takes (n, 3 + F), in the order of `features` and the units of
+                its training data. Of a masked array, points of which something is masked are left
+                out. Of a structured array, a table or a mapping of names to arrays, what the
+                student takes is found by name, in any order and case, and the rest is passed over.
 
         Returns:
             (C,) logits, in the order of `classes`.
@@ -79,21 +122,43 @@ class CloudClassifier(ABC):
         """
         return self._answer(points)
 
-    def predict(self, points: ArrayLike, top: int = 3) -> list[tuple[str, float]]:
+    def predict(self, points: Given, top: int = 3, reject: bool = False) -> list[tuple[str, float]]:
         """The most probable classes of one cloud, with their probabilities; see `logits`.
 
+        Args:
+            points: the cloud.
+            top: how many classes.
+            reject: put `("unknown", p)` before them where the student does not know the cloud, p
+                being the probability of the class that it would have been. So the first name is
+                one to act on, or `UNKNOWN`.
+
         Raises:
-            UsageError: `top` is no whole number from 1 up.
+            UsageError: `top` is no whole number from 1 up; or `reject` of a student without a
+                threshold.
         """
         top = whole_number("top", top, 1)
-        logits = self._answer(points).astype(np.float64)
-        probabilities = np.exp(logits - logits.max())
-        probabilities /= probabilities.sum()
+        if reject and self.calibration.threshold is None:
+            raise UsageError(
+                "the student has no threshold for what is unknown",
+                fix="train it with --val above 0, on more shapes, and export it with this version",
+            )
+        logits = self._answer(points)
+        probabilities = self.calibration.probabilities(logits)
         order = np.argsort(-probabilities, kind="stable")[:top]
-        return [(self.classes[index], float(probabilities[index])) for index in order]
+        found = [(self.classes[index], float(probabilities[index])) for index in order]
+        if reject and not self.calibration.known(logits):
+            found.insert(0, (UNKNOWN, found[0][1]))
+        return found
 
-    def _answer(self, points: ArrayLike) -> NDArray[np.float32]:
-        cloud = near_origin(points, self.drop_missing)
+    def _answer(self, points: Given) -> NDArray[np.float32]:
+        cloud = near_origin(
+            points, self.drop_missing, self.features, self.up, self.columns, self.normalization
+        )
+        if self.asked_up:
+            cloud = cloud.copy()
+            for feature in {"xyz", "normal"} & {*self.features}:
+                place = columns(self.features)[feature]
+                cloud[:, place] = turn_up(cloud[:, place], self.asked_up, self.about["up"])
         if len(cloud) < ENOUGH * self.fewest:
             warnings.warn(
                 f"the cloud has {len(cloud):,} points, fewer than half of the {self.fewest:,} that "
@@ -127,12 +192,14 @@ class Classifier(CloudClassifier):
         threads: threads that ONNX Runtime may use for one cloud; 0 for as many as it chooses.
         drop_missing: first leave out the points of a cloud with a NaN or infinite coordinate, as
             depth cameras mark what they do not see; otherwise such a cloud is refused.
+        up: the axis that points up in the clouds to come, x, y or z, where it is not that of the
+            training data: they are turned.
 
     Raises:
         PointstillError: one that may not be read, one that `pointstill export` did not write, or
             that is not as it was written.
-        UsageError: no such file, one that is not on this machine, or a number of threads that is
-            none.
+        UsageError: no such file, one that is not on this machine, or a number of threads or an up
+            axis that is none.
 
     Example:
         >>> classifier = Classifier("student.onnx")  # doctest: +SKIP
@@ -140,7 +207,13 @@ class Classifier(CloudClassifier):
         ('chair', 0.97)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, drop_missing: bool = False):
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 1,
+        drop_missing: bool = False,
+        up: str | None = None,
+    ):
         threads = whole_number("threads", threads, 0, MOST_THREADS)
         if not isinstance(path, str | os.PathLike):
             raise UsageError(
@@ -151,7 +224,7 @@ class Classifier(CloudClassifier):
         self._content, self._threads = _read(file), threads
         self._session, about = _open(file, self._content, threads)
         self._process = os.getpid()
-        super().__init__(about, drop_missing)
+        super().__init__(about, drop_missing, up)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_session"}
@@ -195,92 +268,70 @@ def whole_number(name: str, value: object, least: int, most: int | None = None) 
     return number
 
 
-def near_origin(points: ArrayLike, drop_missing: bool) -> NDArray[np.float32]:
-    """A cloud (n, 3) that can be classified, moved to its first point and halved.
+def near_origin(
+    points: Any,
+    drop_missing: bool,
+    features: Features = XYZ,
+    up: str = "z",
+    called: Columns = MappingProxyType({}),
+    normalization: int = 2,
+) -> NDArray[np.float32]:
+    """A cloud (n, 3 + F) that can be classified, moved to its first point but far strays, halved.
+
+    Args:
+        points: see `given_clouds.read_given`.
+        drop_missing: leave out points with coordinates or channels that are NaN or infinite.
+        features: which the student takes, without height.
+        up: the axis that points up.
+        called: see `read_given`.
+        normalization: the version of the student's; the first keeps strays.
 
     Raises:
         DataError: not such an array, all points masked, too few points, NaN or infinite coordinates
-            (without `drop_missing`), outliers (see `validity.check_points`), or all points in one
-            place.
+            or channels (without `drop_missing`), no shape but strays (see `validity.check_points`),
+            all points in one place, or far strays where the first normalisation would keep them.
     """
-    array = points if type(points) is np.ndarray and not points.dtype.names else _array(points)
-    if not is_numeric(array):
-        raise DataError(
-            f"a cloud of {_type_name(array)} was given", fix="give an (n, 3) array of numbers"
-        )
-    if array.ndim != 2 or array.shape[1] != 3:
-        raise DataError(
-            f"a cloud of shape {array.shape} was given; it must be (n, 3), n >= {MIN_POINTS}",
-            fix=transpose_fix(array),
-        )
-    if isinstance(array, np.ma.MaskedArray):
-        array = _unmasked(array)
-    far = array.astype(np.float64)
+    table = read_given(points, features, called)
+    far = table["xyz"].astype(np.float64)
+    count = len(far)
     if drop_missing:
-        far = far[finite(far)]
-    check_points("the cloud", far, lost=len(array) - len(far))
+        there = finite(far) & _measured_everywhere(table)
+        far, table = far[there], {name: each[there] for name, each in table.items()}
+    kept = check_points("the cloud", far, lost=count - len(far))
+    if normalization == 1:
+        check_stretch("the cloud", far, kept)
+        kept[0] = True  # it was moved to its first point, whatever that was
     # Far from the origin float32 is coarse: come near first, in float64. Halved, as the
     # distance of two float32 numbers may be no float32.
-    cloud: NDArray[np.float32] = ((far - far[0]) / 2).astype(np.float32)
+    cloud: NDArray[np.float32] = ((far - far[kept.argmax()]) / 2).astype(np.float32)
     if not cloud.any():
         raise DataError(
             f"has {len(far)} points that are all the same",
             where="the cloud",
             fix="give one with a shape to classify",
         )
-    return cloud
-
-
-def _array(points: Any) -> NDArray[Any]:
-    """An array of whatever may be one, masked where some of it is; of named columns, x, y and z.
-
-    Raises:
-        DataError: it cannot be made one.
-    """
-    try:
-        points = _named(points)
-        some_masked = isinstance(points, list | tuple) and any(map(np.ma.isMaskedArray, points))
-        if some_masked or np.ma.isMaskedArray(points):
-            masked: NDArray[Any] = np.ma.asarray(points)
-            return masked
-        return np.asarray(points)
-    except Exception as error:  # whatever else makes arrays raises what it likes
+    if features == XYZ:
+        return cloud
+    if lacking := int(np.sum(~_measured_everywhere(table))):
+        names = " or ".join(name for name in features if name not in WIDTHS)
         raise DataError(
-            f"a cloud cannot be read ({one_line(error)})", fix="give an (n, 3) array of numbers"
-        ) from error
-
-
-def _named(points: Any) -> Any:
-    """The columns x, y and z of a structured array or a table that has them; others as they are."""
-    fields = getattr(getattr(points, "dtype", None), "names", None)
-    listed: Any = getattr(points, "columns", ()) if fields is None else fields
-    names = {str(name).lower(): name for name in listed}
-    if not names.keys() >= set("xyz"):
-        return points
-    columns = [points[names[axis]] for axis in "xyz"]
-    if fields is None:  # a table
-        return np.stack([np.asarray(column) for column in columns], axis=-1)
-    return np.ma.stack([column.ravel() for column in columns], axis=-1)
-
-
-def _type_name(array: NDArray[Any]) -> str:
-    names = array.dtype.names
-    return f"the fields {', '.join(names)[:80]}" if names else str(array.dtype)
-
-
-def _unmasked(array: "np.ma.MaskedArray[Any, Any]") -> NDArray[Any]:
-    """The points (n, 3) of which no coordinate is masked.
-
-    Raises:
-        DataError: there are none.
-    """
-    there = ~np.ma.getmaskarray(array).any(axis=1)
-    if len(array) and not there.any():
-        raise DataError(
-            f"has {len(array)} points, all masked", where="the cloud", fix="give one with points"
+            f"has {lacking} of {len(far)} points whose {names} is NaN or infinite",
+            where="the cloud",
+            fix="remove those points, or pass --drop-missing (in Python drop_missing=True)",
         )
-    kept: NDArray[Any] = array.data[there]
-    return kept
+    try:
+        return np.concatenate([cloud, feature_values(table, features, up)], axis=1)
+    except DataError as error:
+        raise error.but(where="the cloud") from error
+
+
+def _measured_everywhere(table: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Of which points (n,) all channels are finite; other features say themselves what is none."""
+    there = np.ones(len(table["xyz"]), bool)
+    for name, values in table.items():
+        if name not in WIDTHS:
+            there &= finite(values)
+    return there
 
 
 def _read(path: Path) -> bytes:
@@ -347,7 +398,11 @@ def _open(
     try:
         sealed = check_content(content)
         session = start(content, threads)
-        return session, check_about(session, sealed)
+        about = check_about(session, sealed)
+        features = measured(parse_features(about.get("features", XYZ)))
+        if width(features) != (takes := about.get("channels", 3)):
+            raise ValueError(f"takes {takes} numbers a point, and not {format_features(features)}")
+        return session, about
     except ValueError as error:
         raise PointstillError(
             f"is no student of pointstill, or is damaged: it {error}",

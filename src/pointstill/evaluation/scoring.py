@@ -5,10 +5,10 @@ import math
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,17 +19,18 @@ from torchmetrics.functional.classification import (
 )
 
 from .._version import __version__
-from ..augment import Clouds
+from ..augment import Clouds, normalize
 from ..data import Dataset, Split
 from ..data.selection import check_classes, limited_labels
-from ..data.source import SPLITS, SplitName
-from ..errors import EmptySplitError, UsageError
+from ..data.source import UNLABELLED, SplitName
+from ..errors import DataError, EmptySplitError, UsageError
 from ..points.features import width
 from ..progress import Track
 from ..recipe import POINTS
 from ..records import Store
 from ..records.matching import check_records, recorded_pipeline
 from ..run import Run
+from ..storage.calibration import AS_THEY_ARE, Calibration
 from ..storage.files import write_whole
 from ..storage.paths import here
 from ..teachers import Teacher, load_teacher
@@ -37,6 +38,7 @@ from ..teachers.compatibility import check_fits, check_unseen
 from ..teachers.ensemble import Ensemble
 from ..teachers.teacher import NetworkTeacher
 from ..teachers.votes import Votes
+from .group_bootstrap import percentile_interval, resampled_means
 from .profiling import latency, operations, surroundings
 
 
@@ -47,10 +49,12 @@ class Score:
     name: str
     overall_accuracy: float
     """OA: the part of all shapes that is classified rightly."""
-    standard_error: float
-    """Binomial standard error of the overall accuracy: sqrt(OA (1 - OA) / shapes)."""
-    interval: list[float]
-    """Its 95 % interval, from and to, by Wilson (1927): right near 0 and 1 too."""
+    standard_error: float | None
+    """Standard error of the overall accuracy: binomial, sqrt(OA (1 - OA) / shapes); where shapes
+    come in groups, the standard deviation over `group_bootstrap`, None of too few groups."""
+    interval: list[float] | None
+    """Its 95 % interval, from and to, by Wilson (1927), right near 0 and 1 too; where shapes come
+    in groups, by `group_bootstrap`, None of too few groups."""
     mean_class_accuracy: float
     """mAcc: the mean over classes of the part of each that is classified rightly."""
     class_accuracy: dict[str, float | None]
@@ -74,6 +78,10 @@ class Score:
     agreement: dict[str, float] | None = None
     """With records: argmax agreement with the teacher, and KL(teacher || model) at T = 1, on the
     first recorded view of up to 1,024 shapes."""
+    temperature: float = 1.0
+    """By which a run or an exported student has its logits divided, fitted after its training."""
+    tempered_error: float | None = None
+    """Expected calibration error at that temperature; None: it has none."""
     runtime: str = "torch"
     """What computes it: torch (eager), or ONNX Runtime (of an ensemble: some or all members)."""
 
@@ -88,18 +96,37 @@ class Pair:
     """Shapes that only the first classifies rightly."""
     only_second: int
     p_value: float
+    """Right for shapes that are independent; where they come in groups it is too small."""
+    difference: float = 0.0
+    """Overall accuracy of the first less that of the second."""
+    interval: list[float] | None = None
+    """Where shapes come in groups, the 95 % interval of the difference by `group_bootstrap`; None
+    otherwise, and of too few groups."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of models side by side, and the tests between them."""
+    """Scores of models side by side, and the tests between them.
+
+    `about` has the number of shapes, of those passed over as they have no `label`
+    (`unlabelled`), and of `groups` where shapes come in some.
+    """
 
     about: dict[str, Any]
     classes: list[str]
     names: list[str]
+    """Of the shapes that were measured: all are labelled."""
     labels: list[int]
     scores: list[Score]
     pairs: list[Pair]
+    corruptions: list[Any] = field(default_factory=list)
+    """`robustness.CorruptionScore` of each model, if that was asked for."""
+    points: list[Any] = field(default_factory=list)
+    """`robustness.PointScore` of each model."""
+    unknown: list[Any] = field(default_factory=list)
+    """`unknown.UnknownScore` of each model."""
+    groups: list[str] | None = None
+    """Of the shapes, where they come in some."""
 
     def write_json(self, path: str | Path) -> None:
         """Write everything as JSON, whole or not at all; the folder is made.
@@ -117,14 +144,16 @@ def evaluate(
     models: Run | Teacher | str | Path | Sequence[Run | Teacher | str | Path],
     data: Dataset,
     *,
-    split: SplitName | Literal["all"] = "test",
+    split: SplitName = "test",
     limit: int | None = None,
     records: str | Path | None = None,
     batch_size: int = 16,
     device: str = "cpu",
     quiet: bool = False,
 ) -> Evaluation:
-    """Measure models on a split, without augmentation, and without voting unless a teacher votes.
+    """Measure models on the labelled shapes of a split, without augmentation.
+
+    There is no voting, unless a teacher votes.
 
     Every model sees the number of points it was trained with, at equal strides along a curve
     through the cloud.
@@ -132,19 +161,20 @@ def evaluate(
     Args:
         models: finished runs, teachers from `load_teacher`, and what it takes by one name.
         data: from `open_dataset`.
-        split: test or train; or all, both as one, for models that were not trained on the data.
-        limit: use this many shapes, stratified and seeded.
+        split: test, train, or another that the data have; or all of them as one, for models that
+            were not trained on the data.
+        limit: use this many labelled shapes, stratified and seeded.
         records: a store, to measure the agreement with its teacher on recorded views.
         batch_size: clouds at once; predictions do not depend on it.
         device: where runs are evaluated.
         quiet: report nothing.
 
     Raises:
-        DataError: the data has fewer than two classes.
+        DataError: the data has fewer than two classes, or no labelled shape in the split.
         TeacherError: a model does not fit the classes of the data.
         RecordsError: the records are not of this data.
-        UsageError: a run was trained on another fold of the data, so on shapes of this test split;
-            or, of all, on this data.
+        UsageError: no such split; or a run was trained on another fold of the data, so on shapes of
+            this test split; or, of all, on this data.
 
     Warns:
         UserWarning: clouds of the test split are in the training split as well.
@@ -156,6 +186,7 @@ def evaluate(
     for what, value in (("limit", limit), ("batch size", batch_size)):
         if value is not None and value < 1:
             raise UsageError(f"{what} is {value}", fix="choose 1 or more")
+    names = split_names(data, split)
     check_classes(data)  # which a model would be said not to fit
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
@@ -164,12 +195,21 @@ def evaluate(
         check_fits(teacher, data)
     store = Store.open(records) if records else None
     recorded = _recorded_rows(store, data) if store else None
-    parts = [data.split(split)] if split != "all" else _filled(data)
-    if split == "test" and (leak := data.leak()):
+    parts = [data.split(split)] if split != "all" else _filled(data, names)
+    if split not in ("train", "all") and (leak := data.leak(split)):
         warnings.warn(f"{data.name}: {leak}", stacklevel=2)
     every = np.concatenate([np.asarray(part.labels, np.int64) for part in parts])
-    shapes = torch.from_numpy(limited_labels(every, limit))
+    known = np.flatnonzero(every != UNLABELLED)
+    if not len(known):
+        raise DataError(
+            f"no shape of the {split} split has a label ({len(every):,} have none), so there is "
+            "nothing to measure by",
+            where=data.name,
+            fix="choose another --split, or label some",
+        )
+    shapes = torch.from_numpy(known[limited_labels(every[known], limit)])
     labels = torch.from_numpy(every)[shapes]
+    groups = _groups(parts, shapes)
     total = len(teachers) * len(shapes)
     scores = []
     with Track("evaluate", total, "clouds", quiet=quiet) as track:
@@ -179,36 +219,67 @@ def evaluate(
             if store and recorded is not None:
                 agreed = _agreement(teacher, data, store, recorded, batch_size=16)
             channels = width(data.features)
-            scores.append(score(teacher, logits, labels, list(data.classes), agreed, channels))
-    names = [name for part in parts for name in part.names]
+            classes = list(data.classes)
+            scores.append(score(teacher, logits, labels, classes, agreed, channels, groups))
+    every_name = [name for part in parts for name in part.names]
     return Evaluation(
         about={
             "data": data.name,
             "split": split,
             "shapes": len(shapes),
-            "split_shapes": len(every),
+            "split_shapes": len(known),
+            "unlabelled": len(every) - len(known),
             "votes": max(teacher.votes for teacher in teachers),
             "fingerprint": " ".join(part.fingerprint for part in parts),
             "pointstill": __version__,
             "device": ", ".join(sorted({_device_name(teacher.device) for teacher in teachers})),
         }
         | ({"fold": data.fold, "data_shapes": data.count()} if data.listed.folded else {})
+        | ({"groups": len(set(groups))} if groups else {})
         | surroundings(torch.get_num_threads()),
         classes=list(data.classes),
-        names=[names[index] for index in shapes.tolist()],
+        names=[every_name[index] for index in shapes.tolist()],
         labels=labels.tolist(),
         scores=scores,
-        pairs=[mcnemar(one, other, labels.numpy()) for one, other in combinations(scores, 2)],
+        pairs=[
+            mcnemar(one, other, labels.numpy(), groups) for one, other in combinations(scores, 2)
+        ],
+        groups=groups,
     )
 
 
-def _filled(data: Dataset) -> list[Split]:
+def split_names(data: Dataset, split: str) -> tuple[str, ...]:
+    """The splits that are meant: the one of this name, or those that the data have for `all`.
+
+    Raises:
+        UsageError: the data have none of this name.
+    """
+    names = data.listed.splits
+    if split != "all" and split not in names:
+        raise UsageError(
+            f"split is {split!r}, which {data.name} does not have",
+            fix=f"choose from {', '.join(names)}, or all",
+        )
+    return names if split == "all" else (split,)
+
+
+def _filled(data: Dataset, names: tuple[str, ...]) -> list[Split]:
     """The splits that have a shape."""
     parts = []
-    for name in SPLITS:
+    for name in names:
         with suppress(EmptySplitError):
             parts.append(data.split(name))
     return parts
+
+
+def _groups(parts: list[Split], shapes: torch.Tensor) -> list[str] | None:
+    """The group of each of the shapes (R,), numbered through all parts, if those are known."""
+    every: list[str] = []
+    for part in parts:
+        if part.groups is None:
+            return None
+        every += part.groups
+    return [every[index] for index in shapes.tolist()]
 
 
 def _predict_parts(
@@ -220,7 +291,7 @@ def _predict_parts(
         inside = shapes[(shapes >= start) & (shapes < start + len(part))] - start
         start += len(part)
         if len(inside):
-            clouds = Clouds.of(part, teacher.device)
+            clouds = Clouds.of(part, teacher.device, normalization(teacher))
             logits.append(predict_all(teacher, clouds, inside, batch_size, track))
     return torch.cat(logits)
 
@@ -244,8 +315,12 @@ def score(
     classes: list[str],
     agreement: dict[str, float] | None,
     channels: int = 3,
+    groups: list[str] | None = None,
 ) -> Score:
-    """Measure logits (R, C) against labels (R,); the teacher takes `channels` numbers a point."""
+    """Measure logits (R, C) against labels (R,), of shapes that may come in groups (R,).
+
+    The teacher takes `channels` numbers a point.
+    """
     predictions = logits.argmax(1)
     confusion = multiclass_confusion_matrix(predictions, labels, num_classes=len(classes))
     counts = confusion.sum(1)
@@ -254,13 +329,16 @@ def score(
     probabilities = logits.double().softmax(1)
     calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=15)
     points, clouds = teacher.points or POINTS, fixed_batch(teacher)
-    right = int((predictions == labels).sum())
-    interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
+    error, interval = uncertainty((predictions == labels).numpy(), groups)
+    fitted, tempered = calibration_of(teacher), None
+    if fitted.shapes:
+        shares = torch.from_numpy(fitted.probabilities(logits.numpy()))
+        tempered = float(multiclass_calibration_error(shares, labels, len(classes), n_bins=15))
     return Score(
         name=teacher.spec,
         overall_accuracy=overall,
-        standard_error=math.sqrt(overall * (1 - overall) / len(labels)),
-        interval=[float(interval.low), float(interval.high)],
+        standard_error=error,
+        interval=interval,
         mean_class_accuracy=float(accuracy[counts > 0].mean()),
         class_accuracy={
             name: float(value) if count else None
@@ -279,8 +357,28 @@ def score(
         ),
         points=points,
         agreement=agreement,
+        temperature=fitted.temperature,
+        tempered_error=tempered,
         runtime="torch" if teacher.counted else "ONNX Runtime",
     )
+
+
+def uncertainty(
+    right: np.ndarray, groups: list[str] | None
+) -> tuple[float | None, list[float] | None]:
+    """Standard error and 95 % interval of the part of shapes (R,) that is classified rightly."""
+    if groups is None:
+        share = float(right.mean())
+        wilson = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+        error = math.sqrt(share * (1 - share) / len(right))
+        return error, [float(wilson.low), float(wilson.high)]
+    means = resampled_means(right, groups)
+    return (None, None) if means is None else (float(means.std()), percentile_interval(means))
+
+
+def calibration_of(teacher: Teacher) -> Calibration:
+    """How the logits of a run or an exported student are read; of others, as they are."""
+    return teacher.calibration if isinstance(teacher, NetworkTeacher) else AS_THEY_ARE
 
 
 def fixed_batch(teacher: Teacher) -> int:
@@ -292,15 +390,41 @@ def fixed_batch(teacher: Teacher) -> int:
     return (teacher.network.batch or 1) if isinstance(teacher, NetworkTeacher) else 1
 
 
-def mcnemar(first: Score, second: Score, labels: np.ndarray) -> Pair:
+def normalization(teacher: Teacher) -> int:
+    """The version of the normalisation of the clouds that a teacher is asked about.
+
+    A run or an exported student is asked as it was trained, an ensemble as its latest member, and
+    what comes from elsewhere as students are trained today.
+    """
+    if isinstance(teacher, Ensemble):
+        return max(map(normalization, teacher.members))
+    if isinstance(teacher, Votes):
+        return normalization(teacher.teacher)
+    seen = teacher.trained_on if isinstance(teacher, NetworkTeacher) else None
+    return seen.normalization if seen else normalize.VERSION
+
+
+def mcnemar(
+    first: Score, second: Score, labels: np.ndarray, groups: list[str] | None = None
+) -> Pair:
     """The exact, two-sided McNemar test: are the two models right equally often?
 
     McNemar 1947; exact binomial form: under the null hypothesis each shape on which just one of
-    the two is right is a fair coin.
+    the two is right is a fair coin. Shapes of a group are no fair coins: where shapes come in
+    groups (R,), there is an interval of the difference as well.
     """
     right = [np.asarray(each.predictions) == labels for each in (first, second)]
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-    return Pair(first.name, second.name, only_first, only_second, exact(only_first, only_second))
+    means = resampled_means(right[0].astype(float) - right[1], groups) if groups else None
+    return Pair(
+        first.name,
+        second.name,
+        only_first,
+        only_second,
+        exact(only_first, only_second),
+        difference=(only_first - only_second) / len(labels),
+        interval=None if means is None else percentile_interval(means),
+    )
 
 
 def exact(only_first: int, only_second: int) -> float:
@@ -338,7 +462,8 @@ def _agreement(
 ) -> dict[str, float]:
     """How a model agrees with recorded logits on the first recorded view."""
     split = data.train
-    pipeline, clouds = recorded_pipeline(store), Clouds.of(split, teacher.device)
+    pipeline = recorded_pipeline(store)
+    clouds = Clouds.of(split, teacher.device, pipeline.normalization)
     shapes = torch.from_numpy(store.shapes[rows]).to(teacher.device)
     parameters = torch.from_numpy(store.parameters(0)[rows]).to(teacher.device)
     points = teacher.points or store.attributes["points"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .cross_entropy import cross_entropy, max_logit, precise
+from .cross_entropy import label_loss, max_logit, precise
 from .options import KDOptions, TaughtOptions
 from .targets import Targets, required, standardised
 
@@ -101,7 +101,7 @@ def taught(
         TrainingError: the targets hold no teacher logits.
     """
     teacher = required(targets.teacher, "teacher")
-    ce = cross_entropy(logits, targets.labels, options.smoothing).mean()
+    ce = label_loss(logits, targets, options.smoothing).mean()
     seen = standardised(logits, targets) if options.standardise else (logits, targets)
     apart = distance(*seen).mean()
     return {

@@ -19,6 +19,8 @@ one way of keeping, or not keeping, that condition; `FORMS` names them. All take
 targets, the beta of every sample (B,), and the options, and return `Terms` for every sample.
 With beta < 0 the student is pulled towards its past (ordinary self-distillation): nothing can run
 away then, and `raw`, `guard`, `floor` and `hinge` have the same gradient.
+
+Where the student is its members (`past` is `members`), the push is theirs: see `members_apart`.
 """
 
 import math
@@ -29,8 +31,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import TrainingError
 from . import kd
-from .cross_entropy import cross_entropy, precise, smoothed
+from .cross_entropy import label_loss, label_probabilities, precise
 from .options import Form, NWSDOptions
 from .targets import Targets, required, standardised
 
@@ -86,7 +89,7 @@ def raw(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) ->
 def guard(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push as `raw` does, with the `guarded_beta` of every sample in place of beta."""
     soft = _soften(logits, targets, options.temperature)
-    y = options.labels * smoothed(targets.labels, soft.p, options.smoothing)
+    y = options.labels * label_probabilities(targets, soft.p, options.smoothing)
     bounded = guarded_beta(soft.p, soft.s, y, beta, options)
     terms = _push(soft, kd.kl(soft.s, soft.log_q), bounded, options)
     return terms._replace(limited=bounded < beta)
@@ -160,16 +163,23 @@ def floored_target(
 def js(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push by `- beta T^2 JS(s, q)`, the Jensen-Shannon divergence, which is at most ln 2."""
     soft = _soften(logits, targets, options.temperature)
+    return _push(soft, _js(soft), beta, options)
+
+
+def _js(soft: _Soft) -> Tensor:
     log_m = torch.logaddexp(soft.log_s, soft.log_q) - math.log(2)  # finite where s or q is 0
-    distance = (kd.kl(soft.s, log_m) + _kl_from(soft.log_q, log_m)) / 2
-    return _push(soft, distance, beta, options)
+    return (kd.kl(soft.s, log_m) + _kl_from(soft.log_q, log_m)) / 2
 
 
 def reverse(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
     """Push by `- beta T^2 KL(q || s_eps)`, `s_eps = 0.9 s + 0.1 / C`: at most ln 10 C."""
     soft = _soften(logits, targets, options.temperature)
+    return _push(soft, _reverse(soft), beta, options)
+
+
+def _reverse(soft: _Soft) -> Tensor:
     log_s_eps = ((1 - SPREAD) * soft.s + SPREAD / soft.s.shape[-1]).log()
-    return _push(soft, _kl_from(soft.log_q, log_s_eps), beta, options)
+    return _kl_from(soft.log_q, log_s_eps)
 
 
 def hinge(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
@@ -229,6 +239,56 @@ def contrasted_target(
     return kd.log_soft(aim, options.temperature).exp(), left_out
 
 
+def members_apart(logits: Tensor, targets: Targets, beta: Tensor, options: NWSDOptions) -> Terms:
+    """Pull the mean of the members by `alpha T^2 KL(p || q)`, and push each of them off it.
+
+    The push is `- beta T^2 mean_k d_k`. With m = q, detached, and q_k of member k, d_k is
+
+        raw      KL(m || q_k), which has no end: no pull of the mean is felt by a difference
+        floor    sum_c m_c log(m_c / max(q_kc, 0.1 m_c)), at most ln 10
+        hinge    min(KL(m || q_k), 0.5)
+        js       JS(m, q_k), at most ln 2
+        reverse  KL(q_k || 0.9 m + 0.1 / C), at most ln 10 C
+
+    The mean of KL(m || q_k) is the ambiguity of the ensemble: as the logits are averaged, it is
+    exactly what the members' KL(p || q_k) are worse by, on average, than KL(p || q) (Heskes 1998).
+    Its gradient by the logits of member k is (q_k - m) / (K T), with m detached or not. To reward
+    it is negative correlation learning (Liu and Yao, 1999). With beta < 0, `floor` and `hinge` are
+    `raw`.
+
+    Args:
+        logits: (B, C), the mean of the members'.
+        targets: teacher, and members (B, K, C), which take the gradient of the push.
+        beta: (B,) weight of the push.
+        options: alpha, temperature and form.
+    """
+    if targets.members is None:
+        raise TrainingError(
+            "this loss needs the logits of each member of the student and was given none",
+            fix="pass Targets(..., members=logits), or choose another past",
+        )
+    pulled = _soften(logits, replace(targets, past=logits), options.temperature)
+    log_m = pulled.log_s[:, None]
+    soft = _Soft(pulled.p, log_m.exp(), log_m, kd.log_soft(targets.members, options.temperature))
+    distance = kd.kl(soft.s, soft.log_q)  # (B, K)
+    limited = torch.zeros_like(distance, dtype=torch.bool)
+    pushed = beta[:, None] > 0
+    if options.form == "floor":
+        least = log_m + math.log(FLOOR)
+        limited = ((soft.log_q < least) & pushed[..., None]).any(dim=-1)
+        floored = kd.kl(soft.s, torch.maximum(soft.log_q, least))
+        distance = torch.where(pushed, floored, distance)
+    elif options.form == "hinge":
+        limited = (distance > MARGIN) & pushed
+        distance = torch.where(limited, MARGIN, distance)
+    elif options.form == "js":
+        distance = _js(soft)
+    elif options.form == "reverse":
+        distance = _reverse(soft)
+    terms = _push(pulled, distance.mean(dim=1), beta, options)
+    return terms._replace(limited=limited.any(dim=1))
+
+
 FORMS: dict[Form, Callable[[Tensor, Targets, Tensor, NWSDOptions], Terms]] = {
     "raw": raw,
     "guard": guard,
@@ -259,6 +319,8 @@ def parts(logits: Tensor, targets: Targets, options: NWSDOptions) -> dict[str, T
         TrainingError: the targets hold no teacher, or no past though beta is not 0.
     """
     scheduled = options.push_at(targets.progress)
+    if options.past == "members":  # their mean is the past of each of them
+        targets = replace(targets, past=logits.detach())
     if targets.past is None and scheduled == 0:
         distilled = kd.parts(logits, targets, options)
         nothing = torch.zeros_like(distilled["ce"])
@@ -272,11 +334,15 @@ def parts(logits: Tensor, targets: Targets, options: NWSDOptions) -> dict[str, T
     without = math.nan if options.form == "contrast" else 0.0
     beta = torch.full_like(precise(logits.detach())[:, 0], scheduled).masked_fill(absent, without)
     seen = standardised(logits, targets) if options.standardise else (logits, targets)
-    terms = FORMS[options.form](*seen, beta, options)
-    ce = cross_entropy(logits, targets.labels, options.smoothing)
+    form = members_apart if options.past == "members" else FORMS[options.form]
+    terms = form(*seen, beta, options)
+    ce = label_loss(logits, targets, options.smoothing)
     with torch.no_grad():
         distilled = kd.parts(logits, targets, options)
-        kl_past = kd.divergence(logits, past, options.temperature).mean()
+        present = logits
+        if targets.members is not None:
+            present, past = targets.members, past[:, None]
+        kl_past = kd.divergence(present, past, options.temperature).mean()
     return distilled | {
         "loss": (options.labels * ce + terms.distillation).mean(),
         "repulsion": terms.repulsion.detach().mean(),

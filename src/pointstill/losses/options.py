@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 from ..errors import UsageError
 
 Form = Literal["raw", "guard", "floor", "js", "reverse", "hinge", "contrast"]
-PastSource = Literal["snapshot", "ema", "table", "records", "none"]
+PastSource = Literal["snapshot", "ema", "table", "records", "members", "none"]
 LARGEST = 3.4e38
 """Float32, in which all is computed, ends here."""
 
@@ -218,6 +218,11 @@ class NWSDOptions(PastOptions, KDOptions):
         else:
             unused = "push", self.push == NWSDOptions.push
             require(self.past != "none", f"past is none, and form {self.form}", "choose a past")
+        require(
+            self.past != "members" or self.form not in ("guard", "contrast"),
+            f"past is members, and form {self.form}",
+            "choose form floor, js, reverse or hinge",
+        )
         require(unused[1], f"{unused[0]} is not used by form {self.form}", f"leave {unused[0]} out")
         require(
             self.beta < self.alpha,

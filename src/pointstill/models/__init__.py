@@ -32,7 +32,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "stillnet-s": stillnet_s,
     "stillnet-m": stillnet_m,
 }
-FEATURED = ("pointnet", "pointnet2-ssg")
+FEATURED = ("pointnet", "pointnet2-ssg", "stillnet-n", "stillnet-s", "stillnet-m")
 """Those that take more numbers a point than x, y and z."""
 
 

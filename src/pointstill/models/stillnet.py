@@ -55,21 +55,27 @@ S = Size(edge=48, width=96, embedding=192, hidden=128)
 M = Size(edge=48, width=88, embedding=176, hidden=128, members=2)
 
 
+def coordinates(points: Tensor) -> Tensor:
+    """Of points with channels, x, y and z: (B, N, 3 + F) -> (B, N, 3)."""
+    # Those that have no others as they are: the graph of such a student has no node for it.
+    return points if points.shape[2] == 3 else points[..., :3]
+
+
 def strides(points: Tensor, count: int) -> Tensor:
-    """Places at equal distances along N points, from the first on: (B, N, 3) -> (count,)."""
+    """Places at equal distances along N points, from the first on: (B, N, C) -> (count,)."""
     n = torch.scalar_tensor(points.shape[1], dtype=torch.int64, device=points.device)
     return torch.arange(count, device=points.device) * n // count
 
 
 def loose_strides(points: Tensor, count: int) -> Tensor:
-    """The same, each place drawn from its stretch: (B, N, 3) -> (B, count)."""
+    """The same, each place drawn from its stretch: (B, N, C) -> (B, count)."""
     batch, n, _ = points.shape
     stretch = torch.rand(batch, count, device=points.device) * (n / count)
     return (strides(points, count) + stretch.long()).clamp_max(n - 1)
 
 
 def pick_centroids(candidates: Tensor, m: int) -> Tensor:
-    """Points that lie far from one another: (B, n, 3) -> (B, m, 3).
+    """Points that lie far from one another: (B, n, 3 + F) -> (B, m, 3 + F).
 
     Farthest point sampling (Eldar et al. 1997) from the first candidate on. Where fewer than m
     differ, all are taken, again and again. The steps are written out, since a graph of ONNX has to
@@ -79,7 +85,7 @@ def pick_centroids(candidates: Tensor, m: int) -> Tensor:
         with torch.autocast(candidates.device.type, enabled=False):
             return pick_centroids(candidates.float(), m)
     batch, n, _ = candidates.shape
-    between = squared_distances(candidates)
+    between = squared_distances(coordinates(candidates))
     distance = between[:, :1]  # of each candidate to the nearest centroid, (B, 1, n)
     rows = between.reshape(-1, n)
     start = torch.arange(batch, device=candidates.device)[:, None] * n  # of a cloud's rows
@@ -90,7 +96,7 @@ def pick_centroids(candidates: Tensor, m: int) -> Tensor:
         distance = torch.minimum(distance, F.embedding(start + picks[-1], rows))
     centroids = gather(candidates, torch.cat(picks, 1))
     # One that lies on an earlier one, within rounding, was picked when no other point was left.
-    gaps = squared_distances(centroids)
+    gaps = squared_distances(coordinates(centroids))
     same = gaps <= 1e-6 * gaps.amax((1, 2), keepdim=True)
     fresh = m - same.tril(-1).any(2).sum(1, keepdim=True)  # (B, 1), how many differ
     return gather(centroids, torch.arange(m, device=candidates.device) % fresh)
@@ -112,31 +118,34 @@ def linear_batchnorm_relu(channels_in: int, channels_out: int) -> nn.Sequential:
 
 
 def surroundings(points: Tensor, centroids: Tensor, k: int) -> Tensor:
-    """The k nearest points of each centroid: (B, N, 3), (B, M, 3) -> (B, M, k, 4).
+    """The k nearest points of each centroid: (B, N, 3 + F), (B, M, 3) -> (B, M, k, 4 + F).
 
-    The direction and relative length of an edge, and beside it how dense the cloud is there.
+    The direction and relative length of an edge, and beside it how dense the cloud is there; then
+    the neighbour's own channels, if there are any.
     """
-    groups = gather(points, k_nearest(centroids, points, k))
-    offsets = groups - centroids.unsqueeze(2)
+    groups = gather(points, k_nearest(centroids, coordinates(points), k))
+    channels = groups.shape[3] - 3
+    offsets = (groups[..., :3] if channels else groups) - centroids.unsqueeze(2)
     radius = offsets.square().sum(-1).amax(-1).sqrt().clamp_min(1e-6)[:, :, None, None]
-    return torch.cat([offsets / radius, radius.expand(-1, -1, k, -1)], -1)
+    edges = [offsets / radius, radius.expand(-1, -1, k, -1)]
+    return torch.cat(edges + [groups[..., 3:]] * (channels > 0), -1)
 
 
 class Grouping(nn.Module):
     """Describe the surface around each centroid by its nearest points (a one-level PointNet++)."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, channels: int) -> None:
         super().__init__()
-        self.edge = linear_batchnorm_relu(4, size.edge)
+        self.edge = linear_batchnorm_relu(1 + channels, size.edge)
         self.lift = nn.Linear(size.edge, size.width, bias=False)
-        self.place = nn.Linear(3, size.width, bias=False)
+        self.place = nn.Linear(channels, size.width, bias=False)
         self.norm = nn.BatchNorm1d(size.width)
 
     def forward(self, edges: Tensor, centroids: Tensor) -> Tensor:
-        """(B, M, k, 4), (B, M, 3) -> features (B*M, width)."""
+        """(B, M, k, 4 + F), (B, M, 3 + F) -> features (B*M, width)."""
         features = self.lift(self.edge(edges.flatten(0, 2)))  # (B*M*k, width)
         pooled = features.unflatten(0, (-1, edges.shape[2])).amax(1)
-        # Where in the shape it is tells as much as what it looks like.
+        # Where in the shape it is, and what is measured there, tell as much as what it looks like.
         return torch.relu(self.norm(pooled + self.place(centroids.flatten(0, 1))))
 
 
@@ -169,9 +178,9 @@ class Block(nn.Module):
 class Member(nn.Module):
     """A whole network on centroids and what surrounds them."""
 
-    def __init__(self, classes: int, size: Size) -> None:
+    def __init__(self, classes: int, size: Size, channels: int) -> None:
         super().__init__()
-        self.grouping = Grouping(size)
+        self.grouping = Grouping(size, channels)
         self.blocks = nn.ModuleList(Block(size.width) for _ in range(size.blocks))
         self.embed = linear_batchnorm_relu(size.width, size.embedding)
         self.head = nn.Sequential(
@@ -181,10 +190,11 @@ class Member(nn.Module):
         )
 
     def forward(self, edges: Tensor, centroids: Tensor, index: Tensor) -> Tensor:
-        """(B, M, k, 4), (B, M, 3), neighbouring centroids (B, M, k') -> logits (B, classes)."""
+        """Edges (B, M, k, 4 + F), (B, M, 3 + F), neighbours (B, M, k') -> logits (B, classes)."""
         features = self.grouping(edges, centroids)
+        places = coordinates(centroids)
         for block in self.blocks:
-            features = block(features, centroids, index)
+            features = block(features, places, index)
         embedded = self.embed(features).unflatten(0, (-1, centroids.shape[1]))
         pooled = torch.cat([embedded.amax(1), embedded.mean(1)], -1)  # (B, 2 embedding)
         logits: Tensor = self.head(pooled)
@@ -192,21 +202,32 @@ class Member(nn.Module):
 
 
 class StillNet(nn.Module):
-    """The classifier: any number of points from 32 up, best in the unit sphere.
+    """The classifier: any number of points from 16 up, best in the unit sphere.
+
+    With `channels` numbers a point, those after x, y and z are what is measured there: an edge has
+    its neighbour's, a centroid its own. Where the points are is for xyz alone to say.
 
     Where it has several members, each learns from its own share of every batch, which costs what a
     single one does and keeps them different. Later the mean of their logits is the answer: a deep
     ensemble (Lakshminarayanan et al., arXiv 1612.01474, who average probabilities) in one file.
     """
 
-    def __init__(self, classes: int, size: Size) -> None:
+    apart = False
+    """Whether, in training, each member sees the whole batch and its logits are told apart."""
+
+    def __init__(self, classes: int, size: Size, channels: int = 3) -> None:
         super().__init__()
         self.size = size
-        self.members = nn.ModuleList(Member(classes, size) for _ in range(size.members))
+        self.members = nn.ModuleList(Member(classes, size, channels) for _ in range(size.members))
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several members, which can be told apart."""
+        return len(self.members) > 1
 
     def forward(self, points: Tensor) -> Tensor:
-        """Points (B, N, 3) -> logits (B, classes)."""
-        order, count = along_curve(points), self.size.candidates
+        """Points (B, N, channels) -> logits (B, classes), or (B, members, classes) if apart."""
+        order, count = along_curve(coordinates(points)), self.size.candidates
         if self.training:  # other centroids in every epoch
             index = order.gather(1, loose_strides(points, count))
         else:
@@ -218,12 +239,15 @@ class StillNet(nn.Module):
         return self.classify(points, points[:, strides(points, self.size.candidates)])
 
     def classify(self, points: Tensor, candidates: Tensor) -> Tensor:
-        """Points (B, N, 3) and candidates (B, n, 3) for centroids -> logits (B, classes)."""
+        """Points (B, N, channels), candidates (B, n, channels) -> logits (B, classes)."""
         size, count = self.size, len(self.members)
         centroids = pick_centroids(candidates, size.centroids)
-        edges = surroundings(points, centroids, size.neighbours)
-        index = k_nearest(centroids, centroids, size.neighbour_centroids)
+        places = coordinates(centroids)
+        edges = surroundings(points, places, size.neighbours)
+        index = k_nearest(places, places, size.neighbour_centroids)
         inputs = edges, centroids, index
+        if self.training and self.apart:
+            return torch.stack([member(*inputs) for member in self.members], 1)
         # BatchNorm wants two shapes in a share.
         if self.training and count > 1 and len(points) >= 2 * count:
             shares = zip(*(each.tensor_split(count) for each in inputs), strict=True)
@@ -231,16 +255,16 @@ class StillNet(nn.Module):
         return torch.stack([member(*inputs) for member in self.members]).mean(0)
 
 
-def stillnet_n(classes: int) -> StillNet:
+def stillnet_n(classes: int, channels: int = 3) -> StillNet:
     """At most 60 thousand parameters at 40 classes."""
-    return StillNet(classes, N)
+    return StillNet(classes, N, channels)
 
 
-def stillnet_s(classes: int) -> StillNet:
+def stillnet_s(classes: int, channels: int = 3) -> StillNet:
     """At most 140 thousand parameters at 40 classes."""
-    return StillNet(classes, S)
+    return StillNet(classes, S, channels)
 
 
-def stillnet_m(classes: int) -> StillNet:
+def stillnet_m(classes: int, channels: int = 3) -> StillNet:
     """At most 250 thousand parameters at 40 classes."""
-    return StillNet(classes, M)
+    return StillNet(classes, M, channels)

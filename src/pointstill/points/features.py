@@ -90,3 +90,12 @@ def columns(features: Features) -> dict[str, slice]:
         places[name] = slice(start, start + WIDTHS.get(name, 1))
         start = places[name].stop
     return places
+
+
+def measured(features: Features) -> Features:
+    """Those that a cloud has to bring: all but height, which follows from xyz.
+
+    >>> measured(("xyz", "height", "doppler"))
+    ('xyz', 'doppler')
+    """
+    return tuple(name for name in features if name != "height")

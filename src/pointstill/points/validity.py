@@ -1,7 +1,7 @@
 """What makes an array of points a cloud that can be classified: the same wherever one comes in.
 
-Refused are arrays that are none, too few points, coordinates that are not finite, and outliers:
-far points that would press all others together in normalization.
+Refused are arrays that are none, too few points, coordinates that are not finite, and clouds that
+are no shape without their strays (`strays`), or still a dot and what is far from it.
 """
 
 import warnings
@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .strays import body
 
 MIN_POINTS = 8
 """Fewer points than this say nothing about a shape."""
-OUTLIER_PART = 0.01
-"""So many of the points, or one, are looked at as outliers."""
-OUTLIER_FACTOR = 100.0
-"""Points are outliers if with them the bounding box's diagonal is this many times what it is
-else."""
+SUSPECT = 25.0
+"""A box this many times as large as the middle distance of some points from their middle may be
+that of far strays."""
+DOT = 100.0
+"""A cloud is a dot if its box is this many times as large as that of its middle half."""
 FAR = 10.0
 """A cloud whose centre lies farther from the origin than this many of its bounding-box diagonals is
-shifted there, as float32 would round its shape away (UTM coordinates in metres)."""
+shifted there, as float32 would round its shape away (UTM coordinates in metres). Far strays do not
+count."""
 STEPS = 500
 """Coordinates that were rounded to fewer steps than this across a cloud are warned of."""
 
@@ -43,11 +45,12 @@ def check_cloud(name: str, cloud: NDArray[Any], drop_missing: bool = False) -> N
     points = coordinates(name, cloud).astype(np.float64)
     if drop_missing:
         points = points[finite(points)]
-    check_points(name, points, lost=len(cloud) - len(points))
-    low, high = points.min(axis=0), points.max(axis=0)
+    kept = check_points(name, points, lost=len(cloud) - len(points))
+    low, high = points[kept].min(axis=0), points[kept].max(axis=0)
     centre = (low + high) / 2
     if np.linalg.norm(centre) > FAR * np.linalg.norm(high - low):
-        points -= centre
+        most = np.finfo(np.float32).max  # which a stray may be beyond then
+        points = np.clip(points - centre, -most, most)
     small = points.astype(np.float32)
     if (small == small[0]).all():
         raise DataError(f"has {len(small)} points that are all the same", where=name)
@@ -75,9 +78,9 @@ def is_numeric(array: NDArray[Any]) -> bool:
     return array.dtype.kind in "fiu"
 
 
-def transpose_fix(array: NDArray[Any]) -> str | None:
-    """The fix for an array (3, n) of a cloud that is (n, 3); None for others."""
-    turned = array.ndim == 2 and len(array) == 3 and array.shape[1] >= MIN_POINTS
+def transpose_fix(array: NDArray[Any], width: int = 3) -> str | None:
+    """The fix for an array (width, n) of a cloud that is (n, width); None for others."""
+    turned = array.ndim == 2 and len(array) == width and array.shape[1] >= MIN_POINTS
     return "transpose it, points.T" if turned else None
 
 
@@ -89,20 +92,20 @@ def finite(points: NDArray[Any]) -> NDArray[np.bool_]:
     return usable
 
 
-def check_points(name: str, points: NDArray[np.float64], lost: int = 0) -> None:
+def check_points(name: str, points: NDArray[np.float64], lost: int = 0) -> NDArray[np.bool_]:
     """Refuse coordinates (n, 3) that are no shape.
-
-    Outliers: the farthest 1 % of the points (or one) from the median point, if they alone make the
-    bounding box more than 100 times larger, or all others are in one place. Normalised with one,
-    all others would fall together.
 
     Args:
         name: of the cloud, for the error.
         points: the coordinates.
         lost: how many more there were, but missing and left out.
 
+    Returns:
+        Which points (n,) are no far strays: what is near counts as the shape here.
+
     Raises:
-        DataError: fewer than `MIN_POINTS`, some that are not `finite`, or outliers.
+        DataError: fewer than `MIN_POINTS`, some that are not `finite`, all in one place but
+            strays, or a dot with more far points than strays may be.
 
     Warns:
         UserWarning: coordinates far from the origin that were rounded, see `rounded_to`.
@@ -121,7 +124,12 @@ def check_points(name: str, points: NDArray[np.float64], lost: int = 0) -> None:
             fix="remove those points, or pass --drop-missing (in Python drop_missing=True)",
         )
     low, high = points.min(axis=0), points.max(axis=0)
-    if step := rounded_to(points, low, high):
+    kept = np.ones(len(points), np.bool_)
+    if may_have_far_strays(points, (high - low).max()):
+        kept = body(points[None])[0]
+        _check_body(name, points, kept)
+        low, high = points[kept].min(axis=0), points[kept].max(axis=0)
+    if step := rounded_to(points[kept], low, high):
         across = np.linalg.norm(high - low)
         warnings.warn(
             f"{name} has coordinates so far from the origin that they are rounded to steps of "
@@ -129,18 +137,45 @@ def check_points(name: str, points: NDArray[np.float64], lost: int = 0) -> None:
             "they become float32",
             stacklevel=3,
         )
-    if not may_have_outliers(points, (high - low).max()):
-        return
-    away = np.abs(points - np.median(points, axis=0)).max(axis=1)
-    count = max(1, int(OUTLIER_PART * len(points)))
-    inliers = points[np.argpartition(away, -count)[:-count]]
-    across, within = (np.linalg.norm(np.ptp(each, axis=0)) for each in (points, inliers))
-    if OUTLIER_FACTOR * within < across:
+    return kept
+
+
+def _check_body(name: str, points: NDArray[np.float64], kept: NDArray[np.bool_]) -> None:
+    """Refuse coordinates (n, 3) of which those that are kept (n,) are no shape.
+
+    Raises:
+        DataError: see `check_points`.
+    """
+    there, strays = points[kept], int(np.sum(~kept))
+    fix = "remove the points that are not of the shape, such as false returns at (0, 0, 0)"
+    if (there == there[0]).all():
+        what = f"has {len(there)} points that are all the same beside {strays} strays"
+        raise DataError(what, where=name, fix=fix)
+    middle = there[np.argsort(np.abs(there - np.median(there, axis=0)).max(axis=1), kind="stable")]
+    across, within = (
+        np.linalg.norm(np.ptp(each, axis=0)) for each in (there, middle[: -(-len(there) // 2)])
+    )
+    if across > DOT * within:
         raise DataError(
-            f"has outliers, {count} at most, that stretch it from {within:.4g} to {across:.4g} "
-            "across",
+            f"has half of its points within {within:.4g} and is {across:.4g} across: scaled with "
+            "its far points, of which there are too many for strays, it would be a dot",
             where=name,
-            fix="remove those points, such as false returns at (0, 0, 0)",
+            fix=fix,
+        )
+
+
+def check_stretch(name: str, points: NDArray[np.float64], kept: NDArray[np.bool_]) -> None:
+    """Refuse coordinates (n, 3) that would be a dot beside their strays, for whoever keeps these.
+
+    Raises:
+        DataError: the box of all is more than `DOT` times that of those that are no strays.
+    """
+    across, within = (np.linalg.norm(np.ptp(each, axis=0)) for each in (points, points[kept]))
+    if across > DOT * within:
+        raise DataError(
+            f"has {np.sum(~kept)} strays that stretch it from {within:.4g} to {across:.4g} across",
+            where=name,
+            fix="remove those points; a student that is trained and exported again leaves them out",
         )
 
 
@@ -166,11 +201,11 @@ def rounded_to(
     return 0.0
 
 
-def may_have_outliers(points: NDArray[np.float64], extent: float, few: int = 64) -> bool:
-    """Whether points (n, 3) may have outliers: a glance that costs little of a classification.
+def may_have_far_strays(points: NDArray[np.float64], extent: float, few: int = 64) -> bool:
+    """Whether points (n, 3) may have far strays: a glance that costs little of a classification.
 
-    The middle distance of some points from their middle hardly feels outliers, and the box of most
-    shapes is a few times that. The points are spread by the golden ratio: outliers may be periodic.
+    The middle distance of some points from their middle hardly feels strays, and the box of most
+    shapes is a few times that. The points are spread by the golden ratio: strays may be periodic.
 
     Args:
         points: the coordinates.
@@ -180,4 +215,4 @@ def may_have_outliers(points: NDArray[np.float64], extent: float, few: int = 64)
     some = points[(np.arange(few) * 0.6180339887 % 1 * len(points)).astype(np.int64)]
     middle = np.sort(some, axis=0)[len(some) // 2]
     typical = np.sort(np.abs(some - middle).max(axis=1))[len(some) // 2]
-    return bool(extent > OUTLIER_FACTOR / 4 * typical)
+    return bool(extent > SUSPECT * typical)

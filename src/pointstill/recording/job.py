@@ -11,6 +11,8 @@ import torch
 from ..augment import Clouds, Pipeline, parse
 from ..data import Dataset, Split
 from ..data.selection import limited
+from ..data.source import UNLABELLED
+from ..errors import UsageError
 from ..progress import Track, console, size
 from ..recipe import POINTS, RecordRecipe
 from ..records import Store, Tile
@@ -78,6 +80,8 @@ def record(
 
     # 3. A store that is there must be of the same; one that lacks nothing is the answer.
     location = locate(out)
+    if location.taken():
+        plan = plan.as_begun(location.path)
     if location.taken() and not wanted(there := plan.opened(location.path), share, shares):
         return there
 
@@ -89,7 +93,7 @@ def record(
             console.print(plan.announcement(store))
 
         # 5. A new store is made around its first tile, when it is known what the codec costs.
-        clouds = Clouds.of(plan.split, teacher.device)
+        clouds = Clouds.of(plan.split, teacher.device, plan.pipeline.normalization)
         if store is None:
             plan.split.check()  # the fingerprint goes into the store
             check_axes(teacher, plan.split, clouds, recipe.batch_size, quiet)
@@ -120,17 +124,32 @@ class StorePlan:
         """Read the recipe, for a split.
 
         Raises:
-            UsageError: no such operation or codec.
+            UsageError: no such operation or codec, or a mix with shapes beyond a limit.
         """
+        pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
+        if pipeline.mix and recipe.limit is not None and recipe.limit < len(split):
+            raise UsageError(
+                f"limit is {recipe.limit}, and mix takes partners from all {len(split):,} shapes",
+                fix="leave out one of them",
+            )
         return cls(
             teacher=teacher,
             split=split,
             recipe=recipe,
             shapes=limited(split, recipe.limit),
-            pipeline=Pipeline(parse(recipe.augment, split.up), recipe.seed),
+            pipeline=pipeline,
             points=recipe.points or teacher.points or POINTS,
             coding=codecs.parse(recipe.codec, len(split.classes)),
         )
+
+    def as_begun(self, path: Path | str) -> "StorePlan":
+        """The plan with the normalisation of the store that is there: what was begun goes on so.
+
+        Raises:
+            RecordsError: it is none, or is damaged; or has a normalisation of a later version.
+        """
+        made = Pipeline.restore(Store.open(path).attributes["augment"])
+        return replace(self, pipeline=replace(self.pipeline, normalization=made.normalization))
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -172,9 +191,11 @@ class StorePlan:
         parameters = 0 if self.recipe.keyed else 4 * len(self.pipeline.columns)
         total = size(views * shapes * (self.coding.record_bytes + parameters))
         done = shapes * views - records_of(store.missing()) if store else 0
+        unlabelled = np.count_nonzero(self.split.labels[self.shapes] == UNLABELLED)
+        without = f", {unlabelled:,} of them without a label" if unlabelled else ""
         return (
-            f"recording {views * shapes:,} records ({shapes:,} shapes x {views} views), {total}; "
-            f"{done:,} are there already"
+            f"recording {views * shapes:,} records ({shapes:,} shapes x {views} views{without}), "
+            f"{total}; {done:,} are there already"
         )
 
 

@@ -87,7 +87,7 @@ def repair(
         bad = store.damaged()
         if data is not None:
             pipeline = _check_made(store, data, teacher)
-            clouds = Clouds.of(data.train)
+            clouds = Clouds.of(data.train, version=pipeline.normalization)
             sound = sorted(store.recorded_tiles() - set(bad))
             bad += [tile for tile in sound if not _replays(store, tile, pipeline, clouds)]
         damage = f"has {len(bad)} tiles that are damaged ({_some(bad, 5)})"
@@ -102,7 +102,7 @@ def repair(
             fix = "give --teacher and --data to record them again"
             raise RecordsError(damage, where=path, fix=fix)
         if bad and teacher and data:
-            clouds = Clouds.of(data.train, teacher.device)
+            clouds = Clouds.of(data.train, teacher.device, pipeline.normalization)
             fill(Recorder(store, teacher, clouds, pipeline), bad, quiet=quiet)
     return Repaired(mended, bad)
 
@@ -142,7 +142,7 @@ def extend(
         pipeline = _check_made(store, data, teacher)
         if views > store.views:
             store = store.lengthen(views)
-        clouds = Clouds.of(data.train, teacher.device)
+        clouds = Clouds.of(data.train, teacher.device, pipeline.normalization)
         recorder = Recorder(store, teacher, clouds, pipeline)
         fill(recorder, store.missing(), engine=engine, quiet=quiet)
     return store
@@ -178,10 +178,12 @@ def verify(
         what = "has labels that are not those of the data"
         raise RecordsError(what, where=store.path, fix="record again")
     chosen = _some_tiles(store, tiles, seed)
-    clouds = Clouds.of(data.train)
+    version = pipeline.normalization
+    clouds = Clouds.of(data.train, version=version)
     recorder = None
     if teacher:
-        recorder = Recorder(store, teacher, Clouds.of(data.train, teacher.device), pipeline)
+        there = Clouds.of(data.train, teacher.device, version)
+        recorder = Recorder(store, teacher, there, pipeline)
     wrong, sums, kls, logits = [], [0.0], [0.0], [0.0]
     with Track("verify", records_of(chosen), "records", quiet=quiet) as track:
         for tile in chosen:

@@ -160,7 +160,8 @@ class Worker:
         check_data_features(teacher, data.features)
         store, split = Store.open(task.store), data.train
         pipeline = check_made(store, split, teacher.fingerprint)
-        return Recorder(store, teacher, Clouds.of(split, teacher.device), pipeline)
+        clouds = Clouds.of(split, teacher.device, pipeline.normalization)
+        return Recorder(store, teacher, clouds, pipeline)
 
 
 def _hand_out(

@@ -181,7 +181,9 @@ def lay_out(
             chunk_key_encoding={"name": "default", "separator": "."},
             dimension_names=layout.dimensions,
         )
-    group["shapes"][:], group["labels"][:] = shapes, labels  # type: ignore[index]
+    # Labels that are all -1 are what Zarr would take for nothing to write.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        group["shapes"][:], group["labels"][:] = shapes, labels  # type: ignore[index]
 
 
 def lengthened(header: bytes, views: int) -> bytes:

@@ -116,9 +116,9 @@ def subset(
     if limit is not None or classes is not None:
         if data is None:
             raise UsageError("subset by --limit or --classes makes probes anew", fix="give --data")
-        check_made(source, data.train)
+        pipeline = check_made(source, data.train)
         shapes = _chosen(source, data.train, limit, classes)
-        clouds = Clouds.of(data.train)
+        clouds = Clouds.of(data.train, version=pipeline.normalization)
     with _new(out) as draft:
         labels = source.labels[np.searchsorted(source.shapes, shapes)]
         part = Store.begin(draft, _inherited(source), views, shapes, labels)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
+from .calibration import Calibration
 from .digests import blank_seal, check_seal
 from .documents import check, parse_json
 
@@ -36,6 +37,8 @@ class Seen(TypedDict, total=False):
     skip_bad: bool
     drop_missing: bool
     data: str | None
+    normalization: int
+    group: str | None
 
 
 class Origin(TypedDict):
@@ -59,6 +62,14 @@ class About(TypedDict):
     model: NotRequired[str]
     fewest: NotRequired[int]
     """Points that nearly every cloud of its training had; see `Run.fewest`."""
+    features: NotRequired[list[str]]
+    """What a point of its training clouds had, xyz first; if nothing is said, xyz alone."""
+    channels: NotRequired[int]
+    """Numbers a point that its graph takes, as many as these have without height; else 3."""
+    columns: NotRequired[dict[str, str | int]]
+    """Our name -> what the files called a column, where they differ."""
+    calibration: NotRequired[Calibration]
+    """How its logits are read."""
     origin: NotRequired[Origin]
     trained_on: NotRequired[Seen]
 
@@ -157,12 +168,12 @@ def check_about(session: Session, sealed: bool) -> dict[str, Any]:
         raise ValueError("says that it was trained on no points")
     if origin.get("classes", classes) != classes or origin.get("up", about["up"]) != about["up"]:
         raise ValueError("has classes or axes that are not those of its run")
-    _check_graph(session, len(classes))
+    _check_graph(session, len(classes), about.get("channels", 3))
     return said
 
 
-def _check_graph(session: Session, classes: int) -> None:
-    """See that a graph takes clouds of any size and gives so many logits.
+def _check_graph(session: Session, classes: int, channels: int) -> None:
+    """See that a graph takes clouds of any size, so many numbers a point, and gives so many logits.
 
     Raises:
         ValueError: what it takes or gives instead.
@@ -173,9 +184,10 @@ def _check_graph(session: Session, classes: int) -> None:
         and len(takes[0].shape) == 3
         and takes[0].shape[0] in (1, *_free(takes[0]))
         and takes[0].shape[1] in _free(takes[0])
-        and takes[0].shape[2] == 3
+        and takes[0].shape[2] == channels
     ):
-        raise ValueError(f"takes {_listed(takes)}, not points: tensor(float) (clouds, points, 3)")
+        wanted = f"points: tensor(float) (clouds, points, {channels})"
+        raise ValueError(f"takes {_listed(takes)}, not {wanted}")
     if not (
         [each.type for each in gives] == ["tensor(float)"]
         and len(gives[0].shape) == 2

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..augment import Clouds
 from ..data import Dataset, Split
-from ..data.selection import limited
+from ..data.selection import limited_labels
+from ..data.source import UNLABELLED
 from ..errors import UsageError
 from ..progress import Track, console
 from ..recipe import POINTS
@@ -103,9 +104,11 @@ def try_axes(
 
 
 def stratified(split: Split, shapes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the `FIRST` shapes, and of the others, stratified: `shapes` in all."""
-    few = limited(split, min(FIRST, shapes))
-    return few, np.setdiff1d(limited(split, shapes), few)
+    """Indices of the `FIRST` labelled shapes, and of the others, stratified: `shapes` in all."""
+    labels = np.asarray(split.labels)
+    known = np.flatnonzero(labels != UNLABELLED)
+    few, every = (known[limited_labels(labels[known], n)] for n in (min(FIRST, shapes), shapes))
+    return few, np.setdiff1d(every, few)
 
 
 def search(
@@ -273,7 +276,17 @@ def _measure(
     batch_size: int,
     quiet: bool,
 ) -> list[Trial]:
-    """Trials, first the one to write down: of the axes that are said, or else the best."""
+    """Trials, first the one to write down: of the axes that are said, or else the best.
+
+    Raises:
+        UsageError: no shape has a label.
+    """
+    if not np.any(np.asarray(split.labels) != UNLABELLED):
+        raise UsageError(
+            "cannot be tried, as no training shape has a label",
+            where=f"teacher {spec}",
+            fix="describe it on labelled data; the description is valid for others",
+        )
     clouds = Clouds.of(split, teacher.device)
     if axes is None:
         trials = search(teacher, split, clouds, shapes, batch_size, quiet)
@@ -304,6 +317,10 @@ def check_axes(
         if single.checked_on == split.fingerprint:
             continue
         few, rest = stratified(split, SHAPES)
+        if not len(few):
+            if not quiet:
+                console.print("no shape has a label: whether the teacher's axes fit is not known")
+            return
         own = try_axes(single, single.axes or SAME, split, clouds, few, batch_size)
         if not quiet:
             console.print(

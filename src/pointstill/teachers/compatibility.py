@@ -101,13 +101,17 @@ def check_fold(seen: TrainedOn, data: Dataset) -> None:
         UsageError: this test split is part of what it was trained on.
     """
     fold = data.fold if seen.fold is None else seen.fold
-    if fold == data.fold or not _same_source(seen, data, fold):
+    same_groups = seen.group == data.group or not data.listed.folded
+    if (fold == data.fold and same_groups) or not _same_source(seen, data, fold):
         return
+    grouped = f" by {seen.group}" * bool(seen.group)
+    flags = f"--fold {fold}" + f" --group {seen.group}" * bool(seen.group)
+    without = " and no --group" * bool(data.group and not seen.group)
     raise UsageError(
-        f"was trained on fold {fold} of {data.name}, so on shapes of the test split of fold "
-        f"{data.fold}",
+        f"was trained on fold {fold}{grouped} of {data.name}, so on shapes of the test split of "
+        f"fold {data.fold}{f' by {data.group}' * bool(data.group)}",
         where=seen.who,
-        fix=f"give --fold {fold}",
+        fix=f"give {flags}{without}",
     )
 
 
@@ -140,6 +144,7 @@ def _same_source(seen: TrainedOn, data: Dataset, fold: int) -> bool:
             data.name,
             fold=fold,
             up=data.asked_up,
+            group=seen.group,
             skip_bad=seen.skip_bad,
             drop_missing=seen.drop_missing,
             cache=data.cache,

@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import TeacherError, UsageError
 from ..points.features import XYZ, Features, parse_features, width
 from ..recipe import POINTS
+from ..storage.calibration import AS_THEY_ARE
 from .axes import parse_axes
 from .classes import ClassMap, find_columns, read_class_map
 from .compatibility import own_features
@@ -222,6 +223,7 @@ def load_network(
         trained_on=seen,
         data_features=task.features,
         features=features,
+        calibration=loaded.calibration if columns is None else AS_THEY_ARE,
     )
     check_dependence(teacher, sample_clouds(network.device, count, width(task.features)))
     if other_up:

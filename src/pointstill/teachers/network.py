@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import TeacherError
 from ..points.features import Features
 from ..run import TrainedOn
+from ..storage.calibration import AS_THEY_ARE, Calibration
 
 Layout = Literal["bn3", "b3n"]
 """Of the input: (B, N, 3 + F) or (B, 3 + F, N)."""
@@ -60,6 +61,8 @@ class Loaded:
     trained_on: TrainedOn | None = None
     features: Features | None = None
     """What it takes of each point."""
+    calibration: Calibration = AS_THEY_ARE
+    """How its logits are read."""
 
 
 def ask(network: Network, points: Tensor, layout: Layout, classes: int) -> Tensor:

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import TeacherError, one_line
+from ..points.features import Features, measured, parse_features, width
 from ..run import TrainedOn
+from ..storage.calibration import AS_THEY_ARE, Calibration
 from ..storage.documents import check
 from ..storage.files import check_readable
 from ..storage.student_file import ABOUT, check_about, check_content, is_student
@@ -31,7 +33,8 @@ class OnnxNetwork:
 
     Args:
         path: the file; weights may lie in files beside it, which are then part of its identity.
-        channels: numbers a point of the data, of which it may take the three of xyz alone.
+        channels: numbers a point of the data, of which it may take the three of xyz alone; an
+            exported student takes what it says.
 
     Raises:
         TeacherError: the file may not be read, is damaged, or takes something else than clouds.
@@ -48,6 +51,9 @@ class OnnxNetwork:
         # Before ONNX Runtime opens what the graph names.
         self.parameters, self.nbytes, others = _weights(path)
         session = self._session()
+        self.about = _metadata(path, session, sealed)
+        if self.features:
+            channels = width(self.features)
         inputs = session.get_inputs()
         if len(inputs) != 1 or inputs[0].type not in TYPES:
             found = ", ".join(f"{each.name}: {each.type}" for each in inputs)
@@ -68,7 +74,6 @@ class OnnxNetwork:
         except TeacherError as error:
             raise error.but(where=path) from error
         self.batch, self.points, self.layout, self.channels = declared
-        self.about = _metadata(path, session, sealed)
         self.files = [path, *others]
 
     def __call__(self, points: Tensor) -> Sequence[Tensor]:
@@ -86,12 +91,26 @@ class OnnxNetwork:
             yield f"onnx {sha256(file)}".encode()
 
     @property
+    def features(self) -> Features | None:
+        """What an exported student takes, but height, which its graph measures; None: not said."""
+        said = self.about.get("features")
+        return measured(parse_features(said)) if said else None
+
+    @property
     def trained_on(self) -> TrainedOn | None:
         """The training split that an exported student has seen; None if the file does not say."""
         try:
             return check(self.about["trained_on"] | {"who": str(self.path)}, TrainedOn)
         except (KeyError, TypeError, ValueError):  # of no pointstill, or of another one
             return None
+
+    @property
+    def calibration(self) -> Calibration:
+        """How the logits of an exported student are read; as they are where the file is none."""
+        try:
+            return Calibration.of(self.about.get("calibration"))
+        except ValueError:
+            return AS_THEY_ARE
 
     def _session(self) -> onnxruntime.InferenceSession:
         """A session with as many threads as torch has now."""
@@ -234,7 +253,8 @@ def load_onnx(path: Path, device: torch.device, channels: int = 3) -> Loaded:
     """
     network = OnnxNetwork(path, channels)
     classes, points, up = (network.about.get(name) for name in ("classes", "points", "up"))
-    return Loaded(network, classes, points, up, network.trained_on)
+    seen, features, calibration = network.trained_on, network.features, network.calibration
+    return Loaded(network, classes, points, up, seen, features, calibration=calibration)
 
 
 ONNX = FileKind((".onnx",), is_onnx, load_onnx)

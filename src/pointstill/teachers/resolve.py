@@ -200,7 +200,13 @@ def _load_run(spec: str, device: torch.device) -> Loaded:
     origin: dict[str, Any] = run.recipe["origin"]
     network = TorchNetwork.frozen(run.model(), device)
     return Loaded(
-        network, run.classes, run.recipe["points"], origin["up"], run.trained_on, run.features
+        network,
+        run.classes,
+        run.recipe["points"],
+        origin["up"],
+        run.trained_on,
+        run.features,
+        run.calibration,
     )
 
 

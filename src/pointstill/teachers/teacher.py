@@ -11,6 +11,7 @@ from ..augment import resample
 from ..errors import TeacherError
 from ..points.features import XYZ, Features, columns
 from ..run import TrainedOn
+from ..storage.calibration import AS_THEY_ARE, Calibration
 from .axes import Axes, permute_axes
 from .classes import Columns, select_columns
 from .network import Layout, Network, Output, as_logits, ask, error_summary
@@ -92,6 +93,8 @@ class NetworkTeacher:
     """What it is given of each point: the features that the data was opened with."""
     features: Features = XYZ
     """What of that its network takes, in the network's order."""
+    calibration: Calibration = AS_THEY_ARE
+    """How its logits are read, if it is a run or an exported student of the data's classes."""
 
     votes = 1
 

@@ -6,7 +6,7 @@ On unlike clouds: two that are nearly equal hide what a network takes from the r
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
@@ -123,18 +123,24 @@ def check_views(
     Warns:
         UserWarning: see above.
     """
-    if not pipeline.operations:
+    moving = pipeline.operations[1 if pipeline.mix else 0 :]
+    if not moving:
         return
-    known = np.flatnonzero(labels >= 0)
+    usable = labels >= 0
+    if partners := pipeline.partners(0, torch.from_numpy(shapes), len(clouds)):
+        usable &= (partners.share == 0).numpy()  # a mix has no one right answer
+    known = np.flatnonzero(usable)
     if not len(known):
         if not quiet:
-            console.print("no shape has a label: what augmentation costs the teacher is not known")
+            console.print(
+                "no shape has a label of its own: what augmentation costs the teacher is not known"
+            )
         return
     chosen = known[np.arange(min(COMPARED, len(known))) * len(known) // min(COMPARED, len(known))]
     rows, wanted = torch.from_numpy(shapes[chosen]), torch.from_numpy(labels[chosen])
 
     def right(operations: Sequence[Operation]) -> Tensor:
-        some = Pipeline(tuple(operations), pipeline.seed, pipeline.split)
+        some = replace(pipeline, operations=tuple(operations))
         answers = []
         for batch in torch.split(rows, batch_size):
             drawn, on = some.sample(0, batch).to(clouds.device), batch.to(clouds.device)
@@ -145,7 +151,7 @@ def check_views(
     views = torch.from_numpy(logits[chosen]).argmax(1) == wanted
     if not _worse(views, plain):
         return
-    each = {operation: right((operation,)) for operation in dict.fromkeys(pipeline.operations)}
+    each = {operation: right((operation,)) for operation in dict.fromkeys(moving)}
     bad = {one: found for one, found in each.items() if _worse(found, plain)} or each
     good = [_typed(one) for one in pipeline.operations if one not in bad]
     ruin = ", ".join(f"{one.name} alone {_share(found)}" for one, found in bad.items())

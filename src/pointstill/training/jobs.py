@@ -3,7 +3,7 @@
 Nothing here can load a teacher: its answers are in the records.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ import torch
 
 from .. import torchrun
 from .._version import __version__
-from ..augment import Clouds, Pipeline, parse
+from ..augment import Clouds, Pipeline, normalize, parse
 from ..augment.student_only import StudentOnly
 from ..data import Dataset, Split
-from ..data.selection import check_classes, held_out, limited
-from ..errors import RecordsError, TrainingError, UsageError
+from ..data.columns import format_columns
+from ..data.selection import check_classes, limited
+from ..errors import RecordsError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LabelOptions, PastOptions
 from ..models import build_model
+from ..models.layers.channel_scaling import Scale, ScaledChannels
 from ..points.features import XYZ, format_features, width
 from ..progress import console, size
 from ..recipe import POINTS, DistillRecipe, FitOptions, TrainRecipe
@@ -27,11 +29,13 @@ from ..records import Store
 from ..records.layout import tile_length
 from ..records.matching import check_past, check_records, recorded_pipeline
 from ..records.verify import check_replay
-from ..run import Run
+from ..run import RECIPE, Run
 from ..storage.paths import here, local
+from .channel_scales import channel_scales
 from .loop import NEVER, Objective, fit, start_fabric
 from .past_student import Past, past_of
-from .ranks import one_run
+from .ranks import from_first, one_run, rank
+from .shapes import Chosen, class_weights, training_shapes
 from .shuffling import Windows
 from .stopping import Stop
 from .views import FreshViews, Material, RecordedViews
@@ -46,7 +50,7 @@ def train(
     quiet: bool = False,
     stop: Stop = NEVER,
 ) -> Run:
-    """Train a model from labels alone, on a fresh view of every shape in every epoch.
+    """Train a model from labels alone, on a fresh view of every labelled shape in every epoch.
 
     Args:
         model: a name from `models.MODELS`.
@@ -61,31 +65,48 @@ def train(
 
     Raises:
         DataError: fewer than two classes.
-        TrainingError: see `loop.fit` and `Run.begin`.
+        TrainingError: no shape has a label; or see `loop.fit` and `Run.begin`.
         UsageError: a run folder that is not on this machine.
     """
     out, quiet = here(out, "out"), quiet or not torchrun.first()
     check_classes(data)
     with torchrun.in_turn():
         split = data.train
-    pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
-    student_only = StudentOnly.of(recipe.student_augment, recipe.seed)
+    operations, version = parse(recipe.augment, split.up), _normalization(out)
+    pipeline = Pipeline(operations, recipe.seed, normalization=version)
+    student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
     points = recipe.points or POINTS
     recipe = replace(recipe, points=points)
-    shapes = training_shapes(split, recipe)
+    options = LabelOptions(smoothing=recipe.smoothing)
+    chosen = training_shapes(split, recipe, options)
     fabric = start_fabric(recipe)
-    network = _seeded(model, data, recipe.seed).to(fabric.device)
-    objective = Objective("ce", LabelOptions(smoothing=recipe.smoothing), Past())
-    with one_run(out, {"model": model} | _resolved(model, data, split, recipe)) as run:
+    scales = channel_scales(split, chosen.train, recipe.scaling)
+    network = _seeded(model, data, scales, recipe.seed).to(fabric.device)
+    objective = Objective("ce", options, Past())
+    resolved = _resolved(model, data, split, scales, recipe, version)
+    with one_run(out, {"model": model} | resolved) as run:
         if run.finished:
             run.check_finished()
             return run
-        clouds = Clouds.of(split, fabric.device)
+        clouds = Clouds.of(split, fabric.device, pipeline.normalization)
         views = FreshViews(
-            pipeline, torch.from_numpy(shapes[0]), _windows(*shapes, recipe), fabric.device
+            pipeline,
+            torch.from_numpy(chosen.train),
+            _windows(split, chosen, recipe),
+            fabric.device,
         )
-        material = Material.of(clouds, pipeline, views, shapes, split.labels, points, student_only)
-        _announce(run, material, recipe, network, quiet)
+        material = Material.of(
+            clouds,
+            pipeline,
+            views,
+            (chosen.train, chosen.validation),
+            chosen.labels,
+            points,
+            student_only,
+            _weights(chosen, split, recipe),
+            recipe.seed,
+        )
+        _announce(run, material, chosen, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
 
@@ -104,7 +125,8 @@ def distill(
     """Train a student from the records of a teacher, which is not loaded.
 
     Epoch e replays view e mod V of every shape, exactly as the teacher saw it (a student that
-    takes fewer points sees a subset of them).
+    takes fewer points sees a subset of them). A shape without a label teaches by the teacher's
+    answer alone; a loss that does not ask the teacher leaves it out.
 
     Args:
         student: a name from `models.MODELS`.
@@ -128,16 +150,16 @@ def distill(
     """
     # 1. Records and data must belong together; the message names the fix.
     options = recipe.loss_options
-    student_only = StudentOnly.of(recipe.student_augment, recipe.seed)
+    out, quiet = here(out, "out"), quiet or not torchrun.first()
+    student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
     if past_records:
         _check_past_is_used(recipe, past_records)
-    out, quiet = here(out, "out"), quiet or not torchrun.first()
     check_classes(data)
     with torchrun.in_turn():
         split = data.train
     store = Store.open(records)
-    shapes = training_shapes(split, recipe)
-    rows = check_records(store, split, shapes[0])
+    chosen = training_shapes(split, recipe, options)
+    rows = check_records(store, split, chosen.train)
     seen = int(store.attributes["points"])
     points = recipe.points or seen
     if points > seen:
@@ -155,13 +177,17 @@ def distill(
 
     # 2. The student, and what it learns from. What cannot be built leaves no run folder behind.
     fabric = start_fabric(recipe)
-    network = _seeded(student, data, recipe.seed).to(fabric.device)
-    windows = Windows(rows // store.attributes["tile"], recipe.window, recipe.seed)
+    scales = channel_scales(split, chosen.train, recipe.scaling)
+    network = _seeded(student, data, scales, recipe.seed).to(fabric.device)
+    tiles = rows // store.attributes["tile"]
+    windows = Windows(tiles, recipe.window, recipe.seed, _balanced(chosen, recipe))
     past = past_of(options, network, store, rows, windows, past_store, fabric.device)
     objective = Objective(recipe.loss, options, past)
 
     # 3. The run folder keeps what decides the result.
-    resolved = {"student": student} | _resolved(student, data, split, recipe)
+    version = pipeline.normalization
+    resolved = _resolved(student, data, split, scales, recipe, version)
+    resolved = {"student": student} | resolved
     resolved["records"] = _absolute(records)
     resolved["past_records"] = _absolute(past_records) if past_records else None
     resolved["origin"] |= _recorded(store, past_store)
@@ -171,56 +197,69 @@ def distill(
             return run
 
         # 4. Replay is proven on two tiles before it is relied on.
-        clouds = Clouds.of(split, fabric.device)
+        clouds = Clouds.of(split, fabric.device, pipeline.normalization)
         for tile in _some_tiles(store, recipe.seed):
             check_replay(store, tile, pipeline, clouds)
 
         # 5. Train.
         views = RecordedViews(store, rows, windows, fabric.device, options.needs_teacher)
-        material = Material.of(clouds, pipeline, views, shapes, split.labels, points, student_only)
-        _announce(run, material, recipe, network, quiet)
+        material = Material.of(
+            clouds,
+            pipeline,
+            views,
+            (chosen.train, chosen.validation),
+            chosen.labels,
+            points,
+            student_only,
+            _weights(chosen, split, recipe),
+            recipe.seed,
+        )
+        _announce(run, material, chosen, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
 
 
-def training_shapes(split: Split, recipe: FitOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Shapes to train on and to validate on, as indices in the split.
-
-    Raises:
-        TrainingError: fewer than two to train on, on each rank.
-    """
-    shapes = limited(split, recipe.limit)
-    validation = held_out(split, shapes, recipe.val, recipe.seed)
-    rest = np.setdiff1d(shapes, validation)
-    if recipe.keep == "best" and not len(validation):
-        raise TrainingError(
-            f"no shape of {len(shapes)} is left over for validation, which tells the best weights",
-            fix="choose --keep last, or a larger --limit or --val",
-        )
-    least = 2 * torchrun.world()
-    if len(rest) < least:
-        raise TrainingError(
-            f"there are {len(rest)} shapes to train on, and {least} are needed",
-            fix="choose a smaller --val or a larger --limit",
-        )
-    return rest, validation
+def _weights(chosen: Chosen, split: Split, recipe: FitOptions) -> np.ndarray | None:
+    """Weights (C,) of the classes, if they were asked for."""
+    weighed = recipe.balance == "weights"
+    return class_weights(chosen.known, len(split.classes)) if weighed else None
 
 
-def _windows(shapes: np.ndarray, validation: np.ndarray, recipe: FitOptions) -> Windows:
+def _balanced(chosen: Chosen, recipe: FitOptions) -> np.ndarray | None:
+    """Labels (R,) whose classes are drawn equally often, if that was asked for."""
+    return chosen.known if recipe.balance == "sampling" else None
+
+
+def _windows(split: Split, chosen: Chosen, recipe: FitOptions) -> Windows:
     """Windows of the tiles that a recording of these shapes has: `train` and `distill` agree."""
-    recorded = np.union1d(shapes, validation)
-    tiles = np.searchsorted(recorded, shapes) // tile_length(len(recorded))
-    return Windows(tiles, recipe.window, recipe.seed)
+    recorded = limited(split, recipe.limit)
+    tiles = np.searchsorted(recorded, chosen.train) // tile_length(len(recorded))
+    return Windows(tiles, recipe.window, recipe.seed, _balanced(chosen, recipe))
 
 
-def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> dict[str, Any]:
+def _normalization(out: Path) -> int:
+    """The version of the normalisation of a new run, or of the one that is there."""
+    begun = not rank() and (out / RECIPE).exists()
+    return from_first(Run(out).normalization if begun else normalize.VERSION)
+
+
+def _resolved(
+    model: str,
+    data: Dataset,
+    split: Split,
+    scales: dict[str, Scale] | None,
+    recipe: FitOptions,
+    normalization: int,
+) -> dict[str, Any]:
     """What decides the result, for the run folder."""
     points = recipe.points or POINTS
     return {
         "data": data.name if data.kind == "primitives" else _absolute(data.name),
         "fold": data.fold,
         "up": data.asked_up,
+        **({"group": data.group} if data.group else {}),
         "features": format_features(data.features) if data.features != XYZ else None,
+        **({"columns": format_columns(data.columns)} if data.columns else {}),
         "skip_bad": data.skip_bad,
         "drop_missing": data.drop_missing,
         **recipe.entries(),
@@ -232,7 +271,11 @@ def _resolved(model: str, data: Dataset, split: Split, recipe: FitOptions) -> di
             "data": split.fingerprint,
             # All but the smallest 1 %: what a cloud should have to be told by the student.
             "fewest": min(points, int(np.quantile(split.sizes, 0.01, method="lower"))),
+            **({"normalization": normalization} if normalization > 1 else {}),
+            **({"groups": split.groups_fingerprint} if data.group else {}),
             **({"features": split.extra.fingerprint} if split.extra else {}),
+            # By name; an empty one still says that what is missing is taken for the middle.
+            **({} if scales is None else {"scaling": {n: asdict(s) for n, s in scales.items()}}),
             # They decide what BatchNorm sees, and so the result.
             **({"ranks": torchrun.world()} if torchrun.world() > 1 else {}),
         },
@@ -252,9 +295,12 @@ def _absolute(path: str | Path) -> str:
     return str(here.expanduser().absolute() if here else path)
 
 
-def _seeded(model: str, data: Dataset, seed: int) -> torch.nn.Module:
+def _seeded(
+    model: str, data: Dataset, scales: dict[str, Scale] | None, seed: int
+) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_model(model, len(data.classes), width(data.features))
+    network = build_model(model, len(data.classes), width(data.features))
+    return network if scales is None else ScaledChannels(network, data.features, scales)
 
 
 def _check_past_is_used(recipe: DistillRecipe, past_records: str | Path) -> None:
@@ -280,14 +326,19 @@ def _some_tiles(store: Store, seed: int, count: int = 2) -> list[Any]:
 
 
 def _announce(
-    run: Run, material: Material, recipe: FitOptions, network: torch.nn.Module, quiet: bool
+    run: Run,
+    material: Material,
+    chosen: Chosen,
+    recipe: FitOptions,
+    network: torch.nn.Module,
+    quiet: bool,
 ) -> None:
     if quiet:
         return
     parameters = sum(parameter.numel() for parameter in network.parameters())
     console.print(
         f"training {run.model_name} ({parameters:,} parameters) on {len(material.shapes):,} shapes "
-        f"of {len(run.classes)} classes ({len(material.validation):,} held out), "
+        f"of {len(run.classes)} classes ({chosen.counts(len(run.classes))}), "
         f"{recipe.epochs} epochs, {material.points} points a view, "
         f"{size(material.clouds.points.nbytes)} of clouds{_shuffled(material.views.windows)}"
     )

@@ -12,14 +12,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from .. import torchrun
-from ..errors import Stopped, UsageError
+from ..errors import Stopped, TrainingError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LossOptions
-from ..losses.targets import Targets
-from ..progress import Track
+from ..losses.outlier_exposure import exposed
+from ..progress import Track, console
 from ..recipe import FitOptions
 from ..run import Run
 from . import ranks
+from .calibration import calibrated, described
 from .device import keep_memory, pick_device, pick_precision, set_threads
 from .past_student import Past, averaged
 from .state import State, diverged
@@ -113,7 +114,14 @@ def fit(
         for epoch in range(state.epoch, recipe.epochs):
             view = material.views.view(epoch)
             state.begin_epoch(epoch, recipe.seed)
-            for step, batch in enumerate(_batches(view.order.rows, steps, device)):
+            order = material.rows(view)
+            if len(order) < 2 * ranks.world() * steps:
+                raise TrainingError(
+                    f"{count - len(order)} of {count} shapes are mixed with some that are not "
+                    f"trained on in epoch {epoch}, and too few are left for {steps} steps",
+                    fix="choose a larger --batch-size, a smaller --val or no --limit",
+                )
+            for step, batch in enumerate(_batches(order, steps, device)):
                 progress = (epoch * steps + step) / (recipe.epochs * steps)
                 rate = learning_rate(progress, recipe)
                 if step < state.step:  # done before the run was killed
@@ -121,16 +129,21 @@ def fit(
 
                 # 1. Replay: the recorded view of each shape, from its parameters and its key.
                 rows = ranks.shard(batch)
-                points, labels = material.replay(view, rows), material.labels[material.shapes[rows]]
+                points = material.replay(view, rows)
+                nothing = material.outliers(view, rows, points) if recipe.outliers else None
                 # 2. Forward: the student now and, once the loss asks for it, its past.
                 wrapped.train()
                 with mixed:
-                    logits = wrapped(points).float()
+                    logits, members = _mean(wrapped(_with(points, nothing)).float())
+                    logits, unknown = logits[: len(rows)], logits[len(rows) :]
+                    members = None if members is None else members[: len(rows)]
                     wanted = options.wants_past(progress)
                     before = past.logits(points, epoch, rows) if wanted else None
                 # 3. Loss, and its parts for the log.
-                teacher = None if view.teacher is None else view.teacher[rows]
-                parts = loss(logits, Targets(labels, teacher, before, progress), options)
+                targets = material.targets(view, rows, before, progress, members)
+                parts = loss(logits, targets, options)
+                if nothing is not None:
+                    parts |= exposed(parts["loss"], logits, unknown, recipe.outliers)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
                 share = len(rows) * ranks.world() / len(batch)
@@ -144,7 +157,7 @@ def fit(
                 if average:
                     average.update_parameters(model)
                 past.after_step(model, logits, epoch, rows)
-                state.count(parts, logits, labels)
+                state.count(parts, logits, targets.labels)
                 track.advance(len(batch), f"epoch {epoch + 1}/{recipe.epochs} {state.note}")
                 due = state.age > recipe.save_minutes * 60
                 if asked := ranks.most(2 * stop.number + due, device):
@@ -153,17 +166,33 @@ def fit(
                     at = f"epoch {epoch + 1}, step {step + 1} of {steps}"
                     raise Stopped(number, f"stopped at {at}, with all of it saved")
 
+            left_out = count - len(order)  # mixes with a shape that is not trained on
+            track.advance(left_out, f"epoch {epoch + 1}/{recipe.epochs} {state.note}")
             final = average.module if average else model
             line = {"epoch": epoch, "view": view.number, "learning_rate": rate, **state.means()}
             if len(material.validation):
-                line["val_accuracy"] = accuracy(final, material)
+                line |= validate(final, material)
+                measured = line[f"val_{recipe.measure}"]
                 if recipe.keep == "best":
-                    state.compare(line["val_accuracy"], final)
+                    state.compare(measured, final)
+                state.note = f"val {measured:.1%}"
             run.log(line)
-            state.note = f"val {line['val_accuracy']:.1%}" if "val_accuracy" in line else ""
             state.end_epoch()
             state.save(epoch + 1, 0)
-    run.finish(state.best or (average.module if average else model).state_dict())
+    final = average.module if average else model
+    if state.best:
+        final.load_state_dict(state.best)
+    if not ranks.rank():
+        fitted = calibrated(final, material)
+        run.calibrate(fitted)
+        if not quiet:
+            console.print(described(fitted))
+    run.finish(final.state_dict())
+
+
+def _mean(answer: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The logits (B, C) of an answer, and those of each member (B, K, C) where they are apart."""
+    return (answer, None) if answer.ndim == 2 else (answer.mean(dim=1), answer)
 
 
 def _step(
@@ -211,16 +240,28 @@ def learning_rate(progress: float, options: FitOptions) -> float:
 
 
 @torch.inference_mode()
-def accuracy(model: nn.Module, material: Material, batch_size: int = 64) -> float:
-    """Overall accuracy on the validation shapes, without augmentation."""
+def validate(model: nn.Module, material: Material, batch_size: int = 64) -> dict[str, float]:
+    """Measure a model on the validation shapes, without augmentation.
+
+    Returns:
+        `val_accuracy`, over all of them, and `val_macc`, the mean over the classes that have some.
+    """
     model.eval()
     mine = ranks.shard(material.validation)
-    right = torch.zeros((), dtype=torch.int64, device=mine.device)
-    for start in range(0, len(mine), batch_size):
-        shapes = mine[start : start + batch_size]
-        logits = model(material.clouds.plain(shapes, material.points))
-        right += (logits.argmax(1) == material.labels[shapes]).sum()
-    return int(ranks.total(right)) / len(material.validation)
+    shapes = torch.bincount(material.labels[material.validation])
+    right = torch.zeros_like(shapes)
+    for some in torch.split(mine, batch_size):
+        labels = material.labels[some]
+        logits = model(material.clouds.plain(some, material.points))
+        right += torch.bincount(labels[logits.argmax(1) == labels], minlength=len(right))
+    right, present = ranks.total(right), shapes > 0
+    each = right[present].double() / shapes[present]
+    return {"val_accuracy": int(right.sum()) / int(shapes.sum()), "val_macc": float(each.mean())}
+
+
+def _with(points: Tensor, more: Tensor | None) -> Tensor:
+    """One batch of both, so that BatchNorm normalises them alike."""
+    return points if more is None else torch.cat((points, more))
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

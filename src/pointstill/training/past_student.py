@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..errors import RecordsError
+from ..errors import RecordsError, UsageError
 from ..losses.options import LossOptions, PastOptions
+from ..models.layers.channel_scaling import ScaledChannels
 from ..records import Store
 from . import ranks
 from .shuffling import Windows
@@ -123,7 +124,12 @@ class LogitTable(Past):
     def after_step(self, student: nn.Module, logits: Tensor, epoch: int, rows: Tensor) -> None:
         """Keep the student's logits, on every rank: another one may meet the shape next."""
         kept = ranks.all_gather(logits.detach().to(self.table.dtype))
-        self.table[epoch % len(self.table), ranks.all_gather(rows)] = kept
+        # A batch may meet a row twice (balance=sampling): the last counts, on every device.
+        met, number = torch.unique(ranks.all_gather(rows), return_inverse=True)
+        last = torch.zeros_like(met).scatter_reduce_(
+            0, number, torch.arange(len(number), device=met.device), "amax"
+        )
+        self.table[epoch % len(self.table), met] = kept[last]
 
     def state_dict(self) -> dict[str, Any]:
         """The table."""
@@ -172,6 +178,21 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
 
 
+def tell_apart(student: nn.Module) -> None:
+    """Let each member of a student see the whole of every batch, and speak for itself in training.
+
+    Raises:
+        UsageError: it has not several members.
+    """
+    network = student.network if isinstance(student, ScaledChannels) else student
+    if not getattr(network, "several", False):
+        raise UsageError(
+            "past is members, and the student has not several",
+            fix="choose a student of several, such as stillnet-m, or another --past",
+        )
+    network.apart = True  # type: ignore[assignment]
+
+
 def past_of(
     options: LossOptions,
     student: nn.Module,
@@ -194,10 +215,14 @@ def past_of(
 
     Raises:
         RecordsError: past=records without records.
+        UsageError: past=members, and the student has not several.
     """
     if not isinstance(options, PastOptions):
         return Past()
     if options.past == "none":
+        return Past()
+    if options.past == "members":
+        tell_apart(student)
         return Past()
     if options.past == "snapshot":
         return Snapshot(student, options.snapshot_age)

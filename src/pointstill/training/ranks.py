@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from .. import torchrun
 from ..errors import UsageError
 from ..run import Run, at_work
+from ..storage.calibration import Calibration
 from .device import pick_device
 
 T = TypeVar("T")
@@ -114,6 +115,9 @@ class Follower(Run):
         return None
 
     def log(self, line: dict[str, Any]) -> None:
+        """Leave it to the first rank."""
+
+    def calibrate(self, calibration: Calibration) -> None:
         """Leave it to the first rank."""
 
     def finish(self, weights: dict[str, Tensor]) -> None:

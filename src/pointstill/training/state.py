@@ -8,11 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError, one_line
+from ..losses.targets import UNLABELLED
 from ..run import STATE, Run, spoilt
 from ..storage.documents import check
 from . import ranks
 from .past_student import Past
 from .shuffling import seed_of
+
+OF_LABELS = ("ce", "train_accuracy")
+"""The figures of a log that shapes without a label have no part in."""
 
 
 @dataclass(frozen=True)
@@ -149,15 +153,17 @@ class State:
             **parts,
             "train_accuracy": hits,
             "shapes": torch.ones_like(hits),
+            "unlabelled": (labels == UNLABELLED).double().mean(),
         }.items():
             more = value.detach().double() * len(labels)
             self.sums[name] = self.sums[name] + more if name in self.sums else more
 
     def means(self) -> dict[str, float]:
-        """Means over the epoch, of all ranks."""
+        """Means over the epoch, of all ranks; of the labels' figures over shapes that have one."""
         sums = dict(zip(self.sums, ranks.total(torch.stack([*self.sums.values()])), strict=True))
-        shapes = float(sums.pop("shapes"))
-        return {name: float(total) / shapes for name, total in sums.items()}
+        shapes, unlabelled = float(sums.pop("shapes")), float(sums.pop("unlabelled"))
+        counts = dict.fromkeys(sums, shapes) | dict.fromkeys(OF_LABELS, round(shapes - unlabelled))
+        return {name: float(total) / counts[name] for name, total in sums.items() if counts[name]}
 
 
 def diverged(

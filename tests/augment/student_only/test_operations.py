@@ -16,6 +16,8 @@ from pointstill.augment.student_only.strays import Strays
 from pointstill.errors import UsageError
 
 SHAPES = torch.arange(400)
+MOVING = [name for name in STUDENT_ONLY if name != "mute"]
+"""Those that act on points; of the other see `tests/test_with_channels.py`."""
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def test_noise_is_laplace_of_a_scale_of_its_own(balls, draws):
     assert moved.isfinite().all()
 
 
-@pytest.mark.parametrize("name", STUDENT_ONLY)
+@pytest.mark.parametrize("name", MOVING)
 def test_every_operation_touches_a_share_of_the_views(name, balls, draws):
     operation = STUDENT_ONLY[name](chance=0.3)
     moved, _ = operation.apply(balls, draws(operation))
@@ -117,7 +119,7 @@ def test_every_operation_touches_a_share_of_the_views(name, balls, draws):
     assert torch.equal(never.apply(balls, draws(never))[0], balls)
 
 
-@pytest.mark.parametrize("name", STUDENT_ONLY)
+@pytest.mark.parametrize("name", MOVING)
 def test_the_draw_is_that_of_the_shape_and_the_epoch(name, balls):
     student = StudentOnly.of(f"{name}(chance=1)", 7)
     together = student.apply(balls, 3, SHAPES)
@@ -163,7 +165,7 @@ def test_none_changes_nothing(balls):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("scale", "unknown augmentation 'scale': choose from strays, holes, sparse, noise"),
+        ("scale", "unknown augmentation 'scale': choose from strays, holes, sparse, noise, mute"),
         ("strays(most=2)", "strays has most=2: choose 0 to 1"),
         ("strays(near=9)", "strays has near=9: choose 0 to 4"),
         ("holes(most=-1)", "holes has most=-1: choose 0 to 2"),

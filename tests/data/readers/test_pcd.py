@@ -108,7 +108,7 @@ def compressed(size, unpacked, content=b""):
         (ASCII.replace("WIDTH 3", "WIDTH 2").replace("POINTS 3", "POINTS 2"), "but has 3"),
         (ASCII.replace("WIDTH 3", "").replace("POINTS 3", ""), "announces no number of points"),
         (ASCII.replace("FIELDS x y z", "FIELDS x y x"), "has several fields called 'x'"),
-        (ASCII.replace("FIELDS x y z", "FIELDS a y z"), "has no x among its columns (y, z)"),
+        (ASCII.replace("FIELDS x y z", "FIELDS a y z"), "has no x among its columns (a, y, z)"),
         (ASCII.replace("DATA ascii", "DATA zip"), "has DATA 'zip': write it as one of ascii"),
         (ASCII.replace("DATA ascii", "DATA\n"), "has DATA ''"),
         (ASCII.partition("DATA")[0], "has no line DATA in its header"),

@@ -14,11 +14,13 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ...points.features import XYZ, Features
 from ..key import Key
 from ..pipeline import parse
-from ..point_features import join_features, split_features, taken
+from ..point_features import PointFeatures, join_features, split_features, taken
 from .holes import Holes
+from .mute import Mute
 from .noise import Noise
 from .sparse import Sparse
 from .strays import Strays
@@ -38,12 +40,16 @@ class StudentOperation(Protocol):
         That is (B, N) places among the points that came; None: each its own.
         """
 
+    def alter_features(self, features: PointFeatures, bits: Tensor) -> PointFeatures:
+        """What else becomes of the features, once they have followed their points."""
+
 
 STUDENT_ONLY: dict[str, type[StudentOperation]] = {
     "strays": Strays,
     "holes": Holes,
     "sparse": Sparse,
     "noise": Noise,
+    "mute": Mute,
 }
 
 
@@ -55,13 +61,21 @@ class StudentOnly:
     seed: int = 0
 
     @classmethod
-    def of(cls, text: str, seed: int) -> "StudentOnly":
+    def of(cls, text: str, seed: int, features: Features | None = None) -> "StudentOnly":
         """From a string such as `strays,holes(most=0.3),sparse`; empty or `none` for none.
 
         Raises:
-            UsageError: an unknown operation or option, or one out of its range.
+            UsageError: an unknown operation or option, one out of its range, or one that mutes
+                where there are no features but xyz.
         """
-        return cls(parse(text, "z", STUDENT_ONLY), seed)
+        operations = parse(text, "z", STUDENT_ONLY)
+        if features == XYZ and any(isinstance(each, Mute) for each in operations):
+            raise UsageError(
+                "has nothing to mute, as points have xyz alone",
+                where="mute",
+                fix="leave it out, or give --features",
+            )
+        return cls(operations, seed)
 
     def apply(self, points: Tensor, epoch: int, shapes: Tensor, features: Features = XYZ) -> Tensor:
         """What the student gets to see of points (B, N, 3 + F) that are drawn and normalised.
@@ -81,6 +95,8 @@ class StudentOnly:
             xyz, whose = operation.apply(xyz, bits)
             if whose is not None:
                 others = {name: taken(values, whose) for name, values in others.items()}
+            if others:
+                others = operation.alter_features(others, bits)
         xyz = xyz - xyz.mean(dim=1, keepdim=True)
         radius = torch.linalg.vector_norm(xyz, dim=2).amax(dim=1)[:, None, None]
         radius = radius.clamp(min=torch.finfo(xyz.dtype).tiny)

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ..key import uniform
 from ..point_features import taken
-from .chance import check_range, touched
+from .chance import KeepsFeatures, check_range, touched
 
 
 @dataclass(frozen=True)
-class Holes:
+class Holes(KeepsFeatures):
     """Lose all points within up to `count` balls about points of the shape, of radius U(0, most).
 
     Copies of the points that are left stand in for the others, so that N stays. A hole that would

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ..key import uniform
-from .chance import check_range, touched
+from .chance import KeepsFeatures, check_range, touched
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(KeepsFeatures):
     """Laplace noise on every coordinate, of a scale U(0, most) for each view.
 
     Its tails are heavier than a normal's: of 1,000 points some are always far off.

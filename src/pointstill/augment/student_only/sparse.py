@@ -10,11 +10,11 @@ from torch import Tensor
 from ...errors import UsageError
 from ..key import uniform
 from ..point_features import taken
-from .chance import check_range, touched
+from .chance import KeepsFeatures, check_range, touched
 
 
 @dataclass(frozen=True)
-class Sparse:
+class Sparse(KeepsFeatures):
     """Keep n of the N points, log-uniform from `least` to N; copies stand in for the others.
 
     Point i of the view is then the kept one i n // N, as where a cloud of n points is deployed.

@@ -8,23 +8,24 @@ import torch
 from torch import Tensor
 
 from ..key import uniform
-from .chance import check_range, touched
+from .chance import KeepsFeatures, check_range, touched
 
 
 @dataclass(frozen=True)
-class Strays:
+class Strays(KeepsFeatures):
     """Move a share U(0, most) of the points somewhere else, at any distance up to `far` radii.
 
-    Directions are uniform and distances from the centre log-uniform from `near`, so that as many
-    strays are within the shape as far beyond it.
+    Directions are uniform and distances from the centre log-uniform from `near`, most of them
+    within the shape.
     """
 
     most: float = 0.05
     """Largest share of strays."""
     near: float = 0.25
     """Least distance from the centre, in unit-sphere radii."""
-    far: float = 4.0
-    """Largest distance from the centre, in unit-sphere radii."""
+    far: float = 1.5
+    """Largest distance from the centre, in unit-sphere radii; normalization leaves out farther
+    ones."""
     chance: float = 0.5
     """Probability that a view has any."""
 

@@ -4,15 +4,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import COLUMNS, Table
-from .arrays import read_arrays
+from ...points.upright import turn_up
+from ..columns import COLUMNS, Columns, Table, Wanted
+from .arrays import points_table, read_arrays
 from .gltf import read_glb
 from .guard import guarded
 from .las import read_las
+from .lidar import read_bin
 from .obj import read_obj
 from .off import read_off
 from .pcd import read_pcd
@@ -21,14 +22,22 @@ from .stl import read_stl
 from .surface import MESH_POINTS
 from .text import read_text
 
-__all__ = ["MESH_POINTS", "READERS", "SUFFIXES", "VERSION", "read_cloud", "read_table"]
+__all__ = [
+    "MESH_POINTS",
+    "READERS",
+    "SUFFIXES",
+    "VERSION",
+    "points_table",
+    "read_cloud",
+    "read_table",
+]
 
 VERSION = "3"
 """Of the readers: raised when the same file would give other points, so that caches are re-read."""
 
 Array = NDArray[Any]
-Reader = Callable[[Path, Iterable[str]], Table]
-"""Reads the points of a file, and those features beside them that are asked for and there."""
+Reader = Callable[[Path, Wanted], Table]
+"""Reads the points of a file, and what else is wanted of it and there."""
 FEATURES = tuple(feature for feature in COLUMNS if feature != "xyz")
 
 
@@ -51,42 +60,48 @@ def read_cloud(path: str | Path, up: str | None = None) -> Array:
 def read_table(
     path: str | Path,
     up: str | None = None,
-    features: Iterable[str] = FEATURES,
+    features: Iterable[str] | None = FEATURES,
     names: Iterable[str] | None = None,
+    columns: Columns | None = None,
 ) -> Table:
     """Read the points of one file and the features that it names; meshes have none.
 
     Args:
         path: the file.
         up: see `read_cloud`.
-        features: those that are read, if they are there.
+        features: those that are read, if they are there: known ones, as they are in the file, and
+            channels, the columns (n, 1) of their names. None: all that the file has.
         names: of the columns of a text file that does not name them itself.
+        columns: what the file calls some columns; see `columns.parse_columns`.
 
     Raises:
-        DataError, ForbiddenError: as `read_cloud`.
+        DataError: as `read_cloud`; several columns of one name that is asked for; one of `columns`
+            that is not there.
+        ForbiddenError: as `read_cloud`.
     """
-    path = Path(path)
+    path, wanted = Path(path), Wanted(None if features is None else tuple(features), columns or {})
     suffix = path.suffix.lower()
     with guarded(path):
         if suffix not in READERS:
             found = f"the suffix {path.suffix}" if path.suffix else "no suffix"
             raise DataError(f"has {found}, which is not read", fix=f"give a file of {SUFFIXES}")
         if names:
-            return read_text(path, features, tuple(names))
-        table = READERS[suffix](path, features)
+            return read_text(path, wanted, tuple(names))
+        table = READERS[suffix](path, wanted)
     if up and suffix == ".glb":
-        table["xyz"] = _turned(table["xyz"], up)
+        table["xyz"] = turn_up(table["xyz"], "y", up)
     return table
 
 
-def _turned(points: Array, up: str) -> Array:
-    """Turn points (n, 3) with y up so that another axis is, the third staying level."""
-    x, y, z = points[:, 0], points[:, 1], points[:, 2]
-    return np.stack({"x": (y, -x, z), "y": (x, y, z), "z": (x, -z, y)}[up], axis=1)
-
-
 def _points_alone(read: Callable[[Path], Array]) -> Reader:
-    return lambda path, features: {"xyz": read(path)}
+    """A reader of meshes, which have no columns."""
+
+    def reader(path: Path, wanted: Wanted) -> Table:
+        if wanted.columns:
+            raise DataError("is a mesh, which has no columns", fix="leave out --columns")
+        return {"xyz": read(path)}
+
+    return reader
 
 
 READERS: dict[str, Reader] = {
@@ -100,6 +115,7 @@ READERS: dict[str, Reader] = {
     ".pts": read_text,
     ".npy": read_arrays,
     ".npz": read_arrays,
+    ".bin": read_bin,
     ".off": _points_alone(read_off),
     ".obj": _points_alone(read_obj),
     ".stl": _points_alone(read_stl),

@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZipFile, ZipInfo
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import Table, array_names, from_columns
+from ..columns import Table, Wanted
 from .announced import check_unpacked, printable
 
 POINTS = ("points", "xyz", "data")
@@ -20,11 +19,12 @@ MASKS = {"mask", "valid", "padding_mask"}
 """Arrays that may say which points are meant, in one of two ways."""
 
 
-def read_arrays(path: Path, features: Iterable[str] = ()) -> Table:
+def read_arrays(path: Path, wanted: Wanted) -> Table:
     """The array of an NPY file, or those of an NPZ archive, whichever its suffix says.
 
     Of an archive: the array named points, xyz or data, or its only one, and features in arrays of
-    known names with a row a point. An array of records is read by the names of its columns.
+    their names with a row a point. An array of records is read by the names of its columns; other
+    columns than the first three have numbers alone, from 0.
 
     Raises:
         DataError: an archive of several arrays none of which is named so; Python objects; more
@@ -35,20 +35,21 @@ def read_arrays(path: Path, features: Iterable[str] = ()) -> Table:
     """
     with path.open("rb") as file:
         if file.read(2) == b"PK":
-            return _archive(path, features)
+            return _archive(path, wanted)
         file.seek(0)
         points = _array(file, path.stat().st_size)
         if file.read(1):
             warnings.warn(
                 f"{path}: bytes behind its array are not read: write one array a file", stacklevel=2
             )
-    return _table(points)
+    return points_table(points, wanted)
 
 
-def _archive(path: Path, features: Iterable[str]) -> Table:
+def _archive(path: Path, wanted: Wanted) -> Table:
     with ZipFile(path) as archive:
         entries = {each.filename.removesuffix(".npy"): each for each in archive.infolist()}
-        name = next((name for name in POINTS if name in entries), None)
+        said = str(wanted.columns.get("xyz", ""))
+        name = next((name for name in (said, *POINTS) if name in entries), None)
         if name is None and len(entries) == 1:
             (name,) = entries
         if name is None:
@@ -57,13 +58,15 @@ def _archive(path: Path, features: Iterable[str]) -> Table:
                 f"has arrays {ascii(there)[1:-1] or 'of no name'}",
                 fix="name one of them points, xyz or data",
             )
-        table = _table(_entry(archive, entries[name]))
+        points = _entry(archive, entries[name])
+        within, beside = wanted.parted(points.dtype.names or (), entries)
+        table = points_table(points, within)
         _say_masked(path, archive, entries, len(table["xyz"]))
-        for feature, each in array_names(entries, features).items():
+        for feature, each in beside.arrays(entries.keys() - {name}).items():
             values = _entry(archive, entries[each])
             if values.shape[:1] == table["xyz"].shape[:1]:
                 table[feature] = values.reshape(len(values), -1)
-    return table
+    return beside.offered(table)
 
 
 def _say_masked(path: Path, archive: ZipFile, entries: dict[str, ZipInfo], points: int) -> None:
@@ -105,7 +108,22 @@ def _array(file: IO[bytes], size: int) -> NDArray[Any]:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _table(points: NDArray[Any]) -> Table:
-    if points.dtype.names is None:
+def points_table(points: NDArray[Any], wanted: Wanted) -> Table:
+    """The points of an array, and what else is wanted of its columns.
+
+    Args:
+        points: (n, 3 or more), whose columns have numbers from 0, or records, whose have names.
+        wanted: what is read; without `columns`, points without names stay as wide as they are.
+
+    Raises:
+        DataError: see `Wanted`.
+    """
+    if points.dtype.names:
+        rows, kinds = points.reshape(-1), points.dtype
+        names = [name for name in kinds.names or () if not kinds[name].shape]
+        places = wanted.among(names)
+        return wanted.table({ours: rows[names[place]] for ours, place in places.items()})
+    if points.ndim != 2 or not wanted.columns:
         return {"xyz": points}
-    return from_columns({name: points.reshape(-1)[name] for name in points.dtype.names})
+    places = wanted.numbered(points.shape[1])
+    return wanted.table({ours: points[:, place] for ours, place in places.items()})

@@ -6,8 +6,8 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock, Timer
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import Table, from_columns, names_of
+from ..columns import Table, Wanted
 from . import laz_worker
 from .announced import check_count, check_unpacked
 
@@ -27,22 +27,25 @@ SECONDS_PER_MB = 2
 """Of computing that a packed file may take, beyond as many for any: seven times what it does."""
 
 
-def read_las(path: Path, features: Iterable[str] = ()) -> Table:
-    """Points in float64, scaled and offset, often UTM; intensity and colour as they are.
+def read_las(path: Path, wanted: Wanted) -> Table:
+    """Points in float64, scaled and offset, often UTM; all other dimensions as they are.
 
     Raises:
         DataError: a header that announces what is not there; a damaged file.
     """
     header = _header(path)
-    names = [name for name in _NAMES if name in names_of(features)]
-    columns = _read_apart(path, names, header) if header.packed else _columns(path, names)
-    return from_columns(columns)
+    read = partial(_read_apart, path, header) if header.packed else partial(_columns, path)
+    there = _USUAL if wanted.usual else list(read(None))
+    places = {ours: there[place] for ours, place in wanted.among(there).items()}
+    columns = read(sorted({*places.values()}))
+    return wanted.table({n: columns[name] for n, name in places.items() if name in columns})
 
 
-_NAMES = ("x", "y", "z", "intensity", "red", "green", "blue")
+_USUAL = ["x", "y", "z", "intensity", "red", "green", "blue"]
+"""Those of known features, where no others are asked for; some files have no colour."""
 
 
-def _columns(path: Path, names: list[str]) -> Columns:
+def _columns(path: Path, names: list[str] | None) -> Columns:
     return laz_worker.read_columns(str(path), names)
 
 
@@ -88,7 +91,7 @@ def _header(path: Path) -> Header:
     return Header(packed, points, record, size)
 
 
-def _read_apart(path: Path, names: list[str], header: Header) -> Columns:
+def _read_apart(path: Path, header: Header, names: list[str] | None) -> Columns:
     """Read a packed file in another process, as its library may abort, and the process with it."""
     seconds = SECONDS_PER_MB * (1 + (header.size >> 20))
     most = (1 << 30) + 4 * header.points * (header.record + 64)

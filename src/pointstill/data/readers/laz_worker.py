@@ -3,9 +3,9 @@
 The library that unpacks LAZ may abort on a damaged file, and its process with it. It knows nothing
 of this package, so that a process starts it with the paths of the other alone.
 
-A request is a line of JSON: `path`, `names`, and what it may take, `seconds` and `bytes`. The
-answer is a line of JSON, an error (a string) or a list of (name, kind of numbers, count), and the
-numbers one after the other.
+A request is a line of JSON: `path`, `names` (or null), and what it may take, `seconds` and `bytes`.
+The answer is a line of JSON, an error (a string) or a list of (name, kind of numbers, count), and
+the numbers one after the other.
 """
 
 import json
@@ -24,16 +24,23 @@ except ImportError:  # Windows, where a clock alone limits it
 PAGE = 4096
 
 
-def read_columns(path: str, names: Iterable[str]) -> dict[str, Any]:
-    """Columns (n,) of the points of a file, of those names that it has; x, y and z in float64."""
+def read_columns(path: str, names: Iterable[str] | None) -> dict[str, Any]:
+    """Columns (n,) of the points of a file, of those names that it has; x, y and z in float64.
+
+    Without names: what it has, and no numbers of any.
+    """
     import laspy
     import numpy as np
 
     with laspy.open(path, read_evlrs=False) as file:  # which nothing needs
+        kinds = file.header.point_format.dimensions
+        there = ["x", "y", "z"]
+        there += [kind.name for kind in kinds if kind.num_elements == 1 and kind.name not in "XYZ"]
+        if names is None:
+            return {name: np.empty(0) for name in there}
         points = file.read_points(-1)
         if len(points) != file.header.point_count:
             raise ValueError(f"{len(points)} points of {file.header.point_count}")
-        there = {"x", "y", "z", *points.point_format.dimension_names}
         return {name: np.array(points[name]) for name in names if name in there}
 
 

@@ -1,7 +1,7 @@
 """PCD, of the Point Cloud Library."""
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import Table, from_columns, names_of
+from ..columns import Table, Wanted
 from .announced import check_count, check_unpacked
 from .text import TextLayout, numbers
 
@@ -32,8 +32,8 @@ class Header(NamedTuple):
     """Byte where the points start."""
 
 
-def read_pcd(path: Path, features: Iterable[str] = ()) -> Table:
-    """The points of a PCD file and its features; `rgb` holds a colour in the bits of one number.
+def read_pcd(path: Path, wanted: Wanted) -> Table:
+    """The points of a PCD file and its fields; `rgb` holds a colour in the bits of one number.
 
     Read as PCL does: blanks and their number are free, lines but FIELDS and DATA may be missing,
     fields of several numbers and of padding are passed over.
@@ -43,13 +43,24 @@ def read_pcd(path: Path, features: Iterable[str] = ()) -> Table:
             are.
     """
     header = _header(path)
-    columns = _READ[header.data](path, header, names_of(features) | {"rgb", "rgba"})
-    packed = columns.get("rgb", columns.get("rgba"))
-    if packed is not None and packed.dtype.itemsize == 4:
-        bits = packed.copy().view(np.uint32)  # also where it is declared as a float
-        for place, name in ((16, "red"), (8, "green"), (0, "blue")):
-            columns[name] = (bits >> place & 255).astype(np.uint8)
-    return from_columns(columns)
+    names = [name for name in header.kind.names or () if _single(header.kind, name)]
+    four = [name for name in names if header.kind[name].itemsize == 4]
+    packed = next((name for name in ("rgb", "rgba") if name in four), None)
+    if packed:
+        names = [name for name in names if name not in (packed, *SHIFTS)] + [*SHIFTS]
+    places = {ours: names[place] for ours, place in wanted.among(names).items()}
+    parts = SHIFTS.keys() & {*places.values()} if packed else set[str]()
+    columns = _READ[header.data](
+        path, header, {*places.values()} | ({packed} if packed and parts else set())
+    )
+    for name in parts:
+        bits = columns[str(packed)].copy().view(np.uint32)  # also where it is declared as a float
+        columns[name] = (bits >> SHIFTS[name] & 255).astype(np.uint8)
+    return wanted.table({ours: columns[name] for ours, name in places.items()})
+
+
+SHIFTS = {"red": 16, "green": 8, "blue": 0}
+"""Bits below each part of a colour in `rgb` or `rgba`."""
 
 
 def _header(path: Path) -> Header:
@@ -116,7 +127,7 @@ def _whole(lines: dict[str, list[str]], word: str, default: list[str]) -> list[i
 def _ascii(path: Path, header: Header, wanted: set[str]) -> Columns:
     places, width = {}, 0
     for name in header.kind.names or ():
-        if _single(header.kind, name, wanted):
+        if name in wanted:
             places[name] = width
         width += header.kind[name].shape[0]
     if not places:
@@ -140,7 +151,7 @@ def _binary(path: Path, header: Header, wanted: set[str]) -> Columns:
         raise DataError(f"announces {header.points} points, but has bytes for more")
     rows = np.fromfile(path, header.kind, header.points, offset=header.start)
     names = header.kind.names or ()
-    return {name: rows[name][:, 0] for name in names if _single(header.kind, name, wanted)}
+    return {name: rows[name][:, 0] for name in names if name in wanted}
 
 
 def _packed(path: Path, header: Header, wanted: set[str]) -> Columns:
@@ -162,14 +173,15 @@ def _packed(path: Path, header: Header, wanted: set[str]) -> Columns:
     columns, start = {}, 0
     for name in header.kind.names or ():
         each = header.kind[name]
-        if _single(header.kind, name, wanted):
+        if name in wanted:
             columns[name] = np.frombuffer(content, each.base, header.points, start)
         start += each.itemsize * header.points
     return columns
 
 
-def _single(kind: np.dtype[Any], name: str, wanted: set[str]) -> bool:
-    return name in wanted and kind[name].shape == (1,)
+def _single(kind: np.dtype[Any], name: str) -> bool:
+    """Whether a field is one number, and no padding."""
+    return not name.isdigit() and kind[name].shape == (1,)
 
 
 _READ: dict[str, Callable[[Path, Header, set[str]], Columns]] = {

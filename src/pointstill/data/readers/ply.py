@@ -1,7 +1,6 @@
 """PLY: clouds, and meshes where there are faces."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import Table, from_columns
+from ..columns import Table, Wanted
 from .announced import bad_line, check_count, printable
 from .surface import fans, strips, surface
 
@@ -67,14 +66,15 @@ Columns = dict[str, NDArray[Any] | Lists]
 """Of one element: name -> (rows,)."""
 
 
-def read_ply(path: Path, features: Iterable[str] = ()) -> Table:
-    """Points (n, 3) and features of a cloud, or points drawn from a mesh."""
+def read_ply(path: Path, wanted: Wanted) -> Table:
+    """Points (n, 3) and properties of the vertices of a cloud, or points drawn from a mesh."""
     elements = read_elements(path)
     if "vertex" not in elements:
         raise DataError("has no vertices")
     columns = elements["vertex"].items()
-    scalars = {name: np.asarray(each) for name, each in columns if not isinstance(each, Lists)}
-    table = from_columns(scalars)
+    scalars = {name: each for name, each in columns if not isinstance(each, Lists)}
+    values = list(scalars.values())
+    table = wanted.table({n: values[at] for n, at in wanted.among(list(scalars)).items()})
     if not has_faces(elements):
         return table
     return {"xyz": surface(path, table["xyz"], _triangles(elements))}

@@ -3,7 +3,7 @@
 import csv
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import islice
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import Table, from_columns, names_of
+from ..columns import Table, Wanted, lacking
 
 Array = NDArray[Any]
 COMMENTS = ("#", "%", "//")
@@ -30,9 +30,7 @@ BLOCK = 1 << 24
 """Bytes of a file that are looked at at a time."""
 
 
-def read_text(
-    path: Path, features: Iterable[str] = (), names: Sequence[str] | None = None
-) -> Table:
+def read_text(path: Path, wanted: Wanted, names: Sequence[str] | None = None) -> Table:
     """Columns of numbers between blanks, commas or semicolons; the first three are x, y, z.
 
     Before them may stand comments (`#`, `%` or `//`), a line with the number of points, and a line
@@ -42,7 +40,7 @@ def read_text(
 
     Args:
         path: the file.
-        features: what is read beside xyz, of columns with names.
+        wanted: what is read, of columns with names or of those that it has numbers for.
         names: of the columns, for a file that does not name them.
 
     Raises:
@@ -52,19 +50,20 @@ def read_text(
         UserWarning: a first line `0,1,2`, which is taken for names; a first column of whole numbers
             among columns without names.
     """
-    layout = text_layout(path)
+    layout = text_layout(path, wanted.axes)
     named = layout.names or (names if names and len(names) == layout.width else None)
-    wanted = {"x": 0, "y": 1, "z": 2}
-    if named:
-        wanted = {name: named.index(name) for name in sorted(names_of(features) & set(named))}
-        if twice := [name for name in wanted if list(named).count(name) > 1]:
-            raise DataError(f"has several columns called {twice[0]}", fix="give each its own name")
-    table = from_columns(dict(zip(wanted, numbers(path, layout, wanted.values()).T, strict=True)))
+    places = wanted.among(named) if named else wanted.numbered(layout.width)
+    if wanted.features is None:  # words are no channel
+        some = _first_point(path, layout)
+        told = _is_decimal if layout.decimal_commas else _is_number
+        places = {name: at for name, at in places.items() if name in XYZ or told(some[at])}
+    values = numbers(path, layout, places.values()).T
+    table = wanted.table(dict(zip(places, values, strict=True)))
     if layout.row_names:
         first = numbers(path, layout, [0])[:, 0] if layout.row_names == "numbers" else None
         if first is not None and not _counts(first):
             raise DataError(f"names {layout.width - 1} columns, but has {layout.width}", fix=_NAME)
-    elif not named:
+    elif not named and not {"x", "y", "z"} <= wanted.columns.keys():
         _check_first_column(path, layout, table["xyz"])
     return table
 
@@ -101,7 +100,7 @@ class TextLayout:
     decimal_commas: bool
     comment: str = "#"
     names: list[str] | None = None
-    """Of the columns, in small letters, x, y and z among them; None: it names none."""
+    """Of the columns, in small letters, those of the axes among them; None: it names none."""
     row_names: str | None = None
     """Of a first column that the line of names has no name for: `numbers`, or other `words`."""
     count: int | None = None
@@ -114,8 +113,23 @@ class TextLayout:
         return fields[:-1] if self.delimiter and len(fields) > 1 and not fields[-1] else fields
 
 
-def text_layout(path: Path) -> TextLayout:
-    """Look at the first lines of a text file."""
+def _first_point(path: Path, layout: TextLayout) -> list[str]:
+    """The fields of the first line of numbers."""
+    with open_text(path) as file:
+        lines = (layout.split(line) for line in islice(file, layout.skip, None))
+        return next((fields for fields in lines if len(fields) == layout.width), [])
+
+
+XYZ = frozenset("xyz")
+
+
+def text_layout(path: Path, axes: Set[str] = XYZ) -> TextLayout:
+    """Look at the first lines of a text file.
+
+    Args:
+        path: the file.
+        axes: the names that tell a line of names; none where numbers of columns are given.
+    """
     count: int | None = None
     comment, names, remark, remarks = "#", None, list[str](), 0
     with open_text(path) as file:
@@ -126,7 +140,7 @@ def text_layout(path: Path) -> TextLayout:
             if marker or not text:
                 remarks += 1
                 found = _names_in(line[:MOST_LETTERS]) if remarks <= MOST_REMARKS else []
-                if {"x", "y", "z"} <= set(found) or (found[:1] and found[0] in TIMES):
+                if _names(axes, found) or (found[:1] and found[0] in TIMES and axes):
                     remark = found
                 comment = marker or comment
                 continue
@@ -149,21 +163,24 @@ def text_layout(path: Path) -> TextLayout:
                         stacklevel=2,
                     )
                 if point:
-                    return _checked(path, layout, number, comment, None, remark, count)
+                    return _checked(path, layout, number, comment, None, remark, count, axes)
                 start = number + 1
                 rest = _layout_of(following.partition("#")[0].strip())
-                return _checked(path, rest, start, comment, numbered, [], count)
-            elif {"x", "y", "z"} <= set(_named(text, layout)) or not (
+                return _checked(path, rest, start, comment, numbered, [], count, axes)
+            elif _names(axes, _named(text, layout)) or not (
                 layout.decimal_commas or any(map(_is_number, fields))
             ):
                 names = _named(text, layout)
-                if not {"x", "y", "z"} <= set(names):
+                if gone := sorted(axes - set(names)):
+                    if axes != XYZ:
+                        raise lacking("column", gone[0], names)
                     raise DataError(
                         f"cannot be read in line {number} ({fields[0][:40]!r} is not a number)",
-                        fix="write numbers, or name the columns, among them x, y and z",
+                        fix="write numbers, or name the columns, among them x, y and z, or say "
+                        "which they are, as in --columns x=east,y=north,z=up",
                     )
             else:
-                return _checked(path, layout, number, comment, names, remark, count)
+                return _checked(path, layout, number, comment, names, remark, count, axes)
     raise DataError("has no points")
 
 
@@ -193,17 +210,18 @@ def _checked(
     names: list[str] | None,
     remark: list[str],
     count: int | None,
+    axes: Set[str],
 ) -> TextLayout:
     """A layout with the names that fit it; the numbers start in some line."""
     width, row_names = layout.width, None
     fits = len(remark) == width == len(set(remark))
-    if names is None and fits and remark[0] in TIMES and not {"x", "y", "z"} <= set(remark):
+    if names is None and fits and remark[0] in TIMES and not axes <= set(remark):
         raise DataError(
             f"has a first column of times, as a comment says ({' '.join(remark)[:60]})", fix=_NAME
         )
     if names is None and fits:
         names = remark
-    elif names is None and "x" in remark[1:] and "xyz" in "".join(remark):
+    elif names is None and axes and "x" in remark[1:] and "xyz" in "".join(remark):
         warnings.warn(
             f"{path}: a comment names x, y and z, but not as many columns as there are ({width}), "
             f"so that the first three are taken: {_NAME}",
@@ -227,6 +245,11 @@ def _checked(
         row_names=row_names,
         count=count,
     )
+
+
+def _names(axes: Set[str], found: Iterable[str]) -> bool:
+    """Whether words are the names of columns."""
+    return bool(axes) and axes <= set(found)
 
 
 def _split(text: str, delimiter: str | None) -> list[str]:

@@ -2,39 +2,60 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
+
+import numpy as np
 
 from ...errors import DataError, printable
 from .. import readers
-from ..keyed_draws import shuffled
-from ..source import FOLDS, SPLITS, Listed, PassedOver, Shape, SplitName, refuse_fold
+from ..source import FOLDS, SPLITS, UNLABELLED, Listed, PassedOver, Shape, SplitName
 from .contents import Contents, alike, look, stem
+from .known import VALIDATION, Known, pairs, refuse_look_alikes
 
-SPLIT_NAMES = {*SPLITS, "training", "testing", "val", "valid", "validation"}
+SPLIT_NAMES = {*SPLITS, "training", "testing", *VALIDATION}
 """Names of folders, in small letters, that are never classes."""
-Found = list[tuple[SplitName | None, str, Contents]]
-"""(split or None, class, folder of its files)."""
+WITHOUT_LABEL = "_unlabelled"
+"""The folder, beside class folders, of shapes without a label."""
+FOLDER = "folder"
+"""What `--group` calls the folders below class folders."""
+
+MOST_FOLDERS = 100_000
+"""Below a class."""
+
+
+class Found(NamedTuple):
+    """A class folder, or a folder below one."""
+
+    split: SplitName | None
+    name: str
+    """Of the class, or `WITHOUT_LABEL`."""
+    contents: Contents
+    below: str = ""
+    """The path from the class folder to this one, with a slash at the end; empty for itself."""
 
 
 @dataclass(frozen=True)
 class ClassFolders:
     """Class folders, with `train/` and `test/` above or below them, or split by file names.
 
-    What is no cloud is passed over, and listed. Coordinates are taken as they are in the files,
-    except that glb files, y up by their standard, are turned to `up`.
+    Clouds may lie in folders below a class, at any depth; `_unlabelled/` beside the classes holds
+    those without a label. What is no cloud is passed over, and listed. Coordinates are taken as
+    they are in the files, except that glb files, y up by their standard, are turned to `up`.
     """
 
     root: Path
     classes: tuple[str, ...]
-    key: str
-    listing: dict[SplitName, list[tuple[int, Path]]]
-    """(label, file) of every shape, by class, then file name."""
-    listed: Listed
+    found: tuple[Found, ...]
+    """By class, then folder; those without a label last."""
+    over: tuple[PassedOver, ...] = ()
+    notes: tuple[str, ...] = ()
+    fold: int = 0
     up: str = "z"
+    group: str | None = None
 
     kind: ClassVar[str] = "folder"
     variants: ClassVar[tuple[str, ...]] = ()
@@ -54,101 +75,144 @@ class ClassFolders:
         """
         if not path.is_dir():
             return None
-        found, over, ignored = _folders_of(look(path))
-        if not any(contents.clouds for *_, contents in found):
+        heads, over, ignored = _folders_of(look(path))
+        found: list[Found] = []
+        for head in heads:
+            inside, linked = _and_below(head)
+            found += inside
+            over += linked
+        named = {head.name for head in heads} - {WITHOUT_LABEL}
+        if not any(each.contents.clouds for each in found if each.name in named):
             return None
-        for *_, contents in found:
-            _refuse_empty(contents)
-            _refuse_twice(contents)
-            over += contents.others
-            over += [
-                contents.note(f"{name}/", "folders below a class") for name in contents.folders
-            ]
-        own = {split for split, *_ in found}
+        if len(named) == 1 and not any(each.contents.clouds for each in found if not each.below):
+            return None  # the folder above one that holds class folders
+        for head in heads:
+            _refuse_empty(head, found)
+        for each in found:
+            _refuse_twice(each.contents)
+            over += each.contents.others
+        own = {head.split for head in heads if head.name in named}
         if None in own and len(own) > 1:
-            odd = next(contents.path for split, _, contents in found if split is None)
+            odd = next(h.contents.path for h in heads if h.split is None and h.name in named)
             raise DataError(
                 "has neither train/ nor test/, which other classes have",
                 where=odd,
                 fix="split it as the others are",
             )
-        if None not in own:
-            refuse_fold(path, fold)
-        classes = tuple(sorted({name for _, name, _ in found}))
-        _refuse_look_alikes(path, classes)
-        remarks = [*_beside_splits(ignored), *_in_one_split(found), *_twice_by_links(path, found)]
-        remarks += _summary(over)
-        listing: dict[SplitName, list[tuple[int, Path]]] = {"train": [], "test": []}
-        for split, name, contents in sorted(found, key=lambda item: item[1]):
-            label, names = classes.index(name), [file.name for file in contents.clouds]
-            tested = set() if split else in_fold(name, names, fold)
-            for each in names:
-                part: SplitName = split or ("test" if each in tested else "train")
-                listing[part].append((label, contents.path / each))
-        return cls(
-            root=path,
-            classes=classes,
-            key=f"{readers.VERSION} {readers.MESH_POINTS} {fold}/{FOLDS}",
-            listing=listing,
-            listed=Listed(tuple(over), tuple(remarks), folded=None in own),
+        if None not in own:  # shapes without a label are to be learned from
+            found = [each._replace(split=each.split or "train") for each in found]
+        classes = tuple(sorted(named))
+        refuse_look_alikes(path, classes)
+        notes = [*_beside_splits(ignored), *_twice_by_links(path, found), *_summary(over)]
+        found.sort(key=lambda each: (each.name == WITHOUT_LABEL, each.name, each.below))
+        source = cls(path, classes, tuple(found), tuple(over), tuple(notes), fold)
+        source.known  # noqa: B018 - refuses a fold
+        return source
+
+    @property
+    def key(self) -> str:
+        """Reader, fold and group."""
+        group = self.known.grouping()
+        return f"{readers.VERSION} {readers.MESH_POINTS} {self.fold}/{FOLDS}{group}"
+
+    @cached_property
+    def members(self) -> list[tuple[Path, str, str]]:
+        """(file, its path below the class folder, class) of all shapes."""
+        return [
+            (each.contents.path / file.name, each.below + file.name, each.name)
+            for each in self.found
+            for file in each.contents.clouds
+        ]
+
+    @cached_property
+    def known(self) -> Known:
+        """Labels, splits and groups."""
+        place = {WITHOUT_LABEL: UNLABELLED} | {name: i for i, name in enumerate(self.classes)}
+        labels = np.array([place[name] for *_, name in self.members], np.int64)
+        splits = [each.split for each in self.found for _ in each.contents.clouds]
+        groups = [below.partition("/")[0] if "/" in below else None for _, below, _ in self.members]
+        return Known(
+            self.root,
+            self.classes,
+            [below for _, below, _ in self.members],
+            labels,
+            None if None in splits else [split for split in splits if split],
+            groups if self.group else None,
+            self.group,
+            self.fold,
+        )
+
+    @cached_property
+    def listed(self) -> Listed:
+        """What is passed over and said, and whether there are folders to group by."""
+        below = [each for each in self.found if each.below and each.contents.clouds]
+        remarks = [*self.known.remarks(), *self.notes]
+        if below and self.group is None:
+            count = sum(len(each.contents.clouds) for each in below)
+            remarks.append(
+                f"{count:,} of {len(self.members):,} clouds are in folders below those of the "
+                f"classes, such as {below[0].contents.prefix}: if each is a person, a site or a "
+                "scan, --group folder keeps it on one side of train and test"
+            )
+        return Listed(
+            self.over,
+            tuple(remarks),
+            folded=self.known.splits is None,
+            groups=(FOLDER,) if below else (),
         )
 
     def files(self, split: SplitName) -> list[Path]:
         """One file a shape."""
-        return [file for _, file in self.listing[split]]
+        return [self.members[row][0] for row in self.known.rows[split]]
 
     def shapes(self, split: SplitName) -> list[Shape]:
-        """All shapes, by class, then file name."""
-        return [
-            Shape(
-                file.relative_to(self.root).as_posix(),
-                label,
-                partial(readers.read_cloud, file, self.up),
-                partial(readers.read_table, file, self.up),
+        """All shapes, by class, then folder and file name."""
+        shapes = []
+        for row in self.known.rows[split]:
+            file = self.members[row][0]
+            shapes.append(
+                Shape(
+                    file.relative_to(self.root).as_posix(),
+                    int(self.known.labels[row]),
+                    partial(readers.read_cloud, file, self.up),
+                    partial(readers.read_table, file, self.up),
+                    self.known.groups[row] if self.known.groups else None,
+                )
             )
-            for label, file in self.listing[split]
-        ]
+        return shapes
 
 
-def in_fold(name: str, members: list[str], fold: int) -> set[str]:
-    """Choose the members of a class that fold 0 to 4 holds out, by their names alone.
-
-    The five folds part a class of five or more. A smaller one has a member in every fold, so some
-    are in several; a single one is never held out.
-    """
-    parts = min(FOLDS, len(members))
-    if parts < 2:
-        return set()
-    return set(shuffled(f"fold:{name}", members)[fold % parts :: parts])
-
-
-def _folders_of(top: Contents) -> tuple[Found, list[PassedOver], list[str]]:
+def _folders_of(top: Contents) -> tuple[list[Found], list[PassedOver], list[str]]:
     """The class folders, from the places where `train/` may be.
 
     Returns:
-        They; what lies around them; and the folders, as `val/`, beside both `train/` and `test/`.
+        They, and the folder of what has no label; what lies around them; and the folders, as
+        `val/`, beside both `train/` and `test/`.
     """
-    found: Found = []
+    found: list[Found] = []
     over, ignored = top.around("class folders"), list[str]()
 
     def pass_by(contents: Contents) -> None:
         """Folders beside `train/` and `test/`."""
         both = set(SPLITS) <= set(contents.folders)
         for name in contents.folders:
-            if name not in SPLITS:
+            if name not in (*SPLITS, WITHOUT_LABEL):
                 over.append(
                     contents.note(f"{name}/", "folders beside train/ and test/", said=not both)
                 )
                 ignored.extend([over[-1].path] * both)
 
-    if set(SPLITS) <= set(top.folders) or set(top.folders) <= set(SPLITS):
+    named = {*top.folders} - {WITHOUT_LABEL}
+    if set(SPLITS) <= named or named <= set(SPLITS):
         pass_by(top)
+        if WITHOUT_LABEL in top.folders:
+            found.append(Found("train", WITHOUT_LABEL, top.below(WITHOUT_LABEL)))
         for split in SPLITS:
             if split in top.folders:
                 contents = top.below(split)
                 over += contents.around("class folders")
-                classes: Found = [(split, name, contents.below(name)) for name in contents.folders]
-                if contents.clouds and not any(inside.clouds for *_, inside in classes):
+                classes = [Found(split, name, contents.below(name)) for name in contents.folders]
+                if contents.clouds and not any(each.contents.clouds for each in classes):
                     raise _without_classes(top.path, [split])
                 found += classes
         return found, over, ignored
@@ -156,13 +220,38 @@ def _folders_of(top: Contents) -> tuple[Found, list[PassedOver], list[str]]:
     _refuse_split_names(top, inside)
     for name, contents in inside.items():
         splits = [split for split in SPLITS if split in contents.folders]
-        found += [(split, name, contents.below(split)) for split in splits]
+        found += [Found(split, name, contents.below(split)) for split in splits]
         if splits:
             over += contents.around("train/ and test/")
             pass_by(contents)
         else:
-            found.append((None, name, contents))
+            found.append(Found(None, name, contents))
     return found, over, ignored
+
+
+def _and_below(head: Found) -> tuple[list[Found], list[PassedOver]]:
+    """A folder and those in it, at any depth; folders by a link, which may be circles, are not.
+
+    Raises:
+        DataError: there are too many for class folders.
+    """
+    found, linked, rest = list[Found](), list[PassedOver](), [head]
+    while rest:
+        folder = rest.pop()
+        found.append(folder)
+        if len(found) + len(rest) > MOST_FOLDERS:
+            raise DataError(
+                f"holds more than {MOST_FOLDERS:,} folders",
+                where=head.contents.path,
+                fix="give the folder right above the class folders",
+            )
+        for name in folder.contents.folders:
+            if (folder.contents.path / name).is_symlink():
+                linked.append(folder.contents.note(f"{name}/", "linked folders below a class"))
+            else:
+                inside, below = folder.contents.below(name), f"{folder.below}{name}/"
+                rest.append(folder._replace(contents=inside, below=below))
+    return found, linked
 
 
 # What is refused.
@@ -201,40 +290,18 @@ def _without_classes(root: Path, splits: list[str]) -> DataError:
     )
 
 
-def _refuse_empty(contents: Contents) -> None:
+def _refuse_empty(folder: Found, found: list[Found]) -> None:
     """Refuse a class without a cloud.
 
     Raises:
-        DataError: names it, and the folder below it that holds them.
+        DataError: names it.
     """
-    if contents.clouds:
-        return
-    for name in contents.folders:
-        if contents.below(name).clouds:
-            raise DataError(
-                f"holds its clouds in folders, such as {name}/, which are not looked into",
-                where=contents.path,
-                fix="move them up into it, or give the folder right above the class folders",
-            )
-    raise DataError(
-        f"is an empty class (no file in it is {readers.SUFFIXES})",
-        where=contents.path,
-        fix="fill it, or move it away",
-    )
-
-
-def _refuse_look_alikes(root: Path, classes: Iterable[str]) -> None:
-    """Refuse classes that people, or another file system, would take for one.
-
-    Raises:
-        DataError: names two.
-    """
-    for one, other in _pairs(classes, alike):
+    same = (folder.split, folder.name)
+    if not any(each.contents.clouds for each in found if (each.split, each.name) == same):
         raise DataError(
-            f"has classes {one!r} and {other!r}, whose names differ in case or blanks alone",
-            where=root,
-            fix="give both folders one name if they are one class, and else names that tell them "
-            "apart",
+            f"is an empty class (no file in it is {readers.SUFFIXES})",
+            where=folder.contents.path,
+            fix="fill it, or move it away",
         )
 
 
@@ -244,9 +311,9 @@ def _refuse_twice(contents: Contents) -> None:
     Raises:
         DataError: names two files.
     """
-    pairs = list(_pairs((file.name for file in contents.clouds), lambda name: alike(stem(name))))
-    if pairs:
-        (one, other), more = pairs[0], f", and {len(pairs) - 1:,} more so" * (len(pairs) > 1)
+    twice = list(pairs((file.name for file in contents.clouds), lambda name: alike(stem(name))))
+    if twice:
+        (one, other), more = twice[0], f", and {len(twice) - 1:,} more so" * (len(twice) > 1)
         raise DataError(
             f"holds an object twice, as {one} and {other}{more}",
             where=contents.path,
@@ -254,16 +321,7 @@ def _refuse_twice(contents: Contents) -> None:
         )
 
 
-def _pairs(names: Iterable[str], key: Callable[[str], str]) -> Iterator[tuple[str, str]]:
-    """Names with the key of an earlier one, after that."""
-    known: dict[str, str] = {}
-    for name in names:
-        first = known.setdefault(key(name), name)
-        if first != name:
-            yield first, name
-
-
-def _twice_by_links(root: Path, found: Found) -> Iterator[str]:
+def _twice_by_links(root: Path, found: list[Found]) -> Iterator[str]:
     """Refuse a file under two names, of which train could have one and test the other.
 
     Returns:
@@ -274,7 +332,7 @@ def _twice_by_links(root: Path, found: Found) -> Iterator[str]:
     """
     known: dict[int, tuple[SplitName | None, os.DirEntry[str]]] = {}
     same = []
-    for split, _, contents in found:
+    for split, _, contents, _ in found:
         for file in contents.clouds:
             number = file.stat().st_ino if file.is_symlink() else file.inode()
             other, first = known.setdefault(number, (split, file))
@@ -314,15 +372,6 @@ def _beside_splits(folders: list[str]) -> Iterator[str]:
         )
 
 
-def _in_one_split(found: Found) -> Iterator[str]:
-    """Classes that cannot be learned, or are not measured."""
-    has = {split: {name for each, name, _ in found if each == split} for split in SPLITS}
-    for split, other in (SPLITS, SPLITS[::-1]):
-        alone = sorted(has[split] - has[other]) if has[other] else []
-        if alone:
-            yield f"{split}/ has classes that {other}/ has not: {_some(alone)}"
-
-
 def _summary(over: list[PassedOver]) -> Iterator[str]:
     """One line on what was passed over and may have been meant."""
     said = [each for each in over if each.said]
@@ -333,7 +382,3 @@ def _summary(over: list[PassedOver]) -> Iterator[str]:
     ]
     if parts:
         yield f"passed over {', '.join(parts)}: `pointstill data info` counts all"
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + f" and {len(names) - most:,} others" * (len(names) > most)

@@ -9,13 +9,17 @@ from typing import Any, cast
 
 from ...errors import DataError, NoDataError, UsageError
 from ...storage.paths import local
-from ..source import Finder, Source, refuse_fold
+from ..source import Finder, Listed, Source, refuse_fold
 from .class_folders import ClassFolders
 from .contents import look
+from .label_table import LabelTable
 from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetText
 from .scanobjectnn import ScanObjectNN
+from .single_file import SingleFile
 
 SOURCES: dict[str, type[Finder]] = {
+    "arrays": SingleFile,
+    "label-table": LabelTable,
     "modelnet-hdf5": ModelNetHDF5,
     "modelnet-text": ModelNetText,
     "modelnet-off": ModelNetOFF,
@@ -31,23 +35,32 @@ def _primitives(clean: bool = False) -> Source:
     return Primitives(clean)
 
 
+def _strangers() -> Source:
+    from ..strangers import Strangers
+
+    return Strangers()
+
+
 GENERATED: dict[str, Callable[[], Source]] = {
     "primitives": _primitives,
     "primitives-clean": partial(_primitives, clean=True),
+    "strangers": _strangers,
 }
 """Data sets without files, by what the user types."""
 
 
-def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Source:
+def find_source(
+    source: str | Path, fold: int = 0, up: str | None = None, group: str | None = None
+) -> Source:
     """Recognise what is at `source`, on this machine; see `open_dataset`."""
     if make := GENERATED.get(str(source)):
         refuse_fold(source, fold)
-        return _with_up(make(), source, up)
+        return _with_group(_with_up(make(), source, up), source, group)
     path = (local(source) or Path(source)).expanduser()
     try:
         for layout in SOURCES.values():
             if found := layout.find(path, fold):
-                return _with_up(found, source, up, layout.any_up)
+                return _with_group(_with_up(found, source, up, layout.any_up), source, group)
     except OSError as error:
         raise DataError(
             f"cannot be listed ({error.strerror})",
@@ -60,7 +73,8 @@ def find_source(source: str | Path, fold: int = 0, up: str | None = None) -> Sou
         )
     if not path.is_dir():
         raise DataError(
-            "is a file, but a data set is a folder",
+            "is a file, but a data set is a folder, or a file of all its clouds "
+            f"({', '.join(suffix[1:] for suffix in SingleFile.SUFFIXES)})",
             where=path,
             fix="give the folder that holds it",
         )
@@ -99,3 +113,17 @@ def _with_up(found: Source, source: str | Path, up: str | None, any_up: bool = F
             f"is {found.kind}, where {found.up} is up", where=source, fix=f"leave out up {up}"
         )
     return cast(Source, replace(cast(Any, found), up=up))
+
+
+def _with_group(found: Source, source: str | Path, group: str | None) -> Source:
+    """The source with the groups that were asked for, if it has them."""
+    if group is None:
+        return found
+    there = getattr(found, "listed", Listed()).groups
+    if group not in there:
+        raise UsageError(
+            f"has nothing called {group!r} that shapes could be grouped by",
+            where=source,
+            fix=f"choose from {', '.join(there)}" if there else "leave out the group",
+        )
+    return cast(Source, replace(cast(Any, found), group=group))

@@ -1,9 +1,7 @@
 """ModelNet40 and ModelNet10 (Wu et al., CVPR 2015) in the layouts that they are passed on in."""
 
-import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,18 +10,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError, ForbiddenError
+from ...errors import DataError
 from .. import readers
-from ..columns import ARRAYS, array_names
-from ..readers.announced import check_unpacked, printable
-from ..readers.guard import guarded
+from ..columns import Columns, Table, Wanted
+from ..readers.announced import printable
 from ..source import Shape, SplitName, refuse_fold, unreadable
 from .class_folders import ClassFolders
+from .hdf5 import numbers, opened
 
 BLOCK = 256
 """Clouds of an HDF5 file that are read, and held, at a time."""
-HELD = 1 << 24
-"""Bytes that any array of an HDF5 file may unpack to."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ class ModelNetText:
                     fix="restore both",
                 )
             file = self._file(name)
-            table = partial(readers.read_table, file, names=("x", "y", "z", "nx", "ny", "nz"))
+            table = partial(readers.read_table, file, None, names=("x", "y", "z", "nx", "ny", "nz"))
             shapes.append(Shape(name, label, partial(readers.read_cloud, file), table))
         return shapes
 
@@ -154,14 +150,14 @@ class ModelNetOFF(ClassFolders):
         if not any(any(path.glob(f"*/{split}/*.off")) for split in ("train", "test")):
             return None
         found = super().find(path, fold)
-        every = [file for files in found.listing.values() for _, file in files] if found else []
+        every = [file for file, *_ in found.members] if found else []
         return found if all(file.suffix == ".off" for file in every) else None
 
 
 def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
     """List the clouds of HDF5 files with `data` (n, P, 3) and `label` (n,) or (n, 1).
 
-    Features are in arrays beside them, such as `normal` (n, P, 3); see `columns.ARRAYS`.
+    Features are in arrays beside them, such as `normal` (n, P, 3) or `doppler` (n, P).
 
     Raises:
         DataError: damaged, without these arrays, with a label that is no class, or with numbers
@@ -170,28 +166,38 @@ def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
 
     @lru_cache(maxsize=1)  # read in order, a block is read once, and one is held
     def block(file: Path, start: int) -> NDArray[Any]:
-        with _opened(file) as arrays:
-            return np.asarray(_array(arrays, "data")[start : start + BLOCK])
+        with opened(file) as arrays:
+            return np.asarray(numbers(arrays, "data")[start : start + BLOCK])
 
     def cloud(file: Path, index: int) -> NDArray[Any]:
         points: NDArray[Any] = block(file, index - index % BLOCK)[index % BLOCK]  # (P, 3)
         return points
 
     @lru_cache(maxsize=1)
-    def tables(file: Path, start: int) -> dict[str, NDArray[Any]]:
+    def tables(file: Path, start: int, beside: Wanted) -> Table:
         rows = slice(start, start + BLOCK)
-        with _opened(file) as arrays:
-            points = _array(arrays, "data")
+        with opened(file) as arrays:
+            points = numbers(arrays, "data")
             table = {"xyz": points[rows]}
-            for feature, name in array_names(arrays, ARRAYS).items():
-                values = _array(arrays, name)
+            for feature, name in beside.arrays(arrays.keys() - {"data", "label"}).items():
+                try:
+                    values = numbers(arrays, name)
+                except DataError:
+                    if beside.features is None:  # what cannot be had is not offered
+                        continue
+                    raise
                 if values.shape[:2] == points.shape[:2]:
                     table[feature] = values[rows].reshape(*table["xyz"].shape[:2], -1)
-        return table
+        return beside.offered(table)
 
-    def table(file: Path, index: int) -> dict[str, NDArray[Any]]:
-        found = tables(file, index - index % BLOCK)
-        return {name: values[index % BLOCK] for name, values in found.items()}
+    def table(
+        file: Path, index: int, features: Iterable[str] | None, /, *, columns: Columns | None = None
+    ) -> Table:
+        wanted = Wanted(None if features is None else tuple(features), columns or {})
+        within, beside = wanted.parted((), ())
+        found = tables(file, index - index % BLOCK, beside)
+        each = {name: values[index % BLOCK] for name, values in found.items()}
+        return each | readers.points_table(each["xyz"], within)
 
     return [
         Shape(
@@ -206,9 +212,9 @@ def h5_shapes(paths: list[Path], classes: int) -> list[Shape]:
 
 
 def _h5_labels(file: Path, classes: int) -> NDArray[np.int64]:
-    with _opened(file) as arrays:
-        shape = _array(arrays, "data").shape
-        given = _array(arrays, "label")
+    with opened(file) as arrays:
+        shape = numbers(arrays, "data").shape
+        given = numbers(arrays, "label")
         fits = given.size == given.shape[0] == shape[0]
         if len(shape) != 3 or shape[2] < 3 or not fits:
             raise DataError(
@@ -225,46 +231,6 @@ def _h5_labels(file: Path, classes: int) -> NDArray[np.int64]:
             fix="restore it, or shape_names.txt",
         )
     return labels.astype(np.int64)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    import h5py
-
-    try:
-        with guarded(file), h5py.File(file, "r") as arrays:
-            yield arrays
-    except ForbiddenError:
-        raise
-    except DataError as error:
-        raise error.but(fix=error.fix or "restore it") from error
-
-
-def _array(arrays: Any, name: str) -> Any:
-    """An array of numbers that lies in the file itself, and is not larger than the file can hold.
-
-    Raises:
-        DataError: it is not.
-    """
-    import h5py
-
-    link = arrays.get(name, getlink=True)
-    if link is None:
-        raise DataError(f"has no array {name}")
-    if not isinstance(link, h5py.HardLink):  # which may lead to another file
-        raise DataError(f"has a link for {name}", fix="write the numbers into the file")
-    array = arrays[name]
-    if not isinstance(array, h5py.Dataset) or not array.shape or array.dtype.kind not in "fiu":
-        raise DataError(f"has for {name} what is no array of numbers")
-    if array.external or array.is_virtual:
-        raise DataError(
-            f"has its {name} in another file, which is not opened",
-            fix="write the numbers into the file",
-        )
-    stored = array.id.get_storage_size()
-    check_unpacked(array.nbytes, stored, HELD)
-    check_unpacked(math.prod(array.chunks or ()) * array.dtype.itemsize, stored, HELD)
-    return array
 
 
 def lines(file: Path) -> list[str]:

@@ -1,0 +1,194 @@
+"""Students on what goes wrong: figures as JSON, and the tables and the curves of the docs from it.
+
+    python benchmarks/robustness.py DATA RUN [RUN ...]     measure, write, draw; --limit 200 to try
+    python benchmarks/robustness.py                        only write and draw, from the JSON
+
+A run is a folder, or an exported student; NAME=PATH gives it a name in the tables.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+from page import table
+from pointstill.data import open_dataset
+from pointstill.data.keyed_draws import uniforms
+from pointstill.errors import UsageError
+from pointstill.evaluation.profiling import surroundings
+from pointstill.evaluation.robustness import KnownClouds, measure_corruptions, measure_points
+from pointstill.evaluation.scoring import evaluate
+from pointstill.evaluation.unknown import measure_unknown
+from pointstill.progress import Track
+from pointstill.teachers import load_teacher
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "robustness.json"
+PAGE, CURVES = ROOT / "docs" / "robustness.md", ROOT / "docs" / "accuracy_by_points.svg"
+BEGIN, END = "<!-- measured: from here", "<!-- measured: to here -->"
+COUNTS = [16, 32, 64, 128, 256, 512, 1024]
+STRAYS = [0.005, 0.01, 0.02, 0.05, 0.1]
+"""Shares of points that belong to nothing, 2 to 10 radii away."""
+Points = NDArray[np.float32]
+
+
+def with_strays(name: str, points: Points, share: float) -> Points:
+    """A cloud of which a share of the points, one at least, is somewhere around it."""
+    middle = points.mean(axis=0)
+    radius = np.linalg.norm(points - middle, axis=1).max()
+    count = max(1, round(share * len(points)))
+    u = uniforms(f"far strays:{share}:{name}", 4 * count).reshape(4, count)
+    height, angle = 2 * u[0] - 1, 2 * np.pi * u[1]
+    level = np.sqrt(1 - height**2)
+    way = np.stack([level * np.cos(angle), level * np.sin(angle), height], axis=1)
+    moved = points.copy()
+    places = np.argsort(uniforms(f"far strays:{share}:{name}:places", len(points)))[:count]
+    moved[places] = middle + radius * (2 + 8 * u[2:3].T) * way
+    return moved
+
+
+def measure(source: str, named: dict[str, str], limit: int | None) -> dict[str, Any]:
+    """Ask all runs about everything."""
+    data = open_dataset(source)
+    models = [load_teacher(path, classes=data.classes, up=data.up) for path in named.values()]
+    clean = evaluate(models, data, limit=limit)
+    clouds = KnownClouds(data, "test", limit)
+    with Track("strays", len(models) * len(STRAYS) * len(clouds), "clouds") as track:
+        strays = {
+            str(share): clouds.accuracy(
+                models, lambda name, points, s=share: with_strays(name, points, s), 16, track
+            )
+            for share in STRAYS
+        }
+    unknown = measure_unknown(models, data, open_dataset("strangers"), limit=limit)
+    return {
+        "date": date.today().isoformat(),
+        "data": Path(source).name,
+        "shapes": len(clouds),
+        "names": list(named),
+        "clean": [asdict(score) for score in clean.scores],
+        "corruptions": [asdict(s) for s in measure_corruptions(models, data, limit=limit)],
+        "points": [asdict(s) for s in measure_points(models, data, COUNTS, limit=limit)],
+        "strays": strays,
+        "strangers": [asdict(score) for score in unknown],
+        **surroundings(1),
+    }
+
+
+def percent(value: float | None) -> str:
+    """A share, as percent."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The tables."""
+    names, clean, gone = found["names"], found["clean"], found["corruptions"]
+    by_points, strange = found["points"], found["strangers"]
+    points = [
+        (count, *(percent(each["accuracy"][count]) for each in by_points))
+        for count in by_points[0]["accuracy"]
+    ]
+    strays = [
+        (f"{100 * float(share):g} %", *map(percent, values))
+        for share, values in found["strays"].items()
+    ]
+    corruptions = [
+        ("OA clean, %", *(percent(each["clean"]) for each in gone)),
+        *(
+            (f"CE {name}", *(f"{each['errors'][name]:.3f}" for each in gone))
+            for name in gone[0]["errors"]
+        ),
+        ("RmCE", *(f"{each['relative_errors']['RmCE']:.3f}" for each in gone)),
+    ]
+    unknown = [
+        ("AUROC", *(f"{each['auroc']:.3f}" for each in strange)),
+        ("FPR at 95 % recall, %", *(percent(each["false_positives"]) for each in strange)),
+        ("accepted at the threshold, %", *(percent(each["accepted"]) for each in strange)),
+        ("recall at the threshold, %", *(percent(each["recall"]) for each in strange)),
+        *(
+            (f"{kind} accepted, %", *(percent(each["accepted_by_kind"][kind]) for each in strange))
+            for kind in strange[0]["accepted_by_kind"]
+        ),
+    ]
+    calibration = [
+        ("OA, %", *(percent(each["overall_accuracy"]) for each in clean)),
+        ("temperature", *(f"{each['temperature']:.2f}" for each in clean)),
+        ("ECE before, %", *(percent(each["calibration_error"]) for each in clean)),
+        ("ECE after, %", *(percent(each["tempered_error"]) for each in clean)),
+    ]
+    head = ("", *names)
+    title = f"Measured on {found['date']}, {found['shapes']:,} test shapes of {found['data']}"
+    return "\n\n".join(
+        [
+            f"{title} ({found['processor']}, torch {found['torch']}).",
+            "**Calibration**",
+            table(head, calibration),
+            "**Unknown things**: `strangers`, 240 things of six kinds",
+            table(head, unknown),
+            "**ModelNet-C**, on our sampling: errors over those of DGCNN as published",
+            table(head, corruptions),
+            "**Few points**: overall accuracy, %",
+            table(("points", *names), points),
+            "![accuracy by points](accuracy_by_points.svg)",
+            "**Strays**: overall accuracy, %, with so many points 2 to 10 radii away",
+            table(("strays", *names), strays),
+        ]
+    )
+
+
+def draw(found: dict[str, Any]) -> None:
+    """The curves of accuracy by points."""
+    style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    with plt.rc_context(style | {"svg.hashsalt": "pointstill"}):
+        figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
+        for name, each in zip(found["names"], found["points"], strict=True):
+            counts = [int(count) for count in each["accuracy"]]
+            values = [100 * value for value in each["accuracy"].values()]
+            axes.plot(counts, values, "o-", label=name)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set(xlabel="points of a cloud", ylabel="overall accuracy, %", ylim=(0, 100))
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(frameon=False)
+        figure.savefig(CURVES, metadata={"Date": None})
+        plt.close(figure)
+
+
+def write() -> None:
+    """Fill the page in, and draw the curves."""
+    found = json.loads(RESULTS.read_text("utf-8"))
+    page = PAGE.read_text("utf-8")
+    before, rest = page.split(BEGIN)
+    comment, after = rest.split("\n", 1)[0], rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}{comment}\n\n{markdown(found)}\n\n{END}{after}", "utf-8")
+    draw(found)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("runs", nargs="*")
+    parser.add_argument("--limit", type=int)
+    asked = parser.parse_args()
+    if asked.data:
+        if not asked.runs:
+            raise UsageError("there is nothing to measure", fix="name runs behind the data")
+        pairs = [run.rpartition("=")[::2] for run in asked.runs]
+        named = {name or Path(path).name: path for name, path in pairs}
+        found = measure(asked.data, named, asked.limit)
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    write()
+
+
+if __name__ == "__main__":
+    main()

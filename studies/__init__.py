@@ -1,0 +1,1 @@
+"""What distilling is worth: lists of trainings, and the page that is written from them."""

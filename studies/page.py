@@ -1,0 +1,194 @@
+"""docs/results.md and its pictures, from the files of results: nobody types a figure."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .figures import forest, shares_picture
+from .job import outcomes
+from .outcome import Difference, Outcome, difference, mean_and_spread
+from .radar import BETAS, METHODS, SEEDS, SHARES, SMOOTHINGS
+
+Found = dict[str, Outcome]
+"""Outcomes by the name of their job."""
+WORDS = {
+    "ce": "labels alone",
+    "kd": "KD, T = 4",
+    "kd-1": "KD, T = 1",
+    "kd-alone": "KD without labels",
+    "mse": "logits, squared error",
+    "dkd": "DKD",
+    "dist": "DIST",
+    "nkd": "NKD",
+    "nwsd-floor": "NWSD, beta = 0.1",
+    "kd-0.9": "control: KD, alpha = 0.9",
+    "nwsd-towards": "control: beta = -0.1",
+    "contrast": "NWSD contrast, weak past",
+    "contrast-none": "control: contrast, no past",
+    "contrast-late": "control: contrast, past of 5 epochs ago",
+    "contrast-towards": "control: contrast, w = -0.25",
+}
+
+
+def seeds(found: Found, pattern: str, count: Sequence[int] = SEEDS) -> list[Outcome] | None:
+    """The outcomes of all seeds of `name-{}`, or None while one is missing."""
+    there = [found.get(pattern.format(seed)) for seed in count]
+    return [each for each in there if each] if all(there) else None
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def radar_shares(found: Found, docs: Path) -> str:
+    """Accuracy against the share of labels."""
+    rows, curves = [], {"ce": [], "kd": [], "own": []}  # type: ignore[var-annotated]
+    for share in SHARES:
+        runs = {kind: seeds(found, f"shares/{share}-{{}}-{kind}") for kind in ("ce", "kd", "own")}
+        if not runs["ce"] or not runs["kd"]:
+            continue
+        for kind, each in runs.items():
+            if each:
+                curves[kind].append((share, [run.accuracy() for run in each]))
+        own = runs["own"]
+        rows.append(
+            [
+                f"{share} %",
+                mean_and_spread(runs["ce"]),
+                mean_and_spread(runs["kd"]),
+                difference(runs["kd"], runs["ce"]).text,
+                mean_and_spread(own) if own else "",
+                difference(own, runs["ce"]).text if own else "",
+                *(mean_and_spread(runs[kind], "shift") for kind in ("ce", "kd")),
+            ]
+        )
+    if not rows:
+        return ""
+    shares_picture(curves, docs / "results-shares.svg")
+    head = [
+        "labels",
+        "by labels",
+        "teacher of all labels",
+        "gain",
+        "teacher of these labels",
+        "gain",
+    ]
+    return "\n\n".join(
+        [
+            "### Few labels, many clouds",
+            "![Accuracy on people never seen, against the share of labels](results-shares.svg)",
+            table([*head, "by labels, shift", "KD, shift"], rows),
+        ]
+    )
+
+
+def radar_methods(found: Found, docs: Path, share: int) -> str:
+    """Every loss against KD, at one share of the labels."""
+    base = seeds(found, f"methods/{share}-{{}}-kd")
+    if not base:
+        return ""
+    rows: list[list[str]] = []
+    gaps: list[tuple[str, Difference]] = []
+    for name in ("ce", *METHODS):
+        runs = seeds(found, f"methods/{share}-{{}}-{name}")
+        if not runs:
+            continue
+        gap = difference(runs, base)
+        if name != "kd":
+            gaps.append((WORDS[name], gap))
+        rows.append(
+            [
+                WORDS[name],
+                mean_and_spread(runs),
+                gap.text if name != "kd" else "",
+                mean_and_spread(runs, "shift"),
+            ]
+        )
+    forest(
+        gaps, f"against KD, T = 4, {share} % of the labels", docs / f"results-methods-{share}.svg"
+    )
+    return "\n\n".join(
+        [
+            f"### Methods, {share} % of the labels",
+            f"![Differences from KD](results-methods-{share}.svg)",
+            table(["loss", "accuracy", "against KD", "shift"], rows),
+        ]
+    )
+
+
+def radar_sign(found: Found, docs: Path) -> str:
+    """Smoothing against the weight of the past."""
+    rows = []
+    for smoothing in SMOOTHINGS:
+        runs = {b: seeds(found, f"sign/{smoothing:g}-{b:g}-{{}}") for b in BETAS}
+        plain = runs[0.0]
+        if plain and all(runs.values()):
+            gains = [difference(runs[b], plain).text for b in BETAS if b]  # type: ignore[arg-type]
+            rows.append([f"{smoothing:g}", mean_and_spread(plain), *gains])
+    if not rows:
+        return ""
+    head = ["smoothing", "beta = 0", *(f"beta = {b:+g} against it" for b in BETAS if b)]
+    return "### The sign of the weight\n\n" + table(head, rows)
+
+
+def modelnet40(found: Found, docs: Path) -> str:
+    """Students of each size, by labels and from the ensemble's records."""
+    rows = []
+    for size in "nsm":
+        count = (0,) if size == "m" else SEEDS
+        by_labels = seeds(found, f"ce-{size}-{{}}", count)
+        for name, words in (
+            ("ce", "labels alone"),
+            ("kd", "KD"),
+            ("nwsd", "NWSD contrast, weak past"),
+            ("control", "control: no past"),
+        ):
+            if runs := seeds(found, f"{name}-{size}-{{}}", count):
+                gap = difference(runs, by_labels).text if by_labels and name != "ce" else ""
+                rows.append([f"`stillnet-{size}`", words, mean_and_spread(runs), gap])
+    if not rows:
+        return ""
+    head = ["student", "taught by", "accuracy, last epoch, no voting", "against labels"]
+    return "### Students\n\n" + table(head, rows)
+
+
+SECTIONS: dict[str, tuple[str, tuple[Callable[[Found, Path], str], ...]]] = {
+    "radar": (
+        "Radar gestures of people never seen",
+        (
+            radar_shares,
+            lambda found, docs: radar_methods(found, docs, 10),
+            lambda found, docs: radar_methods(found, docs, 100),
+            radar_sign,
+        ),
+    ),
+    "modelnet40": ("ModelNet40", (modelnet40,)),
+}
+
+
+def write_page(root: Path) -> Path:
+    """Write the page of what is there so far."""
+    text = [(root / "studies/introduction.md").read_text().rstrip()]
+    for name, (title, parts) in SECTIONS.items():
+        found = outcomes(root / "results" / name)
+        written = [part for each in parts if (part := each(found, root / "docs"))]
+        text.append(f"## {title}")
+        text += written or ["No table of it is complete yet."]
+        text.append(opened(name, found))
+    page = root / "docs/results.md"
+    page.write_text("\n\n".join(each for each in text if each) + "\n")
+    return page
+
+
+def opened(study: str, found: Found) -> str:
+    """What the test splits were opened for, and what all of it took."""
+    measured = [each for each in found.values() if each.found["splits"]]
+    if not measured:
+        return ""
+    hours = sum(each.found["seconds"] for each in found.values()) / 3600
+    return (
+        f"The test splits of this section were opened for {len(measured)} finished runs, each "
+        f"once, after all of the plan was fixed (`studies/{study}.py`); {len(found)} runs took "
+        f"{hours:.1f} core-hours."
+    )

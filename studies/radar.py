@@ -1,0 +1,161 @@
+"""Radar gestures of people never seen: what a teacher is worth when labels are few (mTransSee).
+
+Everything here was decided before any test split was opened: teachers, epochs, seeds, shares.
+"""
+
+from itertools import product
+
+from .job import Job
+
+SEEDS = (0, 1, 2)
+ALL = "xyz,doppler,time,strength"
+"""What the radar gives; the teacher sees all of it."""
+SEEN = "xyz,time"
+"""What the student sees."""
+SHARES = (1, 5, 10, 25, 100)
+"""Percent of the training samples whose labels are used."""
+VIEWS = 10
+FIT = ("--points", "256", "--batch-size", "64", "--val", "0", "--threads", "1")
+EPOCHS = 20
+
+
+def epochs_of_labels(share: int) -> int:
+    """Epochs over the labelled samples alone: as many steps as all samples take, 400 at most."""
+    return min(EPOCHS * 100 // share, 400)
+
+
+def shared(share: int, seed: int) -> tuple[str, ...]:
+    """Flags of a share of the labels: another part in each seed."""
+    if share == 100:
+        return ()
+    said = ("--label-share", str(share / 100), "--label-seed", str(seed))
+    return (*said, "--group", "user") if share >= 5 else said  # 1 % is less than a person
+
+
+def taught(
+    name: str,
+    seed: int,
+    share: int,
+    *options: str,
+    records: str = "teacher",
+    student: str = "stillnet-n",
+    features: str = SEEN,
+    past: str | None = None,
+) -> Job:
+    """A student from records."""
+    said = ("--student", student, *FIT, "--epochs", str(EPOCHS), "--seed", str(seed))
+    return Job(
+        name,
+        "distill",
+        (*said, *shared(share, seed), *options),
+        features,
+        records=records,
+        past=past,
+    )
+
+
+def labelled(
+    name: str,
+    seed: int,
+    share: int,
+    *options: str,
+    student: str = "stillnet-n",
+    features: str = SEEN,
+    epochs: int | None = None,
+) -> Job:
+    """A student from labels alone, on fresh views."""
+    said = ("--model", student, *FIT, "--epochs", str(epochs or epochs_of_labels(share)))
+    return Job(
+        name, "train", (*said, "--seed", str(seed), *shared(share, seed), *options), features
+    )
+
+
+def recorded(name: str, *teachers: str, features: str = ALL, views: int = VIEWS) -> Job:
+    """The records of one network, or of several as an ensemble."""
+    options = ("--views", str(views), "--points", "256", "--batch-size", "64", "--threads", "1")
+    return Job(name, "record", options, features, teachers=teachers)
+
+
+KD = ("--loss", "kd")
+METHODS: dict[str, tuple[str, ...]] = {
+    "kd": KD,
+    "kd-1": (*KD, "--temperature", "1"),
+    "kd-alone": (*KD, "--labels", "0"),
+    "mse": ("--loss", "mse"),
+    "dkd": ("--loss", "dkd"),
+    "dist": ("--loss", "dist"),
+    "nkd": ("--loss", "nkd"),
+    "nwsd-floor": ("--loss", "nwsd", "--form", "floor", "--beta", "0.1"),
+    "kd-0.9": (*KD, "--alpha", "0.9"),
+    "nwsd-towards": ("--loss", "nwsd", "--form", "floor", "--beta", "-0.1"),
+    "contrast": ("--loss", "nwsd", "--form", "contrast", "--past", "records", "--labels", "0"),
+    "contrast-none": ("--loss", "nwsd", "--form", "contrast", "--past", "none", "--labels", "0"),
+    "contrast-late": (
+        *("--loss", "nwsd", "--form", "contrast", "--past", "snapshot", "--labels", "0"),
+    ),
+    "contrast-towards": (
+        *("--loss", "nwsd", "--form", "contrast", "--past", "records", "--push", "-0.25"),
+        *("--labels", "0"),
+    ),
+}
+"""What a student is taught by; those after `nkd` are the negative weight and its controls."""
+SMOOTHINGS = (0.0, 0.1, 0.2, 0.3)
+BETAS = (-0.2, 0.0, 0.2)
+
+
+def teachers() -> list[Job]:
+    """Three networks that see everything, and their records; and a weak past of the student."""
+    said = ("--model", "stillnet-m", *FIT, "--epochs", "40", "--smoothing", "0")
+    each = [Job(f"teachers/m-{s}", "train", (*said, "--seed", str(s)), ALL) for s in SEEDS]
+    return [*each, recorded("teacher", *(job.name for job in each))]
+
+
+def shares() -> list[Job]:
+    """By labels; by a teacher of all labels; by a teacher of the same few labels."""
+    jobs = []
+    for seed, share in product(SEEDS, SHARES):
+        name = f"shares/{share}-{seed}"
+        jobs += [labelled(f"{name}-ce", seed, share), taught(f"{name}-kd", seed, share, *KD)]
+        if share < 100:
+            own = f"shares/{share}-{seed}-teacher"
+            jobs += [
+                labelled(own, seed, share, "--smoothing", "0", student="stillnet-m", features=ALL),
+                recorded(f"{own}-records", own),
+                taught(f"{name}-own", seed, share, *KD, records=f"{own}-records"),
+            ]
+    return jobs
+
+
+def methods(share: int) -> list[Job]:
+    """Every loss, and every control, at one share of the labels."""
+    jobs = []
+    for seed in SEEDS:
+        weak = f"methods/{share}-{seed}-weak"
+        jobs += [
+            labelled(weak, seed, share, epochs=3),
+            recorded(f"{weak}-records", weak, features=SEEN),
+            taught(f"methods/{share}-{seed}-ce", seed, share, "--loss", "ce"),
+        ]
+        for name, options in METHODS.items():
+            past = f"{weak}-records" if "records" in options else None
+            jobs.append(taught(f"methods/{share}-{seed}-{name}", seed, share, *options, past=past))
+    return jobs
+
+
+def sign() -> list[Job]:
+    """Does the sign of the best weight follow the regularisation?"""
+    return [
+        taught(
+            f"sign/{smoothing:g}-{beta:g}-{seed}",
+            seed,
+            100,
+            *("--loss", "nwsd", "--form", "floor", "--beta", str(beta)),
+            *("--smoothing", str(smoothing)),
+        )
+        for seed, smoothing, beta in product(SEEDS, SMOOTHINGS, BETAS)
+    ]
+
+
+def jobs() -> list[Job]:
+    """All, in the order in which they are wanted."""
+    return [*teachers(), *shares(), *methods(10), *sign()]

@@ -1,0 +1,47 @@
+"""Plans name what they need, each job once, and every command is one that pointstill takes."""
+
+from pathlib import Path
+
+import pytest
+from studies.__main__ import STUDIES, wanted
+from studies.page import write_page
+
+from pointstill.cli.commands import app
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_jobs_are_named_once_and_find_what_they_need(name: str) -> None:
+    _, jobs = STUDIES[name]
+    names = [job.name for job in jobs()]
+    assert len(set(names)) == len(names)
+    for place, job in enumerate(jobs()):
+        assert set(job.needs) <= set(names[:place])
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_commands_are_understood(name: str) -> None:
+    place, jobs = STUDIES[name]
+    seen = set()
+    for job in jobs():
+        command = job.command(place, Path("runs").joinpath)
+        kind = tuple(each for each in command if each.startswith("--"))
+        if kind in seen:
+            continue
+        seen.add(kind)
+        app.parse_args(command, exit_on_error=False, print_error=False)
+
+
+def test_a_part_of_a_plan_comes_behind_what_it_needs() -> None:
+    _, jobs = STUDIES["radar"]
+    names = [job.name for job in wanted(jobs(), "shares/100-0-kd")]
+    assert names[-2:] == ["teacher", "shares/100-0-kd"]
+    assert len(names) == 5  # three networks before
+
+
+def test_a_page_without_results_says_so(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "docs").mkdir()
+    text = (root / "studies/introduction.md").read_text()
+    (tmp_path / "studies/introduction.md").write_text(text)
+    assert "No table" in write_page(tmp_path).read_text()
