@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from pointstill.deployment.serving.gate import POLICY
+from pointstill.points.upright import turn_up
+from pointstill.storage.calibration import Calibration
 
 
 @pytest.fixture
@@ -45,6 +47,15 @@ def test_points_as_json(client, students, points):
     (found,) = said["answers"][0]["classes"]
     assert found == {"name": name, "probability": pytest.approx(share, abs=1e-6)}
     assert "cloud" not in said
+
+
+def test_another_axis_up(client, points):
+    expected = upload(client, "a.npy", npy(points), details=True).json()
+    turned = npy(turn_up(points, "z", "y"))
+    said = upload(client, "a.npy", turned, details=True, up="y").json()
+    assert said == expected
+    assert upload(client, "a.npy", turned).json()["answers"] != expected["answers"]
+    assert upload(client, "a.npy", turned, up="w").status_code == 422
 
 
 def test_points_without_a_place_are_left_out_and_said_so(client, students, points):
@@ -214,11 +225,10 @@ def test_a_student_that_rejects_and_leaves_strays_out(students, client, points, 
     classifier = students[0].classifier
     logits = classifier.logits(points).astype(float)
     score = float(np.log(np.exp(logits).sum()))
-    monkeypatch.setitem(classifier.about, "origin", {"normalization": 2})
+    assert classifier.normalization == 2
     strayed = np.vstack([points, [[9, 9, 9]]])
     for threshold, unknown in ((score - 0.1, False), (score + 0.1, True)):
-        about = {"temperature": 2.0, "threshold": threshold}
-        monkeypatch.setitem(classifier.about, "calibration", about)
+        monkeypatch.setattr(classifier, "calibration", Calibration(2.0, threshold))
         (said,) = upload(client, "a.npy", npy(points)).json()["answers"]
         assert said["unknown"] is unknown
         assert said["score"] == pytest.approx(score, abs=1e-4)

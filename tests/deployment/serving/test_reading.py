@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ from pointstill.errors import DataError, UsageError
 
 
 @asynccontextmanager
-async def started(up="z", features=(), **limits):
-    readers = Readers(Limits(**{"readers": 1} | limits), up, features)
+async def started(features=("xyz",), columns=None, **limits):
+    readers = Readers(Limits(**{"readers": 1} | limits), "z", features, columns or {})
     await readers.start()
     try:
         yield readers
@@ -38,18 +39,63 @@ def cloud(count=50):
 
 def test_what_is_read_is_what_the_readers_read(tmp_path):
     path = tmp_path / "a.csv"
-    rows = np.random.default_rng(0).normal(size=(40, 4))
-    np.savetxt(path, rows, delimiter=",", header="x,y,z,intensity", comments="")
+    rows = np.random.default_rng(0).normal(size=(40, 5))
+    np.savetxt(path, rows, delimiter=",", header="east,y,z,intensity,V_r", comments="")
+    called = {"x": "east", "doppler": "v_r"}
 
     async def read():
-        async with started(features=("intensity",)) as readers:
+        async with started(("xyz", "doppler", "intensity"), called) as readers:
             return await readers.read(".csv", path.read_bytes())
 
-    columns = asyncio.run(read()).columns
-    expected = read_table(path, "z", ("intensity",))
-    assert list(columns) == ["xyz", "intensity"]
-    for name, values in columns.items():
+    table = asyncio.run(read()).table
+    expected = read_table(path, "z", ("intensity", "doppler"), columns=called)
+    assert list(table) == ["xyz", "doppler", "intensity"]
+    for name, values in table.items():
         np.testing.assert_array_equal(values, expected[name])
+    np.testing.assert_array_equal(
+        table["doppler"][:, 0], np.loadtxt(path, float, usecols=4, delimiter=",", skiprows=1)
+    )
+
+
+def test_json_by_name_and_in_order():
+    rows = np.random.default_rng(0).normal(size=(40, 4))
+    named = dict(zip(("X", "z", "y", "doppler"), rows[:, [0, 2, 1, 3]].T.tolist(), strict=True))
+
+    async def read(points):
+        async with started(("xyz", "doppler")) as readers:
+            content = json.dumps({"points": points}).encode()
+            return (await readers.read(".json", content)).table
+
+    for points in (
+        rows.tolist(),
+        named,
+        {"xyz": rows[:, :3].tolist(), "doppler": named["doppler"]},
+    ):
+        table = asyncio.run(read(points))
+        np.testing.assert_array_equal(np.hstack([table["xyz"], table["doppler"]]), rows)
+    for points, what in (
+        (rows[:, :3].tolist(), r"must be \(n, 4\).*xyz,doppler"),
+        ({name: named[name] for name in ("X", "y", "z")}, "no doppler, but X, y, z"),
+        (named | {"x": named["y"]}, "several columns called x"),
+        (named | {"doppler": named["y"][1:]}, "39 of doppler"),
+        (named | {"doppler": ["fast"] * 40}, "<U4"),
+        ({}, "no x"),
+    ):
+        with pytest.raises(DataError, match=what):
+            asyncio.run(read(points))
+
+
+def test_a_point_whose_channel_is_missing_is_left_out():
+    rows = np.random.default_rng(0).normal(size=(40, 4))
+    rows[7, 3], rows[9, 0] = np.nan, np.inf
+
+    async def read():
+        async with started(("xyz", "doppler")) as readers:
+            return await readers.read(".json", json.dumps({"points": rows.tolist()}).encode())
+
+    upload = asyncio.run(read())
+    assert upload.notes == ["2 points without finite coordinates or doppler were left out"]
+    np.testing.assert_array_equal(upload.table["xyz"], np.delete(rows, (7, 9), 0)[:, :3])
 
 
 def test_a_process_without_an_answer_is_killed_and_another_goes_on():
@@ -65,7 +111,7 @@ def test_a_process_without_an_answer_is_killed_and_another_goes_on():
 
     restarts, upload = asyncio.run(read())
     assert restarts == 1
-    np.testing.assert_array_equal(upload.columns["xyz"], cloud())
+    np.testing.assert_array_equal(upload.table["xyz"], cloud())
 
 
 def test_a_process_that_died_is_replaced():
@@ -79,7 +125,7 @@ def test_a_process_that_died_is_replaced():
                 await readers.read(".npy", npy(cloud()))
             return await readers.read(".npy", npy(cloud()))
 
-    assert len(asyncio.run(read()).columns["xyz"]) == 50
+    assert len(asyncio.run(read()).table["xyz"]) == 50
 
 
 def test_a_request_that_is_given_up_leaves_no_half_read_answer():
@@ -92,7 +138,7 @@ def test_a_request_that_is_given_up_leaves_no_half_read_answer():
                 await task
             return await readers.read(".npy", npy(cloud()))
 
-    assert len(asyncio.run(read()).columns["xyz"]) == 50
+    assert len(asyncio.run(read()).table["xyz"]) == 50
 
 
 def test_a_file_that_wants_too_much_memory():
@@ -104,7 +150,7 @@ def test_a_file_that_wants_too_much_memory():
                 await readers.read(".json", f'{{"points": [{rows}]}}'.encode())
             return await readers.read(".npy", npy(cloud()))
 
-    assert len(asyncio.run(read()).columns["xyz"]) == 50
+    assert len(asyncio.run(read()).table["xyz"]) == 50
 
 
 def test_too_many_points():
@@ -114,7 +160,7 @@ def test_too_many_points():
                 await readers.read(".npy", npy(cloud(101)))
             return await readers.read(".npy", npy(cloud(100)))
 
-    assert len(asyncio.run(read()).columns["xyz"]) == 100
+    assert len(asyncio.run(read()).table["xyz"]) == 100
 
 
 def test_a_suffix_that_is_none_breaks_the_reader_alone():
@@ -124,7 +170,7 @@ def test_a_suffix_that_is_none_breaks_the_reader_alone():
                 await readers.read("/../../a.npy", npy(cloud()))
             return await readers.read(".npy", npy(cloud()))
 
-    assert len(asyncio.run(read()).columns["xyz"]) == 50
+    assert len(asyncio.run(read()).table["xyz"]) == 50
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc")
@@ -148,7 +194,9 @@ def test_a_process_knows_no_secrets_and_leaves_no_files(monkeypatch, tmp_path):
 
 def test_the_message_names_no_path_of_the_server(tmp_path):
     (path := tmp_path / "upload.ply").write_bytes(b"ply\nformat ascii 1.0\nend_header\n")
-    said, arrays = reader_process._answer(path, {"up": "z", "features": [], "most_points": 9})
+    said, arrays = reader_process._answer(
+        path, {"features": ["xyz"], "columns": {}, "most_points": 9}, "z"
+    )
     assert not arrays
     assert str(tmp_path) not in said["what"] + said["fix"]
 

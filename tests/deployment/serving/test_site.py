@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +71,19 @@ def test_without_what_others_made(students, tmp_path, monkeypatch):
     assert "index.html" in site.page_files(students, ["ply"], "server")
 
 
-def test_a_student_that_takes_more_than_coordinates(students, tmp_path, monkeypatch, vendor):
-    student = replace(students[0])
-    monkeypatch.setitem(student.classifier.about, "features", ["xyz", "time"])
-    with pytest.raises(UsageError, match="more of a point than its place"):
-        site.write_site([student], tmp_path / "site")
+def test_a_student_that_takes_colours(students, tmp_path, monkeypatch, vendor):
+    monkeypatch.setattr(students[0].classifier, "features", ("xyz", "colour"))
+    with pytest.raises(UsageError, match="takes colours"):
+        site.write_site(students, tmp_path / "site")
+
+
+def test_no_samples_for_a_student_that_takes_more_than_they_have(students, monkeypatch):
+    monkeypatch.setattr(students[0].classifier, "features", ("xyz", "doppler"))
+    monkeypatch.setattr(students[0].classifier, "columns", {"doppler": "v_r"})
+    said = json.loads(site.page_files(students, ["ply"], "server")["site.json"])
+    assert said["samples"] == []
+    assert said["columns"] == {"doppler": "v_r"}
+    assert said["students"][0]["features"] == ["xyz", "doppler"]
 
 
 def test_students_that_cannot_stand_side_by_side(student_onnx, tmp_path):

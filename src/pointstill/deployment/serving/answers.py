@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from ...errors import DataError
 from ...points.strays import body
+from ...points.upright import turn_up
+from ...storage.calibration import score
 from .parts import FEWEST, grouped, importance
 from .students import Student
 
 SHOWN = 4096
 """Points that are sent back to be looked at, and of which parts are left out."""
-Columns = Mapping[str, NDArray[Any]]
+Table = Mapping[str, NDArray[Any]]
 """`xyz` (n, 3), and features by their names."""
 
 
@@ -66,40 +69,43 @@ class Classified(BaseModel):
 
 def answer(
     students: Sequence[Student],
-    columns: Columns,
+    table: Table,
     notes: Iterable[str],
     top: int,
     details: bool,
+    up: str | None = None,
 ) -> Classified:
     """Ask students about one cloud.
 
     Args:
         students: who is asked.
-        columns: `xyz` (n, 3) and the features that students take.
+        table: `xyz` (n, 3) and the features that students take.
         notes: what is known of the cloud already.
         top: how many classes each names.
         details: also which parts decided, and the points to show them on.
+        up: the axis that points up in the cloud; None: that of the students.
 
     Raises:
-        DataError: see `Classifier.logits`.
+        DataError: a feature that a student takes is not there; or see `Classifier.logits`.
     """
+    table = _upright(table, up, students[0].classifier.up)
     said, answers = list(notes), []
     for student in students:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            logits = student.classifier.logits(_taken(student, columns))
+            logits = student.classifier.logits(_taken(student, table))
         said += [f"{student.name}: {each.message}" for each in caught]
         answers.append(_read(student, logits, top))
-    points = len(columns["xyz"])
+    points = len(table["xyz"])
     if not details:
         return Classified(points=points, notes=said, answers=answers)
     few = np.arange(min(points, SHOWN)) * points // min(points, SHOWN)
-    shown = {name: values[few] for name, values in columns.items()}
-    xyz = shown["xyz"][:, :3].astype(np.float64)
+    shown = {name: values[few] for name, values in table.items()}
+    xyz = shown["xyz"].astype(np.float64)
     xyz -= np.median(xyz, axis=0)
     stray = np.zeros(len(few), bool)
     if any(student.leaves_strays_out for student in students):
-        whole = columns["xyz"][:, :3].astype(np.float64)
+        whole = table["xyz"].astype(np.float64)
         stray = ~body((whole - np.median(whole, axis=0))[None])[0, few]
     cloud = Shown(points=xyz.tolist(), strays=np.flatnonzero(stray).tolist())
     if len(few) >= FEWEST:
@@ -113,30 +119,41 @@ def answer(
 
 def _read(student: Student, logits: NDArray[np.float32], top: int) -> Answer:
     """Probabilities of logits (C,), and how well the cloud is known."""
-    exact = logits.astype(np.float64)
-    shares = np.exp((exact - exact.max()) / student.temperature)
-    shares /= shares.sum()
+    calibration = student.classifier.calibration
+    shares = calibration.probabilities(logits)
     order = np.argsort(-shares, kind="stable")[:top]
     names = student.classifier.classes
     classes = [ClassProbability(name=names[i], probability=float(shares[i])) for i in order]
     said = Answer(student=student.name, classes=classes)
-    if student.threshold is not None:
-        said.threshold = student.threshold
-        said.score = float(exact.max() + np.log(np.exp(exact - exact.max()).sum()))
-        said.unknown = said.score < said.threshold
+    if calibration.threshold is not None:
+        said.threshold, said.score = calibration.threshold, float(score(logits))
+        said.unknown = not calibration.known(logits)
     return said
 
 
-def _logits_of_some(
-    student: Student, columns: Columns, kept: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    some = {name: values[kept] for name, values in columns.items()}
+def _logits_of_some(student: Student, table: Table, kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+    some = {name: values[kept] for name, values in table.items()}
     return student.classifier.logits(_taken(student, some))
 
 
-def _taken(student: Student, columns: Columns) -> Any:
-    """What a student takes: an array where coordinates are all, or came in its own order."""
-    xyz = columns["xyz"]
-    if student.features == ("xyz",):
-        return xyz[:, :3]
-    return xyz if xyz.shape[1] > 3 else columns
+def _taken(student: Student, table: Table) -> Table:
+    """What a student takes.
+
+    Raises:
+        DataError: something of it is not there.
+    """
+    if gone := [name for name in student.features if name not in table]:
+        raise DataError(
+            f"has no {' and no '.join(gone)}, which {student.name} takes of each point",
+            where="the cloud",
+            fix="give a file that has columns of these names",
+        )
+    return {name: table[name] for name in student.features}
+
+
+def _upright(table: Table, up: str | None, wanted: str) -> Table:
+    """The table of a cloud with another axis up, turned."""
+    if up is None:
+        return table
+    turned = {name: table[name] for name in ("xyz", "normal") if name in table}
+    return {**table, **{name: turn_up(each, up, wanted) for name, each in turned.items()}}

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import anyio
 from fastapi import FastAPI, Query, Request, Response
@@ -22,7 +22,7 @@ from .metrics import Metrics
 from .reader_process import ACCEPTED, JSON
 from .reading import Readers
 from .site import PageFile
-from .students import Student
+from .students import Student, features_of
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -44,6 +44,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "no cloud that can be classified"},
     503: {"model": Problem, "description": "busy"},
 }
+NUMBERS = {"type": "array", "items": {"type": "number"}}
 BODY = {
     "requestBody": {
         "required": True,
@@ -61,8 +62,12 @@ BODY = {
                     "required": ["points"],
                     "properties": {
                         "points": {
-                            "type": "array",
-                            "items": {"type": "array", "items": {"type": "number"}},
+                            "description": "rows of numbers; or columns by name, x, y and z among "
+                            "them",
+                            "anyOf": [
+                                {"type": "array", "items": NUMBERS},
+                                {"type": "object", "additionalProperties": NUMBERS},
+                            ],
                         }
                     },
                 },
@@ -90,8 +95,8 @@ def application(
         hosts: names that a request may call this server.
         token: that requests have to bring, if any.
     """
-    features = {name: None for each in students for name in each.features[1:]}
-    readers = Readers(limits, students[0].classifier.about["up"], tuple(features))
+    first = students[0].classifier
+    readers = Readers(limits, first.up, features_of(students), first.columns)
     metrics = Metrics()
 
     @asynccontextmanager
@@ -116,11 +121,15 @@ def application(
         details: Annotated[
             bool, Query(description="also which parts decided, and points to show them on")
         ] = False,
+        up: Annotated[
+            Literal["x", "y", "z"] | None,
+            Query(description="the axis that points up, if it is not that of the students"),
+        ] = None,
     ) -> Classified:
         """Classify one cloud: a file of any format that is read, or points as JSON."""
         suffix, content = await _uploaded(request)
-        upload = await readers.read(suffix, content)
-        ask = partial(answer, students, upload.columns, upload.notes, top, details)
+        upload = await readers.read(suffix, content, up)
+        ask = partial(answer, students, upload.table, upload.notes, top, details, up)
         return await anyio.to_thread.run_sync(ask)
 
     @app.get("/healthz")

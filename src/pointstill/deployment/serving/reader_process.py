@@ -1,9 +1,9 @@
 """Reads uploads for a server, in a process of its own that has limits and may be killed.
 
-Started with what it may take as its one argument (JSON: `folder`, `bytes`, `most_points`, `up`,
-`features`), it says `ready`. A request is a line of JSON (`suffix`, `size`) and so many bytes. The
-answer is a line of JSON: either `what` and `fix` of an error; or `columns`, a list of (name, kind
-of numbers, shape), and `notes` for the user, and then the numbers one column after the other.
+Started with what it may take as its one argument (JSON: `folder`, `bytes`, `most_points`,
+`features`, `columns`), it says `ready`. A request is a line of JSON (`suffix`, `size`, `up`) and so
+many bytes. The answer is a line of JSON: either `what` and `fix` of an error; or `table`, a list of
+(feature, kind of numbers, shape), and `notes` for the user, and then the numbers of each feature.
 """
 
 import json
@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.columns import Columns, Table
 from ...data.readers import READERS, read_table
 from ...errors import DataError
+from ...points.features import WIDTHS, Features
 from ...points.validity import coordinates, finite
+from ..given_clouds import read_given
 
 try:
     import resource
@@ -34,49 +37,41 @@ MOST_WRITTEN = 1 << 30
 """Bytes of a file that this process may write: its upload is far smaller."""
 
 
-def read_points(path: Path, up: str, features: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Columns of a file, `xyz` first, and those features that are asked for and there.
+def read_points(path: Path, up: str, features: Features, columns: Columns) -> Table:
+    """The features of a file, `xyz` first, that are asked for and there.
 
     Raises:
         DataError: it cannot be read.
     """
     if path.suffix == JSON:
-        return {"xyz": _from_json(path.read_bytes())}
-    table = read_table(path, up, features)
-    return {name: table[name] for name in ("xyz", *features) if name in table}
+        return _from_json(path.read_bytes(), features)
+    table = read_table(path, up, features[1:], columns=columns)
+    return {name: table[name] for name in features if name in table}
 
 
-def _from_json(content: bytes) -> NDArray[np.float64]:
-    """The array (n, w) under `points`.
+def _from_json(content: bytes, features: Features) -> Table:
+    """What is under `points`: rows of numbers in the order of the features, or columns by name.
 
     Raises:
-        DataError: there is none.
+        DataError: it is neither.
     """
-    fix = 'send {"points": [[x, y, z], ...]}'
+    fix = 'send {"points": [[x, y, z], ...]} or {"points": {"x": [...], "y": [...], "z": [...]}}'
     try:
         said = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError("is no JSON", where="the request", fix=fix) from error
-    if not isinstance(said, dict) or not isinstance(said.get("points"), list):
-        raise DataError("has no list of points", where="the request", fix=fix)
-    try:
-        points = np.asarray(said["points"])
-    except ValueError as error:
-        raise DataError("has rows of several lengths", where="points", fix=fix) from error
-    if points.dtype.kind not in "fiu" or points.ndim != 2:
-        raise DataError("are no rows of numbers", where="points", fix=fix)
-    return points.astype(np.float64)
+    if not isinstance(said, dict) or not isinstance(said.get("points"), list | dict):
+        raise DataError("has no points", where="the request", fix=fix)
+    return read_given(said["points"], features, {})
 
 
-def checked(
-    columns: dict[str, NDArray[Any]], most_points: int
-) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """Columns without the points that have no place, and what to tell of that.
+def checked(table: Table, most_points: int) -> tuple[Table, list[str]]:
+    """A table without the points that have no place, and what to tell of that.
 
     Raises:
         DataError: no cloud, or one of too many points.
     """
-    points = coordinates("the cloud", columns["xyz"])
+    points = coordinates("the cloud", table["xyz"])
     if len(points) > most_points:
         raise DataError(
             f"has {len(points):,} points, and {most_points:,} are taken at most",
@@ -84,18 +79,23 @@ def checked(
             fix="send fewer of them, such as every tenth",
         )
     there = finite(points)
-    lost = len(points) - int(there.sum())
-    notes = [f"{lost:,} points without finite coordinates were left out"] if lost else []
-    return {name: values[there] for name, values in columns.items()}, notes
+    channels = [name for name in table if name not in WIDTHS]
+    for name in channels:
+        there &= finite(table[name])
+    lost, without = len(points) - int(there.sum()), " or ".join(["coordinates", *channels])
+    notes = [f"{lost:,} points without finite {without} were left out"] if lost else []
+    return {name: values[there] for name, values in (table | {"xyz": points}).items()}, notes
 
 
-def _answer(path: Path, about: dict[str, Any]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+def _answer(
+    path: Path, about: dict[str, Any], up: str
+) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     """What is said of one file, and the numbers that follow."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            columns = read_points(path, about["up"], tuple(about["features"]))
-            columns, notes = checked(columns, about["most_points"])
+            table = read_points(path, up, tuple(about["features"]), about["columns"])
+            table, notes = checked(table, about["most_points"])
     except DataError as error:
         named = {name: getattr(error, name) or "" for name in ("where", "what", "fix")}
         if str(path) in named["where"]:
@@ -107,10 +107,10 @@ def _answer(path: Path, about: dict[str, Any]) -> tuple[dict[str, Any], list[NDA
     except MemoryError:
         return {"what": "the file needs more memory than is given to one", "fix": ""}, []
     notes += [" ".join(str(each.message).split()).replace(str(path), "the file") for each in caught]
-    arrays = [np.ascontiguousarray(each) for each in columns.values()]
-    names = zip(columns, arrays, strict=True)
+    arrays = [np.ascontiguousarray(each) for each in table.values()]
+    names = zip(table, arrays, strict=True)
     said = [(name, array.dtype.str, array.shape) for name, array in names]
-    return {"columns": said, "notes": notes[:5]}, arrays
+    return {"table": said, "notes": notes[:5]}, arrays
 
 
 def _limit(size: int) -> None:
@@ -138,7 +138,7 @@ def main() -> None:
         suffix = ACCEPTED[ACCEPTED.index(request["suffix"])]
         path = Path(about["folder"]) / f"upload{suffix}"
         path.write_bytes(requests.read(request["size"]))
-        said, arrays = _answer(path, about)
+        said, arrays = _answer(path, about, request["up"])
         path.unlink()
         answers.write(json.dumps(said).encode() + b"\n")
         for array in arrays:

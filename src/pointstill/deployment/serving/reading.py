@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.columns import Columns
 from ...errors import DataError
+from ...points.features import XYZ, Features
 from .limits import Limits
 
 PROGRAM = "pointstill.deployment.serving.reader_process"
@@ -29,7 +31,7 @@ ABUSED = "took more time or memory than is given to one file, or broke what read
 class Upload:
     """What was in a file."""
 
-    columns: Mapping[str, NDArray[Any]]
+    table: Mapping[str, NDArray[Any]]
     """`xyz` (n, 3) first, all coordinates finite; and those features that were asked for."""
     notes: list[str]
     """For the user, such as how many points were left out."""
@@ -65,12 +67,14 @@ class Readers:
     Args:
         limits: of one file.
         up: the axis that points up, for formats that have one of their own.
-        features: beside xyz, that are read where a file has them.
+        features: xyz, and those that are read where a file has them.
+        columns: what files call some columns, where that is not our name.
     """
 
     limits: Limits
     up: str
-    features: tuple[str, ...] = ()
+    features: Features = XYZ
+    columns: Columns = field(default_factory=dict)
     restarts: int = 0
     """How often one had to be killed."""
     _idle: "asyncio.Queue[Reader]" = field(default_factory=asyncio.Queue)
@@ -86,8 +90,8 @@ class Readers:
         while not self._idle.empty():
             await self._idle.get_nowait().end()
 
-    async def read(self, suffix: str, content: bytes) -> Upload:
-        """Read a file of one of `reader_process.ACCEPTED`.
+    async def read(self, suffix: str, content: bytes, up: str | None = None) -> Upload:
+        """Read a file of one of `reader_process.ACCEPTED`, with another axis up if one is given.
 
         Raises:
             DataError: it cannot be read, or not within the limits.
@@ -97,7 +101,8 @@ class Readers:
         try:
             await reader.begin()
             async with asyncio.timeout(self.limits.seconds):
-                said, columns = await _exchange(reader.process, suffix, content)
+                request = {"suffix": suffix, "size": len(content), "up": up or self.up}
+                said, table = await _exchange(reader.process, request, content)
             sound = True
         except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
             raise DataError(ABUSED, where="the file", fix="send a smaller one") from error
@@ -109,7 +114,7 @@ class Readers:
                 self._idle.put_nowait(reader)
         if "what" in said:
             raise DataError(said["what"], fix=said["fix"] or None)
-        return Upload(columns, said["notes"])
+        return Upload(table, said["notes"])
 
     async def _replace(self, reader: Reader) -> None:
         await reader.end()
@@ -121,8 +126,8 @@ class Readers:
             "folder": str(folder),
             "bytes": self.limits.memory << 20,
             "most_points": self.limits.most_points,
-            "up": self.up,
             "features": self.features,
+            "columns": self.columns,
         }
         # None of this server's secrets; and where its modules are, but not the current folder.
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
@@ -142,18 +147,17 @@ class Readers:
 
 
 async def _exchange(
-    process: asyncio.subprocess.Process, suffix: str, content: bytes
+    process: asyncio.subprocess.Process, request: dict[str, Any], content: bytes
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     assert process.stdin
     assert process.stdout
-    request = {"suffix": suffix, "size": len(content)}
     process.stdin.write(json.dumps(request).encode() + b"\n")
     process.stdin.write(content)
     await process.stdin.drain()
     said = json.loads(await process.stdout.readline())
-    columns = {}
-    for name, kind, shape in said.get("columns", ()):
+    table = {}
+    for name, kind, shape in said.get("table", ()):
         size = int(np.prod(shape)) * np.dtype(kind).itemsize
         numbers = await process.stdout.readexactly(size)
-        columns[name] = np.frombuffer(numbers, kind).reshape(shape)
-    return said, columns
+        table[name] = np.frombuffer(numbers, kind).reshape(shape)
+    return said, table

@@ -57,13 +57,17 @@ def page_files(
     Raises:
         UsageError: what others made is not installed, and the browser could not do without.
     """
-    about = students[0].classifier.about
-    clouds = samples(about["classes"], about["up"])
+    first = students[0].classifier
+    about = first.about
+    known = {name for student in students for name in student.features}
+    plain = known == {"xyz"} and not first.columns
+    clouds = samples(about["classes"], about["up"]) if plain else {}
     site = {
         "where": where,
         "version": __version__,
         "formats": list(formats),
         "up": about["up"],
+        "columns": first.columns,
         "students": [_described(student) for student in students],
         "samples": [{"name": name, "file": f"samples/{name}.ply"} for name in clouds],
     }
@@ -93,15 +97,15 @@ def write_site(students: Sequence[Student], out: Path) -> list[Path]:
         The files.
 
     Raises:
-        UsageError: what others made is not installed, or a student takes more than coordinates.
+        UsageError: what others made is not installed, or a student takes colours.
         PointstillError: the folder cannot be written.
     """
     for student in students:
-        if student.features != ("xyz",):
+        if "colour" in student.features:  # of which three.js does not say in what unit they were
             raise UsageError(
-                "takes more of a point than its place, which a browser does not read of a file",
+                "takes colours, which a browser does not read as they are in a file",
                 where=student.path,
-                fix="use `pointstill serve`, or distil a student to xyz",
+                fix="use `pointstill serve`, or distil a student without",
             )
     check_writable(out, folder=True)
     files = page_files(students, READ_IN_BROWSER, "browser")
@@ -123,7 +127,8 @@ def _described(student: Student) -> dict[str, Any]:
         "file": f"students/{student.name}.onnx",
         "classes": classifier.classes,
         "fewest": classifier.fewest,
-        "normalization": student.normalization,
+        "normalization": classifier.normalization,
+        "features": classifier.features,
         **said,
     }
 

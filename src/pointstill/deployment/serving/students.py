@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ...data.columns import Columns, format_columns
 from ...errors import UsageError
+from ...points.features import Features
 from ..runtime import Classifier
 
 
@@ -18,33 +19,19 @@ class Student:
     classifier: Classifier
 
     @property
-    def features(self) -> tuple[str, ...]:
-        """What it takes of a point, xyz first."""
-        return tuple(self.classifier.about.get("features", ("xyz",)))
-
-    @property
-    def temperature(self) -> float:
-        """By which its logits are divided before they become probabilities."""
-        return float(self._calibration.get("temperature", 1.0))
-
-    @property
-    def threshold(self) -> float | None:
-        """Of the score (log sum exp of logits) below which a cloud is unknown to it, if any."""
-        return self._calibration.get("threshold")
+    def features(self) -> Features:
+        """What a cloud has to bring for it, xyz first."""
+        return self.classifier.features
 
     @property
     def leaves_strays_out(self) -> bool:
         """Whether points far from the others do not count; see `points.strays`."""
-        return self.normalization > 1
+        return self.classifier.normalization > 1
 
-    @property
-    def normalization(self) -> int:
-        """The version of its normalisation; files that do not say have the first."""
-        return int(self.classifier.about.get("origin", {}).get("normalization", 1))
 
-    @property
-    def _calibration(self) -> dict[str, Any]:
-        return self.classifier.about.get("calibration") or {}
+def features_of(students: Iterable[Student]) -> Features:
+    """What any of some students takes, xyz first."""
+    return tuple(dict.fromkeys(name for each in students for name in each.features))
 
 
 def open_students(paths: Iterable[Path]) -> list[Student]:
@@ -52,7 +39,8 @@ def open_students(paths: Iterable[Path]) -> list[Student]:
 
     Raises:
         PointstillError: a file is no student.
-        UsageError: none, two of one name, or of several axes up, which no one cloud can have.
+        UsageError: none, two of one name, or of several axes up or names of columns, which no one
+            cloud can have.
     """
     students = [Student(path.stem, path, Classifier(path)) for path in paths]
     names = [student.name for student in students]
@@ -66,4 +54,14 @@ def open_students(paths: Iterable[Path]) -> list[Student]:
             f"students have the axes {' and '.join(sorted(ups))} up",
             fix="show those of one axis side by side",
         )
+    called = [student.classifier.columns for student in students]
+    if any(each != called[0] for each in called):
+        raise UsageError(
+            f"students learned from columns called {' and '.join(map(_called, called))}",
+            fix="show those of the same columns side by side",
+        )
     return students
+
+
+def _called(columns: Columns) -> str:
+    return format_columns(columns) or "as here"

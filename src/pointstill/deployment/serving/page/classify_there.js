@@ -9,12 +9,12 @@ export class ThereClassifier {
   }
 
   /** As `HereClassifier.classify`; all is told at once. */
-  async classify(name, content, tell) {
+  async classify(name, content, up, tell) {
     const form = new FormData();
     form.append("file", new Blob([content]), name);
     let response;
     try {
-      response = await fetch("classify?details=true", { method: "POST", body: form, headers: headers(this.token) });
+      response = await fetch(`classify?details=true&up=${up}`, { method: "POST", body: form, headers: headers(this.token) });
     } catch {
       throw new CloudError("The server does not answer", "see whether it still runs");
     }

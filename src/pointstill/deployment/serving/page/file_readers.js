@@ -1,5 +1,6 @@
 // Files to points, in the browser: three.js' loaders, and text by itself.
 
+import { placesOf } from "./channels.js";
 import { CloudError } from "./cloud.js";
 import { surface } from "./triangles.js";
 
@@ -11,10 +12,12 @@ const MOST_BYTES = 64 << 20;
  * @param {string} name of the file: its suffix says what it is.
  * @param {ArrayBuffer} content
  * @param {string} up the axis that points up: x, y or z; glTF has y up, and is turned.
- * @returns {Promise<{xyz: Float64Array, rounded: boolean}>} 3 coordinates a point, and whether they
- *   went through float32.
+ * @param {{features: string[], columns: object}} wanted features, `xyz` first, that are read where
+ *   a file has them; and what files call some columns.
+ * @returns {Promise<{table: object, rounded: boolean}>} feature -> Float64Array, point by point; and
+ *   whether numbers went through float32.
  */
-export async function readFile(name, content, up) {
+export async function readFile(name, content, up, wanted) {
   const suffix = name.slice(name.lastIndexOf(".") + 1).toLowerCase();
   if (!name.includes(".") || !Object.hasOwn(READERS, suffix)) {
     throw new CloudError(`${name} is of no format that is read`, `give ${Object.keys(READERS).join(", ")}`);
@@ -22,22 +25,37 @@ export async function readFile(name, content, up) {
   if (content.byteLength > MOST_BYTES) {
     throw new CloudError(`${name} has more than ${MOST_BYTES >> 20} MiB`, "give a smaller file");
   }
+  if (Object.keys(wanted.columns).length && !NAMED.includes(suffix)) {
+    throw new CloudError(
+      `${name} is read by the names x, y and z here, and the student learned from columns of other names`,
+      `give ${NAMED.join(", ")}, or use \`pointstill serve\``,
+    );
+  }
   let read;
   try {
-    read = await READERS[suffix](content, up);
+    read = await READERS[suffix](content, { up, ...wanted });
   } catch (error) {
     if (error instanceof CloudError) throw error;
     throw new CloudError(`${name} is damaged, or not a .${suffix} file`);
   }
-  return read;
+  return { table: read.table ?? { xyz: read.xyz }, rounded: read.rounded };
 }
 
+const NAMED = ["ply", "xyz", "txt", "csv"]; // formats of which columns are read by name
+
 const READERS = {
-  async ply(content) {
+  async ply(content, wanted) {
     const { PLYLoader } = await import(`${ADDONS}PLYLoader.js`);
-    const geometry = new PLYLoader().parse(content);
+    const loader = new PLYLoader();
+    const found = plyColumns(content, wanted);
+    loader.setCustomPropertyNameMapping(Object.fromEntries(found.map(([feature, names]) => [OWN + feature, names])));
+    const geometry = loader.parse(content);
     checkCount(/^element\s+vertex\s+(\d+)/m, content, geometry);
-    return ofGeometry(geometry, Boolean(geometry.index));
+    if (geometry.index) return ofGeometry(geometry, true);
+    const arrays = found.map(([feature]) => [feature, geometry.getAttribute(OWN + feature)?.array]);
+    const table = Object.fromEntries(arrays.filter(([, array]) => array).map(([feature, array]) => [feature, Float64Array.from(array)]));
+    if (!table.xyz?.length) throw new CloudError("The file has no points");
+    return { table, rounded: arrays.some(([, array]) => array instanceof Float32Array) };
   },
   async pcd(content) {
     const { PCDLoader } = await import(`${ADDONS}PCDLoader.js`);
@@ -53,7 +71,7 @@ const READERS = {
     const { OBJLoader } = await import(`${ADDONS}OBJLoader.js`);
     return ofScene(new OBJLoader().parse(text(content)), (x, y, z) => [x, y, z]);
   },
-  async glb(content, up) {
+  async glb(content, { up }) {
     const [{ GLTFLoader }, { LoadingManager }] = await Promise.all([
       import(`${ADDONS}GLTFLoader.js`), import("./vendor/three/three.module.js"),
     ]);
@@ -64,35 +82,51 @@ const READERS = {
     const turned = { x: (x, y, z) => [y, -x, z], y: (x, y, z) => [x, y, z], z: (x, y, z) => [x, -z, y] };
     return ofScene(scene, turned[up]);
   },
-  xyz: (content) => ofText(content),
-  txt: (content) => ofText(content),
-  csv: (content) => ofText(content),
+  xyz: ofText,
+  txt: ofText,
+  csv: ofText,
 };
 
-/** Text of a point a line: the first three numbers, or columns x, y and z where a line names them. */
-function ofText(content) {
+const OWN = "own "; // before the names that we give to attributes: three.js has names of its own
+
+/** The features that a PLY has, each with the names of its properties. */
+function plyColumns(content, { features, columns }) {
+  const [head] = text(content.slice(0, 1 << 16)).split("end_header");
+  const [, vertex = ""] = /^element\s+vertex\s[^\n]*\n([^]*?)(?=^element|$(?![^]))/m.exec(head) ?? [];
+  const names = Array.from(vertex.matchAll(/^property\s+\w+\s+(\S+)/gm), (found) => found[1]);
+  const found = features.map((feature) => [feature, placesOf(feature, names, columns)?.map((place) => names[place])]);
+  return found.filter(([, own]) => own);
+}
+
+/** Text of a point a line: the first three numbers, or columns by name where a line has names. */
+function ofText(content, wanted) {
   const lines = text(content).split(/\r?\n/).map((line) => line.trim()).filter((line) => line && !/^(#|\/\/)/.test(line));
   const cells = (line) => line.split(/[\s,;]+/).filter((cell) => cell);
-  let columns = [0, 1, 2];
-  const names = cells(lines[0] ?? "").map((cell) => cell.replace(/"/g, "").toLowerCase());
-  if (names.some((name) => Number.isNaN(Number(name)) && name !== "nan")) {
-    columns = ["x", "y", "z"].map((axis) => names.indexOf(axis));
-    if (columns.includes(-1)) throw new CloudError("The first line names no columns x, y and z");
-    lines.shift();
-  } else if (names.length === 1) lines.shift(); // a count
-  const xyz = new Float64Array(3 * lines.length);
+  let names = cells(lines[0] ?? "").map((cell) => cell.replace(/"/g, "").toLowerCase());
+  if (names.some((name) => Number.isNaN(Number(name)) && name !== "nan")) lines.shift();
+  else {
+    if (names.length === 1) lines.shift(); // a count
+    names = cells(lines[0] ?? "").map((_, i) => "xyz"[i] ?? `${i}`); // which can be asked for by number
+  }
+  const places = wanted.features.map((feature) => [feature, placesOf(feature, names, wanted.columns)]).filter(([, found]) => found);
+  if (places[0]?.[0] !== "xyz") {
+    throw new CloudError(names.join("").startsWith("xyz") ? "The file has no columns of the names that the student learned from" : "The first line names no columns x, y and z");
+  }
+  const table = Object.fromEntries(places.map(([feature, found]) => [feature, new Float64Array(found.length * lines.length)]));
   lines.forEach((line, i) => {
     const row = cells(line);
-    columns.forEach((column, axis) => {
-      const value = row[column];
-      const number = Number(value);
-      if (value === undefined || (Number.isNaN(number) && !/^[-+]?(nan|inf(inity)?)$/i.test(value))) {
-        throw new CloudError(`Line ${i + 1} of the points is no point (${line.slice(0, 40)})`);
-      }
-      xyz[3 * i + axis] = number;
-    });
+    for (const [feature, found] of places) {
+      found.forEach((column, k) => {
+        const value = row[column];
+        const number = Number(value);
+        if (value === undefined || (Number.isNaN(number) && !/^[-+]?(nan|inf(inity)?)$/i.test(value))) {
+          throw new CloudError(`Line ${i + 1} of the points is no point (${line.slice(0, 40)})`);
+        }
+        table[feature][found.length * i + k] = number;
+      });
+    }
   });
-  return { xyz, rounded: false };
+  return { table, rounded: false };
 }
 
 function ofGeometry(geometry, mesh) {

@@ -7,7 +7,7 @@ import { drawThumbnail } from "./thumbnail.js";
 
 const find = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
-let site, classifier, viewer, shown, painted = false, latest = 0;
+let site, classifier, viewer, shown, opened, painted = false, latest = 0;
 
 async function start() {
   const response = await fetch("site.json", { headers: headers(token) });
@@ -19,7 +19,7 @@ async function start() {
   find("where").textContent = here
     ? "Classified in this browser: no cloud leaves it."
     : `Classified by the server at ${location.host}.`;
-  find("formats").textContent = `Files: ${site.formats.join(", ")}. ${site.up} is up. pointstill ${site.version}.`;
+  find("formats").textContent = `Files: ${site.formats.join(", ")}. pointstill ${site.version}.`;
   find("file").accept = site.formats.map((each) => `.${each}`).join(",");
   classifier = here
     ? new (await import("./classify_here.js")).HereClassifier(site)
@@ -30,8 +30,10 @@ async function start() {
     find("canvas").hidden = find("invitation").hidden = true;
     find("flat").hidden = false;
   }
+  find("up").value = site.up;
   introduce();
   listen();
+  find("choice").hidden = !site.samples.length;
   for (const sample of site.samples) addSample(sample);
 }
 
@@ -42,6 +44,7 @@ function listen() {
   });
   find("reset").addEventListener("click", () => viewer.reset());
   find("colours").addEventListener("change", paint);
+  find("up").addEventListener("change", () => opened && open(...opened));
   let within = 0;
   const dragging = (change) => document.body.classList.toggle("dragging", (within = Math.max(0, within + change)) > 0);
   addEventListener("dragenter", (event) => { event.preventDefault(); dragging(1); });
@@ -65,7 +68,10 @@ function addSample({ name, file }) {
   find("samples").append(button);
   const content = fetch(file).then((response) => response.blob());
   content.then(async (blob) => drawThumbnail(picture, await plyPoints(blob), site.up)).catch(() => picture.remove());
-  button.addEventListener("click", async () => open(file, await content, button));
+  button.addEventListener("click", async () => {
+    find("up").value = site.up;
+    open(file, await content, button);
+  });
 }
 
 /** Points of one of our own samples: a binary PLY of float32. */
@@ -79,12 +85,13 @@ async function plyPoints(blob) {
 /** Classify a file and show what comes of it, unless another one is opened meanwhile. */
 async function open(name, blob, button = null) {
   const mine = (latest += 1);
+  opened = [name, blob, button];
   for (const each of find("samples").children) each.setAttribute("aria-pressed", String(each === button));
   const base = name.split("/").pop();
   say(`Reading ${base} …`);
   document.body.setAttribute("aria-busy", "true");
   try {
-    await classifier.classify(name, await blob.arrayBuffer(), (result) => {
+    await classifier.classify(name, await blob.arrayBuffer(), find("up").value, (result) => {
       if (mine === latest) show(base, result);
     });
   } catch (error) {

@@ -38,10 +38,11 @@ export function logOdds(logits, index) {
 /**
  * By how much the log-odds of the answer fall without each group.
  * @param {(points: Float32Array) => Promise<Float32Array>} logits of some points.
- * @param {Float32Array} points 3 n coordinates.
+ * @param {Float32Array} points of so many numbers each.
  * @param {Int16Array} group of each point; -1 for one that is in none.
  */
 export async function importance(logits, points, group) {
+  const width = points.length / group.length;
   const whole = await logits(points);
   const answer = whole.indexOf(Math.max(...whole));
   const start = logOdds(whole, answer);
@@ -50,7 +51,7 @@ export async function importance(logits, points, group) {
   for (let number = 0; number <= Math.max(...group); number += 1) {
     const kept = all.filter((i) => group[i] !== number);
     const enough = kept.length >= LEAST_POINTS && kept.length < all.length;
-    falls.push(enough ? start - logOdds(await logits(take(points, kept)), answer) : 0);
+    falls.push(enough ? start - logOdds(await logits(take(points, kept, width)), answer) : 0);
     if (number % 8 === 7) await new Promise((resolve) => setTimeout(resolve)); // let the page live
   }
   return falls;
