@@ -11,7 +11,9 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
 import httpx
+import numpy as np
 import uvicorn
+from measured_balls import measured_ball
 
 from pointstill.deployment.serving.app import application
 from pointstill.deployment.serving.gate import Gate
@@ -31,16 +33,39 @@ def students(student_onnx: Path) -> list[Student]:
 
 @pytest.fixture(scope="module")
 def serve(students: list[Student]) -> Iterator[Serve]:
-    """`serve(token=..., upload=1, ...)`: a client of a server with such limits."""
+    """`serve(token=..., others=[...], upload=1, ...)`: a client of a server with such limits."""
     with ExitStack() as stack:
 
-        def start(token: str | None = None, **limits: int) -> httpx.Client:
-            bounds = Limits(**{"readers": 1} | limits)
-            files = with_kinds(page_files(students, [each[1:] for each in ACCEPTED], "server"))
-            app = application(students, files, bounds, token=token)
+        def start(
+            token: str | None = None, others: list[Student] | None = None, **limits: int
+        ) -> httpx.Client:
+            bounds, asked = Limits(**{"readers": 1} | limits), others or students
+            files = with_kinds(page_files(asked, [each[1:] for each in ACCEPTED], "server"))
+            app = application(asked, files, bounds, token=token)
             return stack.enter_context(running(app, bounds))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def measuring(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student of points with normals, doppler (v_r in its files) and time; it has a threshold."""
+    from pointstill.data import open_dataset
+    from pointstill.deployment.exporting import export
+    from pointstill.recipe import TrainRecipe
+    from pointstill.training.jobs import train
+
+    root = tmp_path_factory.mktemp("measured")
+    for split, count in (("train", 60), ("test", 6)):
+        for i in range(count):
+            file = root / "data" / split / ("away", "nearer")[i % 2] / f"{i:02}.npy"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, measured_ball(i % 2, i + len(split)))
+    features = ("xyz", "normal", "doppler", "time")
+    data = open_dataset(root / "data", features=features, columns={"doppler": "v_r"})
+    recipe = TrainRecipe(epochs=4, points=48, batch_size=8, val=0.5, threads=1)
+    run = train("stillnet-n", data, out=root / "run", recipe=recipe, quiet=True)
+    return export(run, root / "measuring.onnx")
 
 
 @contextmanager

@@ -6,8 +6,11 @@ import socket
 
 import numpy as np
 import pytest
+from measured_balls import measured_ball
 
 from pointstill.deployment.serving.gate import POLICY
+from pointstill.deployment.serving.students import open_students
+from pointstill.errors import UsageError
 from pointstill.points.upright import turn_up
 from pointstill.storage.calibration import Calibration
 
@@ -238,3 +241,49 @@ def test_a_student_that_rejects_and_leaves_strays_out(students, client, points, 
     assert cloud["strays"] == [len(points)]
     assert cloud["groups"][-1] == -1
     assert min(cloud["groups"][:-1]) == 0
+
+
+def test_a_student_with_channels(serve, measuring):
+    students = open_students([measuring])
+    (client, classifier) = serve(others=students), students[0].classifier
+    assert client.get("/site.json").json()["samples"] == []
+    rows = measured_ball(1, 5)
+    text = (
+        ",".join(rows.dtype.names) + "\n" + "\n".join(",".join(map(repr, r)) for r in rows.tolist())
+    )
+    renamed = {
+        "doppler" if name == "v_r" else name: rows[name].tolist() for name in rows.dtype.names
+    }
+    expected = classifier.predict(rows, top=2)
+    for said in (
+        upload(client, "a.npy", npy(rows), details=True),
+        upload(client, "a.csv", text.encode()),
+        client.post("/classify", json={"points": renamed}),
+    ):
+        (answer,) = said.json()["answers"]
+        found = [(each["name"], each["probability"]) for each in answer["classes"]]
+        assert found == [(name, pytest.approx(share, abs=1e-6)) for name, share in expected]
+        level = np.log(np.exp(classifier.logits(rows).astype(float)).sum())
+        assert answer["score"] == pytest.approx(level, abs=1e-5)
+        assert answer["unknown"] is not bool(classifier.calibration.known(classifier.logits(rows)))
+    refused = upload(client, "a.csv", text.replace("v_r", "speed").encode())
+    assert refused.status_code == 422
+    assert "no column v_r" in refused.json()["what"]
+    refused = upload(client, "a.csv", text.replace("time", "hour").encode())
+    assert refused.json()["what"] == "the cloud has no time, which measuring takes of each point"
+
+
+def test_channels_stay_with_their_points_when_another_axis_is_up(serve, measuring):
+    client = serve(others=open_students([measuring]))
+    rows = measured_ball(0, 6)
+    turned = rows.copy()
+    for kind in ("", "n"):
+        turned[f"{kind}y"], turned[f"{kind}z"] = rows[f"{kind}z"], -rows[f"{kind}y"]
+    expected = upload(client, "a.npy", npy(rows)).json()["answers"]
+    found = upload(client, "a.npy", npy(turned), up="y").json()["answers"]
+    assert found[0]["score"] == pytest.approx(expected[0]["score"], abs=1e-4)
+
+
+def test_students_of_columns_with_other_names(measuring, student_onnx):
+    with pytest.raises(UsageError, match="doppler=v_r and as here"):
+        open_students([measuring, student_onnx])

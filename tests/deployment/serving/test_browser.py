@@ -11,19 +11,23 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
+from measured_balls import measured_ball
 
 from pointstill.data.primitives import Primitives
 from pointstill.deployment.runtime import Classifier
 from pointstill.deployment.serving.answers import answer
 from pointstill.deployment.serving.samples import ply
 from pointstill.deployment.serving.site import write_site
-from pointstill.deployment.serving.students import Student
-from pointstill.points.strays import body
+from pointstill.deployment.serving.students import Student, open_students
+from pointstill.errors import DataError
+from pointstill.points.strays import STRETCHES, body, spread
+from pointstill.points.upright import turn_up
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -57,9 +61,18 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def site(students: list[Student], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a static page."""
+    yield from written(students, tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def measuring_site(measuring: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """That of a student with channels."""
+    yield from written(open_students([measuring]), tmp_path_factory.mktemp("site"))
+
+
+def written(students: list[Student], folder: Path) -> Iterator[str]:
     if not find_spec("pointstill_web"):
         skip("pointstill-web is not there (`make web`)")
-    folder = tmp_path_factory.mktemp("site")
     write_site(students, folder)
     handler = partial(Quiet, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -103,7 +116,7 @@ def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:
         lambda asked: asked.url.startswith((url, "blob:", "data:")) or faults.append(asked.url),
     )
     page.goto(url)
-    page.wait_for_selector("#samples button")
+    page.wait_for_selector("#known p")
     yield page
     context.close()
     assert not faults
@@ -112,8 +125,7 @@ def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:
 def classified(page: Any, name: str, content: bytes) -> dict[str, Any]:
     """What the page says of a file that is given to it."""
     page.evaluate("document.getElementById('cards').replaceChildren()")
-    file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
-    page.set_input_files("#file", file)
+    page.set_input_files("#file", file_of(name, content))
     page.wait_for_selector("body:not([aria-busy]) .card")
     said: dict[str, Any] = page.evaluate(
         "({...pointstill, cloud: {...pointstill.cloud, points: Array.from(pointstill.cloud.points),"
@@ -122,9 +134,12 @@ def classified(page: Any, name: str, content: bytes) -> dict[str, Any]:
     return said
 
 
+def file_of(name: str, content: bytes) -> dict[str, Any]:
+    return {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+
+
 def refused(page: Any, name: str, content: bytes) -> str:
-    file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
-    page.set_input_files("#file", file)
+    page.set_input_files("#file", file_of(name, content))
     page.wait_for_selector("#said.wrong")
     said: str = page.text_content("#said")
     return said
@@ -306,6 +321,125 @@ def test_strays_are_those_of_the_rule(page):
             cloud.ravel().tolist(),
         )
         np.testing.assert_array_equal(np.array(found, bool), ~body(cloud[None])[0])
+
+
+def test_places_at_which_strays_are_looked_for(page):
+    for size in (8, 100, 511, 512, 513, 70_001, 1_000_000):
+        found = page.evaluate(f"import('./cloud.js').then(({{ spread }}) => spread({size}))")
+        assert found == spread(STRETCHES, size).tolist()
+
+
+def test_far_strays(page, refusing, students):
+    """Few are left out; of too many the rest would be a dot."""
+    cloud = clouds(1)[0].astype(np.float64)
+    few = np.vstack([cloud, np.full((3, 3), 1e4)])
+    said = classified(page, "a.xyz", text_of(few))
+    agree(said, students[0].classifier, few)
+    many = np.vstack([cloud, 1e4 + np.random.default_rng(0).normal(size=(len(cloud) // 3, 3))])
+    with pytest.raises(DataError, match="a dot"):
+        students[0].classifier.predict(many)
+    assert "a dot" in refused(refusing, "a.xyz", text_of(many))
+
+
+def test_another_axis_up(page, students):
+    cloud = clouds(1)[0]
+    before = classified(page, "a.ply", ply(cloud))
+    turned = ply(turn_up(cloud, "z", "y"))
+    lying = classified(page, "a.ply", turned)
+    assert probabilities(lying) != probabilities(before)
+    page.evaluate("document.getElementById('cards').replaceChildren()")
+    page.select_option("#up", "y")
+    page.wait_for_selector("body:not([aria-busy]) .card")
+    agree(page.evaluate("pointstill"), students[0].classifier, cloud)
+
+
+def test_unknown_is_the_answer_and_shares_are_tempered(page, students):
+    cloud = clouds(1)[0]
+    logits = students[0].classifier.logits(cloud).astype(float)
+    score = float(np.log(np.exp(logits).sum()))
+    site = json.loads(page.evaluate("fetch('site.json').then((response) => response.text())"))
+    for shift, first in ((0.1, "unknown"), (-0.1, None)):
+        site["students"][0]["calibration"] = {"temperature": 3.0, "threshold": score + shift}
+        page.route("**/site.json", lambda route: route.fulfill(json=site))
+        page.reload()
+        page.wait_for_selector("#samples button")
+        said = classified(page, "a.ply", ply(cloud))
+        shares = np.exp(logits / 3) / np.exp(logits / 3).sum()
+        assert said["answers"][0]["score"] == pytest.approx(score, abs=1e-3)
+        assert next(iter(probabilities(said).values())) == pytest.approx(shares.max(), abs=1e-4)
+        best = students[0].classifier.classes[int(logits.argmax())]
+        assert page.text_content(".card .answer").startswith(first or best)
+        assert page.get_attribute(".meter", "role") == "img"
+        page.unroute("**/site.json")
+
+
+def test_channels(browser, measuring_site, measuring):
+    classifier = Classifier(measuring)
+    for page in opened(browser, measuring_site):
+        assert page.locator("#choice").is_hidden()
+        for label in (0, 1):
+            rows = measured_ball(label, 7 + label)
+            for name, content in (("a.csv", csv_of(rows)), ("a.ply", ply_of(rows))):
+                said = classified(page, name, content)
+                agree(said, classifier, rows)
+                assert said["points"] == len(rows)
+                assert len(said["answers"][0]["parts"]) == max(said["cloud"]["groups"]) + 1
+                expected = answer(
+                    open_students([measuring]), table_of(rows), [], 5, True
+                ).answers[0].parts  # fmt: skip
+                np.testing.assert_allclose(said["answers"][0]["parts"], expected, atol=2e-3)
+        rows["v_r"][3] = np.nan
+        said = classified(page, "a.csv", csv_of(rows))
+        assert said["points"] == len(rows) - 1
+        assert "without finite coordinates or doppler or time" in said["notes"][0]
+        break
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "what"),
+    [
+        ("a.csv", ("v_r", "speed"), "no doppler, which measuring takes"),
+        ("a.csv", ("time", "v_r"), "several columns called v_r"),
+        ("a.ply", ("nz", "nw"), "no normal"),
+        ("a.pcd", ("", ""), "columns of other names"),
+    ],
+)
+def test_channels_that_are_not_there(browser, measuring_site, name, change, what):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(measuring_site)
+    page.wait_for_selector("#known p")
+    make = ply_of if name == "a.ply" else csv_of
+    content = make(measured_ball(0, 7))
+    head, _, rest = content.partition(b"\n" if name == "a.csv" else b"end_header")
+    joint = content[len(head) : len(content) - len(rest)]
+    old, new = (each.encode() for each in change)
+    assert what in refused(page, name, head.replace(old, new) + joint + rest if old else content)
+    context.close()
+
+
+def csv_of(rows: np.ndarray) -> bytes:
+    lines = [",".join(rows.dtype.names), *(",".join(map(repr, row)) for row in rows.tolist())]
+    return "\n".join(lines).encode()
+
+
+def ply_of(rows: np.ndarray) -> bytes:
+    head = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
+    head += [f"property double {name}" for name in rows.dtype.names] + ["end_header", ""]
+    return "\n".join(head).encode() + rows.tobytes()
+
+
+def text_of(cloud: np.ndarray) -> bytes:
+    return "\n".join(" ".join(map(repr, point)) for point in cloud.tolist()).encode()
+
+
+def table_of(rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "xyz": np.stack([rows[axis] for axis in "xyz"], 1),
+        "normal": np.stack([rows[f"n{axis}"] for axis in "xyz"], 1),
+        "doppler": rows["v_r"][:, None],
+        "time": rows["time"][:, None],
+    }
 
 
 def test_by_keyboard_alone(page):
