@@ -179,8 +179,11 @@ function paint() {
     const fall = parts[groups[i]] / most;
     return css(mix(neutral, fall > 0 ? accent : against, Math.abs(fall)));
   });
-  find("legend").hidden = !parts;
-  document.querySelector(".stray-key").hidden = !stray.includes(1);
+  const left = stray.reduce((sum, each) => sum + each, 0);
+  find("legend").hidden = !parts && !left;
+  for (const key of document.querySelectorAll(".parts-key")) key.hidden = !parts;
+  document.querySelector(".stray-key").hidden = !left;
+  find("strays").textContent = `${left} ${left === 1 ? "stray" : "strays"} left out${viewer.beyond ? "; zoom out to see all" : ""}`;
 }
 
 const rgb = (hex) => [1, 3, 5].map((place) => parseInt(hex.trim().slice(place, place + 2), 16));

@@ -44,6 +44,7 @@ export class Viewer {
       const [x, y, z] = [0, 1, 2].map((axis) => (points[i + axis] - middle[axis]) / radius);
       places.set({ x: [-y, x, z], y: [x, y, z], z: [x, z, -y] }[this.up], i);
     }
+    this.beyond = places.some((value) => Math.abs(value) > 1.2); // the picture, as it is at first
     this.cloud?.geometry.dispose();
     if (this.cloud) this.scene.remove(this.cloud);
     const geometry = new three.BufferGeometry();
