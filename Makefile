@@ -5,13 +5,13 @@ BIN = $(VENV)/bin
 WORKERS ?= 2
 TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: setup demo lint test test-all fuzz bench results docs clean
+.PHONY: setup demo lint test test-all fuzz bench results docs web dist clean
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,parquet,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,parquet,serve,dev]'
 	touch $@
 
 demo: setup
@@ -43,5 +43,13 @@ results: setup
 docs: setup
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build
 
+# three.js and ONNX Runtime Web, which the pages need; asks npm for what web/fetch.py pins.
+web: setup
+	$(BIN)/python web/fetch.py
+	$(BIN)/python -m pip install --quiet --no-deps --editable web
+
+dist: web
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist . ./web
+
 clean:
-	rm -rf $(VENV) docs/_build demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) docs/_build dist demo web/pointstill_web/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,6 +14,7 @@ from ..recipe import DistillRecipe, RecordRecipe, TrainRecipe
 from .data_commands import data_app
 from .model_commands import models, profile, teacher_app
 from .records_commands import records_app
+from .serving_commands import page, serve
 from .shared_options import (
     ENGINE,
     RECORD,
@@ -54,6 +55,8 @@ app.command(records_app)
 app.command(teacher_app)
 app.command(models)
 app.command(profile)
+app.command(serve)
+app.command(page)
 
 TRAIN, DISTILL = TrainRecipe(), DistillRecipe()
 

@@ -1,0 +1,1 @@
+"""Files for pages: `vendor/three` and `vendor/onnxruntime`, put there by `web/fetch.py`."""
