@@ -72,14 +72,15 @@ def train(
     check_classes(data)
     with torchrun.in_turn():
         split = data.train
-    operations, version = parse(recipe.augment, split.up), _normalization(out)
-    pipeline = Pipeline(operations, recipe.seed, normalization=version)
+    pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
     student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
     points = recipe.points or POINTS
     recipe = replace(recipe, points=points)
     options = LabelOptions(smoothing=recipe.smoothing)
     chosen = training_shapes(split, recipe, options)
     fabric = start_fabric(recipe)
+    version = _normalization(out)  # ranks agree on it once they have met
+    pipeline = replace(pipeline, normalization=version)
     scales = channel_scales(split, chosen.train, recipe.scaling)
     network = _seeded(model, data, scales, recipe.seed).to(fabric.device)
     objective = Objective("ce", options, Past())
