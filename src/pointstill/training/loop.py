@@ -156,7 +156,7 @@ def fit(
                 if average:
                     average.update_parameters(model)
                 past.after_step(model, logits, epoch, rows)
-                state.count(parts, logits, targets.labels)
+                state.count(parts, logits, targets)
                 track.advance(len(batch), f"epoch {epoch + 1}/{recipe.epochs} {state.note}")
                 due = state.age > recipe.save_minutes * 60
                 if asked := ranks.most(2 * stop.number + due, device):
