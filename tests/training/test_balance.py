@@ -189,7 +189,9 @@ def test_training_weighs_the_labels(unequal, records, tmp_path, monkeypatch, job
     each = torch.tensor([28 / 9, 28 / 27, 28 / 48])
 
     def spy(self, parts, logits, targets) -> None:
-        ce = F.cross_entropy(logits.detach(), targets.labels, each, ignore_index=-1, reduction="none")
+        ce = F.cross_entropy(
+            logits.detach(), targets.labels, each, ignore_index=-1, reduction="none"
+        )
         logged.append((float(ce.mean()), float(parts["ce"])))
         count(self, parts, logits, targets)
 

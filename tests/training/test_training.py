@@ -190,10 +190,10 @@ def test_the_log_has_the_means_over_shapes(data, tmp_path, monkeypatch):
     told: list[tuple[int, float, float]] = []
     count = State.count
 
-    def spy(self, parts, logits, labels) -> None:
-        hits = int((logits.argmax(1) == labels).sum())
-        told.append((len(labels), float(parts["loss"].detach()), hits))
-        count(self, parts, logits, labels)
+    def spy(self, parts, logits, targets) -> None:
+        hits = int((logits.argmax(1) == targets.labels).sum())
+        told.append((len(logits), float(parts["loss"].detach()), hits))
+        count(self, parts, logits, targets)
 
     monkeypatch.setattr(State, "count", spy)
     recipe = replace(SMALL, limit=23, epochs=1)
