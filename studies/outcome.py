@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 DRAWS = 10_000
-"""Of the bootstrap over groups."""
+"""Of the bootstrap over groups and seeds."""
 
 
 def packed(right: Sequence[bool]) -> str:
@@ -88,9 +88,9 @@ def difference(
 ) -> Difference:
     """Compare two methods seed by seed.
 
-    Over groups, such as people, where the data has them: these are drawn again, with all seeds of
-    each (percentile bootstrap, keyed). Otherwise over seeds, by Student's t. Some groups
-    may be left out: `without`.
+    Over groups, such as people, where the data has them: these and the seeds are drawn again, each
+    group with all of its shapes (percentile bootstrap of both, Owen 2007; keyed). Otherwise over
+    seeds, by Student's t. Some groups may be left out: `without`.
 
     Raises:
         ValueError: other numbers of seeds.
@@ -105,11 +105,13 @@ def difference(
     if groups is not None:
         names, place = np.unique(groups, return_inverse=True)
         sizes = np.bincount(place)
-        gains = np.bincount(place, weights=np.mean(pairs, axis=0))
-        drawn = np.random.Generator(np.random.Philox(0)).integers(
-            len(names), size=(DRAWS, len(names))
+        gains = np.array([np.bincount(place, weights=each) for each in pairs])  # (seeds, groups)
+        draw = np.random.Generator(np.random.Philox(0))
+        people, seeds = (  # how often each is drawn, (DRAWS, groups) and (DRAWS, seeds)
+            draw.multinomial(count, np.full(count, 1 / count), size=DRAWS)
+            for count in (len(names), len(pairs))
         )
-        means = 100 * gains[drawn].sum(1) / sizes[drawn].sum(1)
+        means = 100 * (people * (seeds @ gains)).sum(1) / len(pairs) / (people @ sizes)
         low, high = np.quantile(means, (0.025, 0.975))
     elif len(by_seed) > 1:
         half = t.ppf(0.975, len(by_seed) - 1) * np.std(by_seed, ddof=1) / len(by_seed) ** 0.5

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from . import modelnet40 as ground
 from .figures import forest, shares_picture
 from .job import outcomes
 from .outcome import Difference, Outcome, difference, mean_and_spread
-from .radar import BETAS, METHODS, SEEDS, SEEN_BEFORE, SHARES, SMOOTHINGS
+from .radar import BETAS, METHODS, SEEDS, SEEN_BEFORE, SHARES, SMOOTHINGS, sign_name
 
 Found = dict[str, Outcome]
 """Outcomes by the name of their job."""
@@ -92,15 +93,15 @@ def radar_shares(found: Found, docs: Path) -> str:
     )
 
 
-def radar_methods(found: Found, docs: Path, share: int) -> str:
+def radar_methods(found: Found, docs: Path, share: int = 10) -> str:
     """Every loss against KD, at one share of the labels."""
-    base = seeds(found, f"methods/{share}-{{}}-kd")
+    base = seeds(found, f"shares/{share}-{{}}-kd")
     if not base:
         return ""
     rows: list[list[str]] = []
     gaps: list[tuple[str, Difference]] = []
-    for name in ("ce", *METHODS):
-        runs = seeds(found, f"methods/{share}-{{}}-{name}")
+    for name in ("ce", "kd", *METHODS):
+        runs = base if name == "kd" else seeds(found, f"methods/{share}-{{}}-{name}")
         if not runs:
             continue
         gap = difference(runs, base)
@@ -114,6 +115,8 @@ def radar_methods(found: Found, docs: Path, share: int) -> str:
                 mean_and_spread(runs, "shift"),
             ]
         )
+    if not gaps:
+        return ""
     forest(
         gaps, f"against KD, T = 4, {share} % of the labels", docs / f"results-methods-{share}.svg"
     )
@@ -130,7 +133,7 @@ def radar_sign(found: Found, docs: Path) -> str:
     """Smoothing against the weight of the past."""
     rows = []
     for smoothing in SMOOTHINGS:
-        runs = {b: seeds(found, f"sign/{smoothing:g}-{b:g}-{{}}") for b in BETAS}
+        runs = {b: seeds(found, sign_name(smoothing, b)) for b in BETAS}
         plain = runs[0.0]
         if plain and all(runs.values()):
             gains = [difference(runs[b], plain).text for b in BETAS if b]  # type: ignore[arg-type]
@@ -146,7 +149,7 @@ def modelnet40(found: Found, docs: Path) -> str:
     rows = []
     for size in "nsm":
         count = (0,) if size == "m" else SEEDS
-        by_labels = seeds(found, f"ce-{size}-{{}}", count)
+        bases = [seeds(found, f"{name}-{size}-{{}}", count) for name in ("ce", "kd")]
         for name, words in (
             ("ce", "labels alone"),
             ("kd", "KD"),
@@ -154,12 +157,28 @@ def modelnet40(found: Found, docs: Path) -> str:
             ("control", "control: no past"),
         ):
             if runs := seeds(found, f"{name}-{size}-{{}}", count):
-                gap = difference(runs, by_labels).text if by_labels and name != "ce" else ""
-                rows.append([f"`stillnet-{size}`", words, mean_and_spread(runs), gap])
+                rows.append([f"`stillnet-{size}`", words, mean_and_spread(runs)])
+                for base, mine in zip(bases, (("ce",), ("ce", "kd")), strict=True):
+                    compared = base if name not in mine else None
+                    rows[-1].append(difference(runs, compared).text if compared else "")
     if not rows:
         return ""
     head = ["student", "taught by", "accuracy, last epoch, no voting", "against labels"]
-    return "### Students\n\n" + table(head, rows)
+    return "### Students\n\n" + table([*head, "against KD"], rows)
+
+
+def modelnet40_shares(found: Found, docs: Path) -> str:
+    """Students by a share of the labels; the teachers had all of them."""
+    rows = []
+    for share in ground.SHARES:
+        by_labels, kd = (seeds(found, f"{kind}-n-{share}-{{}}") for kind in ("ce", "kd"))
+        if by_labels and kd:
+            gain = difference(kd, by_labels).text
+            rows.append([f"{share} %", mean_and_spread(by_labels), mean_and_spread(kd), gain])
+    if not rows:
+        return ""
+    head = ["labels of `stillnet-n`", "by labels", "teacher of all labels", "gain"]
+    return "### Few labels, many clouds\n\n" + table(head, rows)
 
 
 SECTIONS: dict[str, tuple[str, tuple[Callable[[Found, Path], str], ...]]] = {
@@ -167,12 +186,11 @@ SECTIONS: dict[str, tuple[str, tuple[Callable[[Found, Path], str], ...]]] = {
         "Radar gestures of people never seen",
         (
             radar_shares,
-            lambda found, docs: radar_methods(found, docs, 10),
-            lambda found, docs: radar_methods(found, docs, 100),
+            radar_methods,
             radar_sign,
         ),
     ),
-    "modelnet40": ("ModelNet40", (modelnet40,)),
+    "modelnet40": ("ModelNet40", (modelnet40, modelnet40_shares)),
 }
 
 

@@ -80,7 +80,6 @@ def recorded(name: str, *teachers: str, features: str = ALL, views: int = VIEWS)
 
 KD = ("--loss", "kd")
 METHODS: dict[str, tuple[str, ...]] = {
-    "kd": KD,
     "kd-1": (*KD, "--temperature", "1"),
     "kd-alone": (*KD, "--labels", "0"),
     "mse": ("--loss", "mse"),
@@ -100,7 +99,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         *("--labels", "0"),
     ),
 }
-"""What a student is taught by; those after `nkd` are the negative weight and its controls."""
+"""What a student is taught by, beside KD; after `nkd` the negative weight and its controls."""
 SMOOTHINGS = (0.0, 0.1, 0.2, 0.3)
 BETAS = (-0.2, 0.0, 0.2)
 
@@ -129,7 +128,7 @@ def shares() -> list[Job]:
 
 
 def methods(share: int) -> list[Job]:
-    """Every loss, and every control, at one share of the labels."""
+    """Every loss, and every control, at one share of the labels; those of KD are in `shares`."""
     jobs = []
     for seed in SEEDS:
         weak = f"methods/{share}-{seed}-weak"
@@ -144,17 +143,23 @@ def methods(share: int) -> list[Job]:
     return jobs
 
 
+def sign_name(smoothing: float, beta: float) -> str:
+    """Name of a job of `sign`, with {} for the seed; with neither it is KD, as in `shares`."""
+    return f"sign/{smoothing:g}-{beta:g}-{{}}" if smoothing or beta else "shares/100-{}-kd"
+
+
 def sign() -> list[Job]:
     """Does the sign of the best weight follow the regularisation?"""
     return [
         taught(
-            f"sign/{smoothing:g}-{beta:g}-{seed}",
+            sign_name(smoothing, beta).format(seed),
             seed,
             100,
             *("--loss", "nwsd", "--form", "floor", "--beta", str(beta)),
             *("--smoothing", str(smoothing)),
         )
         for seed, smoothing, beta in product(SEEDS, SMOOTHINGS, BETAS)
+        if smoothing or beta
     ]
 
 

@@ -61,11 +61,10 @@ def go(data: Dataset, records: Path, tmp_path: Path) -> Callable[..., Run]:
 def again(teacher_run: Path, tmp_path: Path, data: Dataset) -> Callable[..., Path]:
     """Record the teacher once more, with other options."""
 
-    def again(**options) -> Path:
+    def again(*, out: str = "again.zarr", **options) -> Path:
         teacher = load_teacher(str(teacher_run), classes=data.classes)
-        out = tmp_path / "again.zarr"
         recipe = RecordRecipe(**{"views": 3} | options)
-        return record(teacher, data, out=out, recipe=recipe, quiet=True).path
+        return record(teacher, data, out=tmp_path / out, recipe=recipe, quiet=True).path
 
     return again
 

@@ -368,3 +368,12 @@ def test_moments_equal_the_loop(points):
         norms = [np.sqrt((point**2).sum()) for point in cloud]
         expected = [*cloud.mean(axis=0), sum(norms) / len(norms)]
         np.testing.assert_allclose(result[b], expected, atol=1e-6)
+
+
+def test_clouds_of_another_normalisation_are_refused(ragged):
+    first = Pipeline((), seed=0, normalization=1)
+    with pytest.raises(UsageError) as caught:
+        view(first, Clouds(*ragged()))
+    assert "clouds of normalization 2" in str(caught.value)
+    assert "version=pipeline.normalization" in caught.value.fix
+    assert view(first, Clouds(*ragged(), version=1)).shape == (4, 32, 3)

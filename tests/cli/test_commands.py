@@ -107,6 +107,30 @@ def test_a_split_that_the_data_do_not_have_ends_with_two(cli, solids):
     assert "choose from train, test, or all" in squeezed(err)
 
 
+def test_what_cannot_be_measured_is_refused_before_anything_is(cli, solids, teacher_run):
+    for options, said in (
+        (["--split", "all", "--points", "16"], "in one split, not in all: name one by --split"),
+        (["--split", "all", "--unknown", "strangers"], "in one split, not in all"),
+        (["--features", "xyz,height", "--corruptions", "modelnet-c"], "by xyz alone"),
+        (["--points", "64,4"], "points is 64, 4: give numbers of 8 or more"),
+        (["--unknown", "nowhere"], "nowhere"),
+    ):
+        code, out, err = cli("evaluate", teacher_run, "--data", solids, *options)
+        assert (code, out) == (2, ""), err
+        assert said in squeezed(err)
+
+
+def test_few_points_and_unknown_clouds_are_measured_too(cli, solids, teacher_run, tmp_path):
+    options = ["--data", solids, "--limit", "6", "--points", "16", "--unknown", "strangers"]
+    file = tmp_path / "all.json"
+    code, out, err = cli("evaluate", teacher_run, *options, "--json", file)
+    assert code == 0, err
+    assert "clouds of strangers among the known ones" in squeezed(out)
+    found = json.loads(file.read_text())
+    assert [*found["points"][0]["accuracy"]] == ["16"]
+    assert found["unknown"][0]["name"] == str(teacher_run)
+
+
 def test_options_that_make_no_sense_end_with_two(cli, solids, tmp_path, teacher_run):
     start = ["train", "--data", solids, "--out", tmp_path / "run"]
     for options, said in (

@@ -104,8 +104,8 @@ def test_profile_of_a_student_and_of_what_onnx_does_not_know(monkeypatch):
 def test_a_name_that_is_no_model():
     with pytest.raises(UsageError, match="did you mean stillnet-n"):
         profile(["stilnet-n"])
-    for wrong in ({"points": 10}, {"classes": 1}):
-        with pytest.raises(UsageError, match="choose 32 points and 2 classes or more"):
+    for wrong in ({"points": 15}, {"classes": 1}):
+        with pytest.raises(UsageError, match="choose 16 points and 2 classes or more"):
             profile(["stillnet-n"], **wrong)
 
 

@@ -6,8 +6,9 @@ from pointstill.augment import Clouds
 from pointstill.data import open_dataset
 from pointstill.data.corruptions import corrupt, corruption_error
 from pointstill.errors import UsageError
-from pointstill.evaluation.robustness import measure_corruptions, measure_points
+from pointstill.evaluation.robustness import KnownClouds, measure_corruptions, measure_points
 from pointstill.teachers import load_teacher
+from stand_ins import relabelled
 
 
 @pytest.fixture
@@ -47,3 +48,16 @@ def test_clouds_of_all_their_points_are_as_they_were(student, solids):
 def test_too_few_points_are_refused(student, solids, counts):
     with pytest.raises(UsageError, match="8 or more"):
         measure_points([student], open_dataset(solids), counts, quiet=True)
+
+
+def test_a_limit_is_of_labelled_clouds_as_in_any_evaluation(student, solids):
+    from pointstill.evaluation.scoring import evaluate
+
+    data = open_dataset(solids)
+    labels = data.test.labels.copy()
+    labels[::3] = -1
+    partly = relabelled(data, labels, split="test")
+    plain = evaluate(student, partly, limit=5, quiet=True)
+    (found,) = measure_points([student], partly, [10_000], limit=5, quiet=True)
+    assert len(KnownClouds(partly, "test", 5)) == len(plain.labels) == 5
+    assert found.accuracy[10_000] == plain.scores[0].overall_accuracy

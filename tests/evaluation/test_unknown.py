@@ -4,9 +4,11 @@ from sklearn.metrics import roc_auc_score
 
 from pointstill.data import open_dataset
 from pointstill.errors import UsageError
+from pointstill.evaluation.scoring import predict_all
 from pointstill.evaluation.unknown import auroc, measure_unknown, unknown_score
 from pointstill.storage.calibration import AS_THEY_ARE, Calibration, score
 from pointstill.teachers import load_teacher
+from stand_ins import relabelled
 
 
 def test_auroc_is_that_of_scikit_learn():
@@ -43,3 +45,24 @@ def test_known_classes_are_no_strangers(student_run, solids):
     student = load_teacher(str(student_run), classes=data.classes)
     with pytest.raises(UsageError, match="no shape of a class that is unknown"):
         measure_unknown([student], data, open_dataset(solids), quiet=True)
+
+
+def test_clouds_without_a_label_are_neither_known_nor_unknown(student_run, solids, monkeypatch):
+    asked = []
+
+    def spy(model, clouds, shapes, batch_size, track):
+        asked.append(shapes.tolist())
+        return predict_all(model, clouds, shapes, batch_size, track)
+
+    data, strangers = open_dataset(solids), open_dataset("strangers")
+    labels = data.test.labels.copy()
+    labels[::3] = -1
+    student = load_teacher(str(student_run), classes=data.classes)
+    monkeypatch.setattr("pointstill.evaluation.unknown.predict_all", spy)
+    partly = relabelled(data, labels, split="test")
+    source = relabelled(strangers, np.where(np.arange(240) < 9, 0, -1), split="test")
+    measure_unknown([student], partly, source, limit=6, quiet=True)
+    unknown, known = asked
+    assert len(unknown) == len(known) == 6
+    assert max(unknown) < 9
+    assert (labels[known] >= 0).all()

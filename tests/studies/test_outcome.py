@@ -51,6 +51,39 @@ def test_a_group_that_is_left_out_counts_nowhere() -> None:
     assert difference([one], [other], without=["a"]).mean == 0
 
 
+def test_over_groups_seeds_are_drawn_as_well() -> None:
+    """All people gain with one seed and none with the other: 0, 50 or 100."""
+    groups = [(name, 4) for name in "abcdefgh"]
+    one = [outcome([1] * 32, groups), outcome([0] * 32, groups)]
+    found = difference(one, [outcome([0] * 32, groups)] * 2)
+    assert (found.mean, found.low, found.high) == pytest.approx((50, 0, 100))
+
+
+def test_groups_of_unequal_size_count_by_their_shapes() -> None:
+    """Against a loop that draws people and seeds one by one."""
+    draw = np.random.default_rng(2)
+    groups = [(f"p{place}", int(size)) for place, size in enumerate(draw.integers(5, 60, 9))]
+    total = sum(size for _, size in groups)
+    better = np.repeat(draw.uniform(0.3, 0.9, 9), [size for _, size in groups])
+    one = [outcome(list(draw.random(total) < better), groups) for _ in range(3)]
+    other = [outcome(list(draw.random(total) < 0.5), groups) for _ in range(3)]
+    found = difference(one, other)
+    ends = np.cumsum([0, *(size for _, size in groups)])
+    means = []
+    for _ in range(4000):
+        seeds, gains = draw.integers(0, 3, 3), []
+        people = draw.integers(0, 9, 9)
+        for seed in seeds:
+            gain = one[seed].right().astype(float) - other[seed].right()
+            gains.append(np.concatenate([gain[ends[who] : ends[who + 1]] for who in people]).mean())
+        means.append(100 * np.mean(gains))
+    expected = np.quantile(means, (0.025, 0.975))
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1)
+    assert found.mean == pytest.approx(
+        np.mean([a.accuracy() for a in one]) - np.mean([b.accuracy() for b in other])
+    )
+
+
 def test_one_seed_without_groups_says_nothing() -> None:
     found = difference([outcome([1, 1])], [outcome([0, 0])])
     assert found.mean == 100

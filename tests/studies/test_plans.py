@@ -1,10 +1,13 @@
 """Plans name what they need, each job once, and every command is one that pointstill takes."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from studies.__main__ import STUDIES, wanted
-from studies.page import write_page
+from studies.outcome import packed
+from studies.page import WORDS, write_page
 
 from pointstill.cli.commands import app
 
@@ -45,3 +48,29 @@ def test_a_page_without_results_says_so(tmp_path: Path) -> None:
     text = (root / "studies/introduction.md").read_text()
     (tmp_path / "studies/introduction.md").write_text(text)
     assert "No table" in write_page(tmp_path).read_text()
+
+
+def test_a_page_of_all_results_has_every_table(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for folder in ("studies", "docs"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "studies/introduction.md").write_text("# Results")
+    for study, (place, jobs) in STUDIES.items():
+        groups = [(name, 5) for name in "abcdefgh"] if study == "radar" else None
+        for job in jobs():
+            if job.verb == "record":
+                continue
+            target = tmp_path / "results" / study / f"{job.name}.json"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            splits = {
+                name: {"right": packed(list(draw.random(40) < 0.7)), "shapes": 40, "groups": groups}
+                for name in place.splits
+            }
+            target.write_text(json.dumps({"splits": splits, "seconds": 1}))
+    page = write_page(tmp_path).read_text()
+    assert "No table" not in page
+    wanted = ("10 % of the labels", "The sign of the weight", "### Students")
+    assert all(heading in page for heading in wanted)
+    assert page.count("### Few labels, many clouds") == 2
+    for words in WORDS.values():
+        assert f"| {words} |" in page, words

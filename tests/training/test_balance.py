@@ -188,10 +188,12 @@ def test_training_weighs_the_labels(unequal, records, tmp_path, monkeypatch, job
     logged, count = [], State.count
     each = torch.tensor([28 / 9, 28 / 27, 28 / 48])
 
-    def spy(self, parts, logits, labels) -> None:
-        ce = F.cross_entropy(logits.detach(), labels, each, ignore_index=-1, reduction="none")
+    def spy(self, parts, logits, targets) -> None:
+        ce = F.cross_entropy(
+            logits.detach(), targets.labels, each, ignore_index=-1, reduction="none"
+        )
         logged.append((float(ce.mean()), float(parts["ce"])))
-        count(self, parts, logits, labels)
+        count(self, parts, logits, targets)
 
     monkeypatch.setattr(State, "count", spy)
     options = SMALL | {"epochs": 1, "balance": "weights"}

@@ -1,5 +1,6 @@
 """Distillation refuses what does not belong together, in one line that says the fix."""
 
+import functools
 import shutil
 
 import numpy as np
@@ -158,6 +159,17 @@ def test_past_records_of_other_views(go, again, options, named):
     past = again(**options)
     job = lambda: go(loss="nwsd", past="records", past_records=past)  # noqa: E731
     refused(RecordsError, job, str(past), named, "record the student")
+
+
+def test_a_past_of_today_beside_records_of_before(go, again, monkeypatch):
+    """No student can be recorded any more as those were, so the fix is another."""
+    with monkeypatch.context() as patch:
+        first = functools.partial(pipeline.Pipeline, normalization=1)
+        patch.setattr("pointstill.recording.job.Pipeline", first)
+        before = again()
+    past = again(out="today.zarr")
+    job = lambda: go(loss="nwsd", past="records", records=before, past_records=past)  # noqa: E731
+    refused(RecordsError, job, str(past), str(before), "record the teacher again")
 
 
 def test_an_unfinished_past(go, copied):

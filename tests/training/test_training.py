@@ -190,10 +190,10 @@ def test_the_log_has_the_means_over_shapes(data, tmp_path, monkeypatch):
     told: list[tuple[int, float, float]] = []
     count = State.count
 
-    def spy(self, parts, logits, labels) -> None:
-        hits = int((logits.argmax(1) == labels).sum())
-        told.append((len(labels), float(parts["loss"].detach()), hits))
-        count(self, parts, logits, labels)
+    def spy(self, parts, logits, targets) -> None:
+        hits = int((logits.argmax(1) == targets.labels).sum())
+        told.append((len(logits), float(parts["loss"].detach()), hits))
+        count(self, parts, logits, targets)
 
     monkeypatch.setattr(State, "count", spy)
     recipe = replace(SMALL, limit=23, epochs=1)
@@ -427,3 +427,15 @@ def test_a_run_goes_on_with_the_normalisation_that_it_was_begun_with(data, tmp_p
     new = train("toy", data, out=tmp_path / "new", recipe=SMALL, quiet=True)
     assert (again.normalization, new.normalization, new.trained_on.normalization) == (1, 2, 2)
     assert made == [1, 1, 2]
+
+
+def test_ranks_have_met_before_they_agree_on_the_normalisation(data, tmp_path, monkeypatch):
+    """Before that each would look into its own folder, and those without one choose the latest."""
+    from pointstill.training import jobs
+
+    met = []
+    start = jobs.start_fabric
+    monkeypatch.setattr(jobs, "start_fabric", lambda recipe: met.append("met") or start(recipe))
+    monkeypatch.setattr(jobs, "from_first", lambda version: met.append("agreed") or version)
+    train("toy", data, out=tmp_path / "run", recipe=SMALL, quiet=True)
+    assert met == ["met", "agreed"]

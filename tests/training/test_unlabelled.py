@@ -12,7 +12,9 @@ from distilling import refused
 from pointstill.augment import Pipeline
 from pointstill.data import Dataset, open_dataset
 from pointstill.errors import TrainingError
+from pointstill.losses.cross_entropy import label_loss
 from pointstill.losses.options import KDOptions, LabelOptions
+from pointstill.losses.targets import Targets
 from pointstill.recipe import DistillRecipe, FitOptions, RecordRecipe, TrainRecipe
 from pointstill.recording.job import record
 from pointstill.records.teacher_accuracy import accuracy
@@ -136,14 +138,15 @@ def test_the_teacher_answers_for_the_others(partly, records, seen, tmp_path, cap
     hits, batches = [], []
     count = State.count
 
-    def spy(self, parts, logits, labels) -> None:
+    def spy(self, parts, logits, targets) -> None:
+        labels = targets.labels
         known = labels >= 0
         hits.extend((logits.argmax(1) == labels)[known].tolist())
         ce = torch.nn.functional.cross_entropy(
             logits[known], labels[known], reduction="sum"
         ).detach()
         batches.append((float(ce), int(known.sum()), float(parts["kd"]), len(labels)))
-        count(self, parts, logits, labels)
+        count(self, parts, logits, targets)
 
     monkeypatch.setattr(State, "count", spy)
     recipe = DistillRecipe(loss="kd", **SMALL)
@@ -160,6 +163,22 @@ def test_the_teacher_answers_for_the_others(partly, records, seen, tmp_path, cap
     assert line["ce"] == pytest.approx(ce.sum() / 16, rel=1e-5)
     assert line["kd"] == pytest.approx((kd * shapes).sum() / 48, rel=1e-5)
     assert line["loss"] == pytest.approx(line["kd"] + ce.sum() / 48, rel=1e-5)
+
+
+def test_of_mixes_the_cross_entropy_is_a_mean_over_those_with_both_labels():
+    """Figures worked by hand: of four views one has both labels, and two have their own."""
+    state = State.__new__(State)
+    state.sums = {}
+    targets = Targets(
+        torch.tensor([0, 0, -1, -1]),
+        second=torch.tensor([1, -1, 1, -1]),
+        share=torch.tensor([0.25, 0.25, 0.25, 0.0]),
+    )
+    logits = torch.tensor([[1.0, 0.0]] * 4)
+    ce = label_loss(logits, targets)
+    state.count({"ce": ce.mean(), "kd": torch.tensor(3.0)}, logits, targets)
+    found = state.means()
+    assert found == pytest.approx({"ce": float(ce[0]), "kd": 3, "train_accuracy": 1})
 
 
 def test_a_loss_without_a_teacher_leaves_them_out(partly, records, seen, tmp_path):

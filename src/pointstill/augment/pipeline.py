@@ -325,8 +325,17 @@ class Pipeline:
         return join_features(points, others)
 
     def indices(self, clouds: Clouds, view: int, shapes: Tensor, count: int) -> Tensor:
-        """Which points of each cloud the view shows: (B, count)."""
-        assert clouds.version == self.normalization, "the clouds are another pipeline's"
+        """Which points of each cloud the view shows: (B, count).
+
+        Raises:
+            UsageError: the clouds are normalised by another version than the views.
+        """
+        if clouds.version != self.normalization:
+            raise UsageError(
+                f"clouds of normalization {clouds.version} have not the views of normalization "
+                f"{self.normalization}",
+                fix="make them with Clouds.of(split, version=pipeline.normalization)",
+            )
         key = self._key("resample#0", view, shapes)
         return resample.sample(key, clouds.sizes[shapes], count)
 

@@ -287,7 +287,15 @@ def evaluate(
         check_writable(pictures, folder=True)
     counts = whole_numbers("points", points) if points else []
     opened = data.open()
-    parts = split_names(opened, split)
+    parts, source = split_names(opened, split), None
+    if corruptions or counts or unknown:
+        from ..evaluation.robustness import check_counts, check_one_split
+
+        check_one_split(opened, split)
+        if counts:
+            check_counts(counts)
+        if unknown:  # it need not come in the groups of the known data
+            source = replace(data, data=unknown, fold=0, up=None, group=None).open()
     loaded = teacher_options.load_each(models, opened)
     for part in parts:
         with suppress(EmptySplitError):
@@ -306,7 +314,6 @@ def evaluate(
     if corruptions or counts or unknown:
         from .listing import measure_robustness
 
-        source = replace(data, data=unknown, fold=0, up=None).open() if unknown else None
         among = {"split": split, "limit": limit, "batch_size": batch_size}
         result = measure_robustness(
             result, loaded, opened, source, bool(corruptions), counts, among

@@ -45,6 +45,18 @@ def limited_labels(labels: np.ndarray, limit: int | None) -> np.ndarray:
     return stratified(np.asarray(labels), limit, "limit")
 
 
+def labelled(labels: np.ndarray, limit: int | None = None) -> np.ndarray:
+    """Indices of `limit` of the shapes with a label, or of all of these: sorted, (R,) int64.
+
+    Args:
+        labels: (S,), `UNLABELLED` where there is none.
+        limit: how many are wanted; chosen as in `limited`.
+    """
+    known = np.flatnonzero(labels != UNLABELLED)
+    chosen: np.ndarray = known[limited_labels(labels[known], limit)]
+    return chosen
+
+
 def held_out(split: Split, shapes: np.ndarray, part: float, seed: int) -> np.ndarray:
     """Indices of the validation shapes: `part` of each class of `shapes`, sorted, (V,) int64.
 

@@ -58,10 +58,10 @@ def profile(
     Raises:
         UsageError: there is no model of that name, or too few points or classes.
     """
-    if points < 32 or classes < 2:
+    if points < 16 or classes < 2:
         raise UsageError(
             f"a profile of {points} points and {classes} classes says nothing",
-            fix="choose 32 points and 2 classes or more",
+            fix="choose 16 points and 2 classes or more",
         )
     # Brings ONNX, which `evaluate` does not need.
     from ..deployment.exporting import Deployed, onnx_session

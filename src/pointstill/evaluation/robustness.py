@@ -18,7 +18,7 @@ from ..data.corruptions import (
     relative_corruption_error,
 )
 from ..data.keyed_draws import permutation
-from ..data.selection import limited_labels
+from ..data.selection import labelled
 from ..data.source import SplitName
 from ..errors import UsageError
 from ..points.features import XYZ
@@ -72,7 +72,7 @@ def measure_corruptions(
     are not those of the published files, as these points are not theirs.
 
     Raises:
-        UsageError: points have more than xyz.
+        UsageError: see `check_one_split`.
     """
     clouds = KnownClouds(data, split, limit)
     cases = [(name, level) for name in CORRUPTIONS for level in LEVELS]
@@ -116,13 +116,9 @@ def measure_points(
     A cloud that has no more is taken as it is; it is normalised by the points that are left.
 
     Raises:
-        UsageError: a number below 8; or points have more than xyz.
+        UsageError: a number below 8; or see `check_one_split`.
     """
-    if not counts or min(counts) < MIN_POINTS:
-        raise UsageError(
-            f"points is {', '.join(map(str, counts)) or 'empty'}",
-            fix=f"give numbers of {MIN_POINTS} or more, such as 16,64,256,1024",
-        )
+    check_counts(counts)
     clouds = KnownClouds(data, split, limit)
     total = len(models) * len(counts) * len(clouds)
     with Track("points", total, "clouds", quiet=quiet) as track:
@@ -134,6 +130,37 @@ def measure_points(
         PointScore(model.spec, {count: found[count][place] for count in counts})
         for place, model in enumerate(models)
     ]
+
+
+def check_counts(counts: Sequence[int]) -> None:
+    """Refuse numbers of points that are no cloud.
+
+    Raises:
+        UsageError: there are none, or one is below 8.
+    """
+    if not counts or min(counts) < MIN_POINTS:
+        raise UsageError(
+            f"points is {', '.join(map(str, counts)) or 'empty'}",
+            fix=f"give numbers of {MIN_POINTS} or more, such as 16,64,256,1024",
+        )
+
+
+def check_one_split(data: Dataset, split: SplitName) -> None:
+    """Refuse what clouds that went wrong, of few points, or unknown are not measured beside.
+
+    Raises:
+        UsageError: all splits as one; or points have more than xyz.
+    """
+    if split == "all":
+        raise UsageError(
+            "clouds are corrupted, thinned and compared with unknown ones in one split, not in all",
+            fix="name one by --split, or leave out --corruptions, --points and --unknown",
+        )
+    if data.features != XYZ:
+        raise UsageError(
+            "clouds are corrupted, thinned and compared with unknown ones by xyz alone",
+            fix="leave out --features, or --corruptions, --points and --unknown",
+        )
 
 
 def _as_it_is(name: str, points: Points) -> Points:
@@ -156,16 +183,11 @@ class KnownClouds:
     """The labelled clouds of a split, to be changed one by one."""
 
     def __init__(self, data: Dataset, name: SplitName, limit: int | None):
-        if data.features != XYZ:
-            raise UsageError(
-                "clouds are corrupted and thinned by xyz alone",
-                fix="leave out --features, or --corruptions and --points",
-            )
+        check_one_split(data, name)
         self.split: Split = data.split(name)
-        labels = np.asarray(self.split.labels)
-        shapes = limited_labels(labels, limit)
-        self.shapes = shapes[labels[shapes] >= 0]
-        self.labels = torch.from_numpy(labels[self.shapes].astype(np.int64))
+        labels = np.asarray(self.split.labels, np.int64)
+        self.shapes = labelled(labels, limit)
+        self.labels = torch.from_numpy(labels[self.shapes])
 
     def __len__(self) -> int:
         return len(self.shapes)

@@ -21,7 +21,7 @@ from torchmetrics.functional.classification import (
 from .._version import __version__
 from ..augment import Clouds, normalize
 from ..data import Dataset, Split
-from ..data.selection import check_classes, limited_labels
+from ..data.selection import check_classes, labelled
 from ..data.source import UNLABELLED, SplitName
 from ..errors import DataError, EmptySplitError, UsageError
 from ..points.features import width
@@ -199,15 +199,15 @@ def evaluate(
     if split not in ("train", "all") and (leak := data.leak(split)):
         warnings.warn(f"{data.name}: {leak}", stacklevel=2)
     every = np.concatenate([np.asarray(part.labels, np.int64) for part in parts])
-    known = np.flatnonzero(every != UNLABELLED)
-    if not len(known):
+    known = int(np.count_nonzero(every != UNLABELLED))
+    if not known:
         raise DataError(
             f"no shape of the {split} split has a label ({len(every):,} have none), so there is "
             "nothing to measure by",
             where=data.name,
             fix="choose another --split, or label some",
         )
-    shapes = torch.from_numpy(known[limited_labels(every[known], limit)])
+    shapes = torch.from_numpy(labelled(every, limit))
     labels = torch.from_numpy(every)[shapes]
     groups = _groups(parts, shapes)
     total = len(teachers) * len(shapes)
@@ -227,8 +227,8 @@ def evaluate(
             "data": data.name,
             "split": split,
             "shapes": len(shapes),
-            "split_shapes": len(known),
-            "unlabelled": len(every) - len(known),
+            "split_shapes": known,
+            "unlabelled": len(every) - known,
             "votes": max(teacher.votes for teacher in teachers),
             "fingerprint": " ".join(part.fingerprint for part in parts),
             "pointstill": __version__,

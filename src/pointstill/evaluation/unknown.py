@@ -10,14 +10,14 @@ from scipy.stats import rankdata
 
 from ..augment import Clouds
 from ..data import Dataset
-from ..data.selection import limited_labels
-from ..data.source import SplitName
+from ..data.selection import labelled
+from ..data.source import UNLABELLED, SplitName
 from ..errors import UsageError
-from ..points.features import XYZ
 from ..points.upright import turn_up
 from ..progress import Track
 from ..storage.calibration import RECALL, Calibration, score
 from ..teachers import Teacher
+from .robustness import check_one_split
 from .scoring import calibration_of, normalization, predict_all
 
 
@@ -59,27 +59,24 @@ def measure_unknown(
             that are among the known ones by name are left out; it is turned so that the same axis
             is up.
         split: of the known data.
-        limit: so many known, and so many unknown clouds at most (stratified).
+        limit: so many known, and so many unknown clouds at most (stratified). Clouds without a
+            label are neither.
         batch_size: clouds at once.
         quiet: report nothing.
 
     Raises:
-        UsageError: all its classes are known; or points have more than xyz.
+        UsageError: all its classes are known; or see `robustness.check_one_split`.
     """
-    if data.features != XYZ:
-        raise UsageError(
-            "unknown clouds are looked at by xyz alone", fix="leave out --features, or --unknown"
-        )
+    check_one_split(data, split)
     known, unknown = data.split(split), source.test
     kinds = np.asarray(unknown.labels)
     strange = [index for index, name in enumerate(unknown.classes) if name not in data.classes]
-    shapes = limited_labels(kinds, limit)
-    shapes = shapes[np.isin(kinds[shapes], strange)]
+    shapes = labelled(np.where(np.isin(kinds, strange), kinds, UNLABELLED), limit)
     if not len(shapes):
         raise UsageError(
             "has no shape of a class that is unknown", where=source.name, fix="give other data"
         )
-    some = limited_labels(np.asarray(known.labels), limit)
+    some = labelled(np.asarray(known.labels), limit)
     scores = []
     with Track("unknown", len(models) * (len(some) + len(shapes)), "clouds", quiet=quiet) as track:
         for model in models:

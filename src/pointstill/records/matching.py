@@ -149,6 +149,14 @@ def check_past(past: Store, store: Store) -> None:
     Raises:
         RecordsError: names what differs, and the fix.
     """
+    versions = [each.attributes["augment"]["normalize"]["version"] for each in (past, store)]
+    if versions[0] > versions[1]:  # nothing is recorded as of old any more
+        raise RecordsError(
+            f"has views of normalization {versions[0]}, and {store.path}, which is older, of "
+            f"{versions[1]}",
+            where=past.path,
+            fix="record the teacher again, into a new store, or choose another --past",
+        )
     shared = ("classes", "data", "augment", "points")
     now = {name: store.attributes[name] for name in shared} | {"views": store.views}
     made = {name: past.attributes[name] for name in shared} | {"views": past.views}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..augment import Clouds
 from ..data import Dataset, Split
-from ..data.selection import limited_labels
+from ..data.selection import labelled
 from ..data.source import UNLABELLED
 from ..errors import UsageError
 from ..progress import Track, console
@@ -106,8 +106,7 @@ def try_axes(
 def stratified(split: Split, shapes: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the `FIRST` labelled shapes, and of the others, stratified: `shapes` in all."""
     labels = np.asarray(split.labels)
-    known = np.flatnonzero(labels != UNLABELLED)
-    few, every = (known[limited_labels(labels[known], n)] for n in (min(FIRST, shapes), shapes))
+    few, every = labelled(labels, min(FIRST, shapes)), labelled(labels, shapes)
     return few, np.setdiff1d(every, few)
 
 

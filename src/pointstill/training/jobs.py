@@ -73,14 +73,14 @@ def train(
     check_classes(data)
     with torchrun.in_turn():
         split = data.train
-    operations, version = parse(recipe.augment, split.up), _normalization(out)
-    pipeline = Pipeline(operations, recipe.seed, normalization=version)
+    pipeline = Pipeline(parse(recipe.augment, split.up), recipe.seed)
     student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
-    points = recipe.points or POINTS
-    recipe = replace(recipe, points=points)
+    recipe = replace(recipe, points=recipe.points or POINTS)
     options = LabelOptions(smoothing=recipe.smoothing)
     chosen = training_shapes(split, recipe, options)
     fabric = start_fabric(recipe)
+    version = _normalization(out)  # ranks agree on it once they have met
+    pipeline = replace(pipeline, normalization=version)
     scales = channel_scales(split, chosen.train, recipe.scaling)
     network = _seeded(model, data, scales, recipe.seed).to(fabric.device)
     objective = Objective("ce", options, Past())
@@ -96,17 +96,7 @@ def train(
             _windows(split, chosen, recipe),
             fabric.device,
         )
-        material = Material.of(
-            clouds,
-            pipeline,
-            views,
-            (chosen.train, chosen.validation),
-            chosen.labels,
-            points,
-            student_only,
-            _weights(chosen, split, recipe),
-            recipe.seed,
-        )
+        material = _material(clouds, pipeline, views, chosen, student_only, recipe, split)
         _announce(run, material, chosen, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
@@ -204,26 +194,34 @@ def distill(
 
         # 5. Train.
         views = RecordedViews(store, rows, windows, fabric.device, options.needs_teacher)
-        material = Material.of(
-            clouds,
-            pipeline,
-            views,
-            (chosen.train, chosen.validation),
-            chosen.labels,
-            points,
-            student_only,
-            _weights(chosen, split, recipe),
-            recipe.seed,
-        )
+        material = _material(clouds, pipeline, views, chosen, student_only, recipe, split)
         _announce(run, material, chosen, recipe, network, quiet)
         fit(fabric, run, network, material, objective, recipe, quiet, stop)
     return run
 
 
-def _weights(chosen: Chosen, split: Split, recipe: FitOptions) -> np.ndarray | None:
-    """Weights (C,) of the classes, if they were asked for."""
+def _material(
+    clouds: Clouds,
+    pipeline: Pipeline,
+    views: FreshViews | RecordedViews,
+    chosen: Chosen,
+    student_only: StudentOnly,
+    recipe: FitOptions,
+    split: Split,
+) -> Material:
+    """What is trained on, with the weights of the classes if they were asked for."""
     weighed = recipe.balance == "weights"
-    return class_weights(chosen.known, len(split.classes)) if weighed else None
+    return Material.of(
+        clouds,
+        pipeline,
+        views,
+        (chosen.train, chosen.validation),
+        chosen.labels,
+        recipe.points or POINTS,
+        student_only,
+        class_weights(chosen.known, len(split.classes)) if weighed else None,
+        recipe.seed,
+    )
 
 
 def _balanced(chosen: Chosen, recipe: FitOptions) -> np.ndarray | None:

@@ -134,16 +134,15 @@ def fit(
                 # 2. Forward: the student now and, once the loss asks for it, its past.
                 wrapped.train()
                 with mixed:
-                    logits, members = _mean(wrapped(_with(points, nothing)).float())
-                    logits, unknown = logits[: len(rows)], logits[len(rows) :]
-                    members = None if members is None else members[: len(rows)]
+                    answer, unknown = _asked(wrapped, points, nothing)
+                    logits, members = _mean(answer)
                     wanted = options.wants_past(progress)
                     before = past.logits(points, epoch, rows) if wanted else None
                 # 3. Loss, and its parts for the log.
                 targets = material.targets(view, rows, before, progress, members)
                 parts = loss(logits, targets, options)
-                if nothing is not None:
-                    parts |= exposed(parts["loss"], logits, unknown, recipe.outliers)
+                if unknown is not None:
+                    parts |= exposed(parts["loss"], logits, _mean(unknown)[0], recipe.outliers)
                 # 4. Step, unless that would spoil the weights. The mean of the ranks' gradients is
                 # that of the whole batch once each counts by its share.
                 share = len(rows) * ranks.world() / len(batch)
@@ -157,7 +156,7 @@ def fit(
                 if average:
                     average.update_parameters(model)
                 past.after_step(model, logits, epoch, rows)
-                state.count(parts, logits, targets.labels)
+                state.count(parts, logits, targets)
                 track.advance(len(batch), f"epoch {epoch + 1}/{recipe.epochs} {state.note}")
                 due = state.age > recipe.save_minutes * 60
                 if asked := ranks.most(2 * stop.number + due, device):
@@ -188,6 +187,22 @@ def fit(
         if not quiet:
             console.print(described(fitted))
     run.finish(final.state_dict())
+
+
+def _asked(
+    model: Any, points: Tensor, nothing: Tensor | None
+) -> tuple[Tensor, Tensor] | tuple[Tensor, None]:
+    """A model's answers to views (B, N, 3 + F) of something, and to (b, N, 3 + F) of nothing.
+
+    Both are one batch, so that BatchNorm normalises them alike; and each of nothing comes behind
+    the view that it was made of, so that a member that sees a part of the batch sees both.
+    """
+    if nothing is None:
+        return model(points).float(), None
+    order = torch.cat((2 * torch.arange(len(points)), 4 * torch.arange(len(nothing)) + 1)).argsort()
+    place = order.argsort().to(points.device)
+    answer = model(torch.cat((points, nothing))[order.to(points.device)]).float()[place]
+    return answer[: len(points)], answer[len(points) :]
 
 
 def _mean(answer: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -257,11 +272,6 @@ def validate(model: nn.Module, material: Material, batch_size: int = 64) -> dict
     right, present = ranks.total(right), shapes > 0
     each = right[present].double() / shapes[present]
     return {"val_accuracy": int(right.sum()) / int(shapes.sum()), "val_macc": float(each.mean())}
-
-
-def _with(points: Tensor, more: Tensor | None) -> Tensor:
-    """One batch of both, so that BatchNorm normalises them alike."""
-    return points if more is None else torch.cat((points, more))
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError, one_line
-from ..losses.targets import UNLABELLED
+from ..losses.targets import UNLABELLED, Targets, unlabelled
 from ..run import STATE, Run, spoilt
 from ..storage.documents import check
 from . import ranks
 from .past_student import Past
 from .shuffling import seed_of
 
-OF_LABELS = ("ce", "train_accuracy")
-"""The figures of a log that shapes without a label have no part in."""
+WITHOUT = {"ce": "without_ce", "train_accuracy": "unlabelled"}
+"""The figures of a log that views without a label have no part in, and what counts these: a mix of
+two shapes has a cross-entropy where both have one."""
 
 
 @dataclass(frozen=True)
@@ -146,23 +147,28 @@ class State:
         """Begin the next one from nothing."""
         self.step, self.sums = 0, {}
 
-    def count(self, parts: dict[str, Tensor], logits: Tensor, labels: Tensor) -> None:
+    def count(self, parts: dict[str, Tensor], logits: Tensor, targets: Targets) -> None:
         """Add a batch to the sums of the epoch, without waiting for the device."""
+        labels = targets.labels
         hits = (logits.detach().argmax(1) == labels).double().mean()
         for name, value in {
             **parts,
             "train_accuracy": hits,
             "shapes": torch.ones_like(hits),
             "unlabelled": (labels == UNLABELLED).double().mean(),
+            "without_ce": unlabelled(targets).double().mean(),
         }.items():
             more = value.detach().double() * len(labels)
             self.sums[name] = self.sums[name] + more if name in self.sums else more
 
     def means(self) -> dict[str, float]:
-        """Means over the epoch, of all ranks; of the labels' figures over shapes that have one."""
+        """Means over the epoch, of all ranks; of the labels' figures over views that have one."""
         sums = dict(zip(self.sums, ranks.total(torch.stack([*self.sums.values()])), strict=True))
-        shapes, unlabelled = float(sums.pop("shapes")), float(sums.pop("unlabelled"))
-        counts = dict.fromkeys(sums, shapes) | dict.fromkeys(OF_LABELS, round(shapes - unlabelled))
+        shapes = float(sums.pop("shapes"))
+        counts = dict.fromkeys(sums, shapes)
+        for name, without in WITHOUT.items():
+            # A state of before 0.4 has none of these.
+            counts[name] = round(shapes - float(sums.pop(without, 0.0)))
         return {name: float(total) / counts[name] for name, total in sums.items() if counts[name]}
 
 

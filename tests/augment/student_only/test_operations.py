@@ -43,7 +43,7 @@ def test_strays_are_few_and_anywhere_up_to_the_farthest(balls, draws):
     assert share.mean() == pytest.approx(0.1, abs=0.01)
     assert share.max() < 0.2 + 4 * math.sqrt(0.2 * 0.8 / 64)
     away = moved[strays].norm(dim=1).double()
-    log = torch.log(away / 0.25) / math.log(4 / 0.25)
+    log = torch.log(away / 0.25) / math.log(1.5 / 0.25)
     assert stats.kstest(log, "uniform").pvalue > 1e-3
     assert stats.kstest((moved[strays][:, 2] / away).double(), "uniform", (-1, 2)).pvalue > 1e-3
     assert torch.equal(moved[~strays], balls[~strays])
@@ -167,8 +167,11 @@ def test_none_changes_nothing(balls):
     [
         ("scale", "unknown augmentation 'scale': choose from strays, holes, sparse, noise, mute"),
         ("strays(most=2)", "strays has most=2: choose 0 to 1"),
-        ("strays(near=9)", "strays has near=9: choose 0 to 1.5"),
+        ("strays(near=9)", "strays has near=9: choose above 0 to 1.5"),
+        ("strays(near=0)", "strays has near=0: choose above 0 to 1.5"),
+        ("strays(near=0,far=0)", "strays has far=0: choose above 0 to 1e+06"),
         ("holes(most=-1)", "holes has most=-1: choose 0 to 2"),
+        ("holes(count=2.5)", "holes has count=2.5: choose a whole number from 0 to 100"),
         ("sparse(least=0)", "sparse has least=0: choose 1 or more"),
         ("sparse(least=1.5)", "sparse has least=1.5: choose 1 or more"),
         ("noise(chance=2)", "noise has chance=2: choose 0 to 1"),

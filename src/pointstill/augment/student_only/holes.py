@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ..key import uniform
 from ..point_features import taken
 from .chance import KeepsFeatures, check_range, touched
@@ -30,7 +31,12 @@ class Holes(KeepsFeatures):
 
     def __post_init__(self) -> None:
         check_range(self.name, "most", self.most, 2)
-        check_range(self.name, "count", self.count, 100)
+        if not (isinstance(self.count, int) and 0 <= self.count <= 100):
+            raise UsageError(
+                f"has count={self.count}",
+                where=self.name,
+                fix="choose a whole number from 0 to 100",
+            )
         check_range(self.name, "chance", self.chance, 1)
 
     def lanes(self, points: int) -> int:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ..key import uniform
 from .chance import KeepsFeatures, check_range, touched
 
@@ -24,8 +25,8 @@ class Strays(KeepsFeatures):
     near: float = 0.25
     """Least distance from the centre, in unit-sphere radii."""
     far: float = 1.5
-    """Largest distance from the centre, in unit-sphere radii; normalization leaves out farther
-    ones."""
+    """Largest distance from the centre, in unit-sphere radii; normalization leaves farther ones
+    out."""
     chance: float = 0.5
     """Probability that a view has any."""
 
@@ -33,8 +34,11 @@ class Strays(KeepsFeatures):
 
     def __post_init__(self) -> None:
         check_range(self.name, "most", self.most, 1)
-        check_range(self.name, "near", self.near, self.far)
-        check_range(self.name, "far", self.far, 1e6)
+        for option, value, most in (("far", self.far, 1e6), ("near", self.near, self.far)):
+            if not 0 < value <= most:  # its logarithm is drawn
+                raise UsageError(
+                    f"has {option}={value}", where=self.name, fix=f"choose above 0 to {most:g}"
+                )
         check_range(self.name, "chance", self.chance, 1)
 
     def lanes(self, points: int) -> int:
