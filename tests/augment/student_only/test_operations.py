@@ -35,7 +35,7 @@ def draws(words):
 
 
 def test_strays_are_few_and_anywhere_up_to_the_farthest(balls, draws):
-    operation = Strays(most=0.2, far=4.0, chance=1.0)
+    operation = Strays(most=0.2, chance=1.0)
     moved, whose = operation.apply(balls, draws(operation))
     assert whose is None
     strays = (moved != balls).any(dim=2)
