@@ -306,7 +306,7 @@ def test_xyz_alone_is_cached_as_ever(tmp_path, cache):
     data = open_dataset(root)
     known = "c43efc4f4641c40efbe05cc4bc506141e16165ebdf89a460fd900674fdce8f21"
     assert data.train.fingerprint == known
-    about = {"format": 3, "files": files, "kind": "folder", "key": data.source.key, "up": "z"}
+    about = {"format": 4, "files": files, "kind": "folder", "key": data.source.key, "up": "z"}
     about |= {"classes": ["bench", "lamp"], "split": "train", "skip_bad": False}
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     assert [entry.name for entry in cache.iterdir()] == [key]

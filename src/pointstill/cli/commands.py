@@ -1,7 +1,6 @@
 """The command line: one function a verb, no logic; heavy imports inside."""
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
@@ -154,8 +153,8 @@ def record(
         return
     print(f"recorded {total:,} records in {out}")
     print(
-        f"next: pointstill distill --student stillnet-n {replace(data, features='xyz').flags} "
-        f"--records {quote(out)}{limited} --out runs/student"
+        f"next: pointstill distill --student stillnet-n {data.flags} --records {quote(out)}"
+        f"{limited} --out runs/student"
     )
 
 
@@ -284,6 +283,7 @@ def evaluate(
         check_writable(pictures, folder=True)
     counts = whole_numbers("points", points) if points else []
     opened = data.open()
+    others = data.beside(unknown).open() if unknown else None
     parts = split_names(opened, split)
     loaded = teacher_options.load_each(models, opened)
     for part in parts:
@@ -303,10 +303,9 @@ def evaluate(
     if corruptions or counts or unknown:
         from .listing import measure_robustness
 
-        source = replace(data, data=unknown, fold=0, up=None).open() if unknown else None
         among = {"split": split, "limit": limit, "batch_size": batch_size}
         result = measure_robustness(
-            result, loaded, opened, source, bool(corruptions), counts, among
+            result, loaded, opened, others, bool(corruptions), counts, among
         )
     if json:
         result.write_json(json)
