@@ -188,3 +188,13 @@ def test_ensembles_and_votes_reach_the_teacher(solids, weights, tmp_path):
     torch.testing.assert_close(both.logits(POINTS).exp(), p)
     with pytest.raises(UsageError, match="write them as 2,1"):
         TeacherOptions(ensemble_weights="2;1").load(["a", "b"], data)
+
+
+def test_what_is_asked_about_beside_the_data_is_parted_in_its_own_way():
+    data = DataOptions(data="a", fold=2, up="y", group="user", features="xyz,v", columns="v=w")
+    other = data.beside("b")
+    assert (other.data, other.fold, other.up, other.group) == ("b", 0, None, None)
+    assert (other.features, other.columns) == ("xyz,v", "v=w")
+    assert data.beside("strangers").columns is None  # which come from no file
+    plain = DataOptions(data="a", group="user", columns="x=a,y=b,z=c").beside("strangers")
+    assert plain.open().source.kind == "strangers"

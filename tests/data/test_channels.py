@@ -1,6 +1,7 @@
 """Channels: columns by their own names, in files that other libraries wrote."""
 
 import csv
+import re
 import warnings
 
 import h5py
@@ -164,6 +165,41 @@ def test_axes_of_other_names(tmp_path, columns):
         read_table(tmp_path / "a.csv", columns=axes | {"x": "easst"})
     with pytest.raises(DataError, match="or say which they are, as in --columns"):
         read_table(tmp_path / "a.csv")
+
+
+def test_a_channel_that_is_there_twice(tmp_path):
+    """Among the columns of the points and beside them, or beside them in two writings."""
+    numbers = np.random.default_rng(0).normal(size=(12, 9, 6))
+    names = ("x", "y", "z", "v", "w")
+    records = np.zeros((12, 9), [(name, "f8") for name in names])
+    for place, name in enumerate(names):
+        records[name] = numbers[..., place]
+    beside = {"V": numbers[..., 5], "q": numbers[..., 4], "Q": numbers[..., 3]}
+    whole = {"points": numbers[..., :5], "columns": names, "labels": np.arange(12) % 2}
+    np.savez(tmp_path / "all.npz", **whole, **beside)
+    (tmp_path / "scans" / "a").mkdir(parents=True)
+    for row in range(12):
+        one = {name: array[row] for name, array in beside.items()}
+        np.savez(tmp_path / "scans" / "a" / f"{row:06}.npz", points=records[row], **one)
+    for data in (tmp_path / "all.npz", tmp_path / "scans"):
+
+        def values(feature, columns=None, data=data):
+            split = open_dataset(data, features=("xyz", feature), columns=columns).train
+            row = int(re.findall("[0-9]{6}", split.names[0])[0])
+            return row, split.extra.values[:9, 0]
+
+        for feature, said in {
+            "v": "v among the columns of its points",
+            "q": "several arrays",
+        }.items():
+            with pytest.raises(
+                DataError, match=rf"00000\d(\.npz)? has {said}.*: give each its own"
+            ):
+                values(feature)
+        # What is said is in one place is not looked for in the other.
+        for columns, place in (("v=w", 4), ("v=3", 3)):
+            row, found = values("v", columns)
+            np.testing.assert_array_equal(found, np.float32(numbers[row, :, place]))
 
 
 def test_two_columns_of_one_name(tmp_path):

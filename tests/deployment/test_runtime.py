@@ -201,7 +201,7 @@ def bad(change) -> np.ndarray:
         (np.zeros((20, 3), object), "a cloud of object was given"),
         (np.zeros(20, "f4, f4, f4"), "a cloud of the fields f0, f1, f2 was given"),
         (np.zeros(20, [("x", "f4"), ("y", "f4")]), "a cloud of the fields x, y was given"),
-        (np.zeros(20, [(axis, "U3") for axis in "xyz"]), "a cloud of <U3 was given"),
+        (np.zeros(20, [(axis, "U3") for axis in "xyz"]), "the cloud has x as <U3: give numb"),
         (torch.ones(20, 3, requires_grad=True), "a cloud cannot be read .Can't call numpy"),
         (torch.ones(20, 3, dtype=torch.bfloat16), "a cloud cannot be read .*BFloat16"),
         (torch.ones(20, 3).to_sparse(), "a cloud cannot be read"),

@@ -437,7 +437,7 @@ def test_shapes_without_a_label_are_counted_and_left_out(data, teacher_run, stud
 
 def test_a_split_without_labels_is_nothing_to_measure_by(data, teacher_run):
     bare = relabelled(data, np.full(12, -1), split="test")
-    with pytest.raises(DataError, match=r"no shape of the test split has a label \(12 have none\)"):
+    with pytest.raises(DataError, match=r"has no label in the test split \(12 shapes\)"):
         evaluate(teacher_run, bare, quiet=True)
 
 

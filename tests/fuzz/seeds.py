@@ -53,7 +53,7 @@ def make(folder: Path, student: Path | None, kept: bool = True) -> list[Seed]:
         kept: with what is kept.
     """
     seeds = [_single("reader", name, content) for name, content in clouds().items()]
-    seeds += _hdf5(folder) + _texts() + _weights(folder) + _students()
+    seeds += _hdf5(folder) + _arrays(folder) + _tables() + _texts() + _weights(folder) + _students()
     return seeds + (_kept(folder, student) if kept else [])
 
 
@@ -294,6 +294,64 @@ def _hdf5(folder: Path) -> list[Seed]:
         damage = ("train0.h5",) * 4 + ("train_files.txt", "shape_names.txt")
         seeds.append(Seed(f"h5/{name}", "hdf5", files, ".", damage))
     return seeds
+
+
+def _arrays(folder: Path) -> list[Seed]:
+    """All clouds in one file, with and without a description; links in HDF5 lead to a bait."""
+    import h5py
+
+    draw = np.random.default_rng(4)
+    counts = np.array([9, 12, 10, 16, 11, 14])
+    ends = np.cumsum(counts)
+    labels = np.array([*CLASSES, "", *CLASSES[:2]])
+    splits = np.array(["train", "train", "test", "train", "shift", "test"])
+    flat = draw.normal(size=(ends[-1], 4)).astype(np.float32)
+    padded = np.full((6, 16, 4), np.nan, np.float32)
+    for row, (end, count) in enumerate(zip(ends, counts, strict=True)):
+        padded[row, :count] = flat[end - count : end]
+    known = {"labels": labels, "split": splits, "group": np.arange(6) // 2}
+    plain = {"points": flat[:, :3], "offsets": np.r_[0, ends], "doppler": flat[:, 3], **known}
+    named = {"x": padded, "n": counts, "y": labels, "who": np.arange(6) // 2}
+    about = (
+        b"points: x\ncounts: n\nlabels: y\ngroup: who\ncolumns: {x: 0, y: 1, z: 2, doppler: 3}\n"
+    )
+    seeds = []
+    for suffix in ("npz", "h5"):
+        for name, arrays in (("plain", plain), ("described", named)):
+            path = folder / f"all.{suffix}"
+            if suffix == "npz":
+                np.savez(path, **arrays)
+            else:
+                with h5py.File(path, "w") as file:
+                    for each, array in arrays.items():
+                        file[each] = array.astype("S") if array.dtype.kind == "U" else array
+                    file["velocity"] = h5py.ExternalLink("bait.h5", "points")
+            files = {f"all.{suffix}": path.read_bytes()}
+            path.unlink()
+            if name == "described":
+                files["all.yaml"] = f"data: all.{suffix}\n".encode() + about
+            main = "all.yaml" if name == "described" else f"all.{suffix}"
+            seeds.append(Seed(f"{suffix}/{name}", "arrays", files, main, (*files,)))
+    return seeds
+
+
+def _tables() -> list[Seed]:
+    """A table of labels, and the clouds that it names; one names what is elsewhere."""
+    draw = np.random.default_rng(5)
+    places = [f"{'ab'[i % 2]}/{i}.npy" for i in range(6)]
+    files = {place: _saved(np.save, draw.normal(size=(9 + i, 3))) for i, place in enumerate(places)}
+    lines = [
+        f"{place},{(*CLASSES, '')[i % 4]},{('train', 'test')[i % 3 == 2]},g{i // 2}"
+        for i, place in enumerate(places)
+    ]
+    whole = "\n".join(["path,label,split,group", *lines, ""]).encode()
+    bare = "\n".join(["label;path", *(f"{i % 2};{each}" for i, each in enumerate(places))]).encode()
+    out = whole + b"../bait.obj,ball,train,g9\n"
+    return [
+        Seed(f"csv/{name}", "label_table", {"labels.csv": table} | files, ".", damage)
+        for name, table in {"whole": whole, "bare": bare, "outside": out}.items()
+        for damage in [("labels.csv",) * 4 + (places[0],)]
+    ]
 
 
 # Texts that are typed or kept

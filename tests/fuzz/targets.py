@@ -56,17 +56,19 @@ def reader(place: Place) -> list[Any]:
     return [np.asarray(points), sorted(table)]
 
 
-def hdf5(place: Place) -> list[Any]:
-    """A data set of HDF5 files, with the features that it offers."""
+def data_set(place: Place) -> list[Any]:
+    """The splits of a data set, with the features that it offers."""
     from pointstill.data import open_dataset
 
     data = open_dataset(place.path, cache=place.work / "cache")
     split = data.train
-    found = [split.points, split.offsets, split.labels, [*split.classes]]
-    if "normal" in (offered := data.offers()):
-        more = open_dataset(place.path, cache=place.work / "cache", features=("xyz", "normal"))
-        assert more.train.extra
-        found.append(more.train.extra.values)
+    found = [split.points, split.offsets, split.labels, split.groups, [*split.classes]]
+    offered = data.offers()
+    if more := [name for name in offered if name not in ("xyz", "height")]:
+        wider = open_dataset(place.path, cache=place.work / "cache", features=("xyz", *more[:3]))
+        assert wider.train.extra
+        found.append(wider.train.extra.values)
+    found += [data.split(name).labels for name in data.listed.splits if data.source.shapes(name)]
     return [*found, offered]
 
 
@@ -173,7 +175,9 @@ def store(place: Place) -> list[Any]:
 
 TARGETS: dict[str, Target] = {
     "reader": Target(reader, 60),
-    "hdf5": Target(hdf5, 6),
+    "hdf5": Target(data_set, 6),
+    "arrays": Target(data_set, 6),
+    "label_table": Target(data_set, 4),
     "class_map": Target(class_map, 2),
     "description": Target(description, 3),
     "recipe": Target(recipe, 3, speaks=True),

@@ -1,7 +1,6 @@
 """The command line: one function a verb, no logic; heavy imports inside."""
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
@@ -157,8 +156,8 @@ def record(
         return
     print(f"recorded {total:,} records in {out}")
     print(
-        f"next: pointstill distill --student stillnet-n {replace(data, features='xyz').flags} "
-        f"--records {quote(out)}{limited} --out runs/student"
+        f"next: pointstill distill --student stillnet-n {data.flags} --records {quote(out)}"
+        f"{limited} --out runs/student"
     )
 
 
@@ -287,15 +286,14 @@ def evaluate(
         check_writable(pictures, folder=True)
     counts = whole_numbers("points", points) if points else []
     opened = data.open()
-    parts, source = split_names(opened, split), None
+    parts = split_names(opened, split)
     if corruptions or counts or unknown:
         from ..evaluation.robustness import check_counts, check_one_split
 
         check_one_split(opened, split)
         if counts:
             check_counts(counts)
-        if unknown:  # it need not come in the groups of the known data
-            source = replace(data, data=unknown, fold=0, up=None, group=None).open()
+    others = data.beside(unknown).open() if unknown else None
     loaded = teacher_options.load_each(models, opened)
     for part in parts:
         with suppress(EmptySplitError):
@@ -316,7 +314,7 @@ def evaluate(
 
         among = {"split": split, "limit": limit, "batch_size": batch_size}
         result = measure_robustness(
-            result, loaded, opened, source, bool(corruptions), counts, among
+            result, loaded, opened, others, bool(corruptions), counts, among
         )
     if json:
         result.write_json(json)

@@ -90,6 +90,16 @@ class DataOptions(MaybeData):
         """Recognise the data set."""
         return self._opened(self.data, self.verify)
 
+    def beside(self, source: str) -> "DataOptions":
+        """Another data set, of which the same features are read, if from files by the same columns.
+
+        How its shapes are parted is its own.
+        """
+        from ..data.sources.finding import GENERATED
+
+        columns = None if source in GENERATED else self.columns
+        return replace(self, data=source, fold=0, up=None, group=None, columns=columns)
+
     @property
     def flags(self) -> str:
         """The same data again, for a command to come.

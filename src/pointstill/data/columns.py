@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,8 @@ class Wanted:
     def parted(self, inside: Sequence[str], beside: Iterable[str]) -> "tuple[Wanted, Wanted]":
         """What is wanted of an array of points, and of arrays beside it.
 
+        What `columns` says is in one of them is not looked for in the other.
+
         Args:
             inside: the names of the columns of the points, if they have names.
             beside: those of the arrays.
@@ -162,7 +165,32 @@ class Wanted:
             or (columns and theirs.lower() not in arrays)
         }
         rest = {ours: each for ours, each in self.columns.items() if ours not in within}
-        return replace(self, columns=within), replace(self, columns=rest)
+        return self._but(within, rest), self._but(rest, within)
+
+    def _but(self, columns: Columns, elsewhere: Columns) -> "Wanted":
+        """The same with other `columns`, less the features that are elsewhere."""
+        if self.features is None:
+            return replace(self, columns=columns)
+        kept = [
+            feature
+            for feature in self.features
+            if elsewhere.keys().isdisjoint((feature, *chain(*COLUMNS.get(feature, ()))))
+        ]
+        return replace(self, columns=columns, features=tuple(kept))
+
+    def joined(self, within: Table, beside: Table) -> Table:
+        """A table of what is among the columns of the points and of what is beside them.
+
+        Raises:
+            DataError: a feature that is wanted is in both.
+        """
+        both = sorted(within.keys() & beside.keys() - {"xyz"})
+        if both and self.features is not None:
+            raise DataError(
+                f"has {both[0]} among the columns of its points and in an array beside them",
+                fix="give each its own name",
+            )
+        return self.offered(within | beside)
 
     def arrays(self, there: Iterable[str]) -> dict[str, str]:
         """Feature -> the array beside the points that holds it, of those that are wanted and there.

@@ -201,14 +201,21 @@ class Dataset:
         return self._offered(split, None)
 
     def _offered(self, split: SplitName, features: Features | None) -> list[str]:
-        """Those of some features that can be asked for; None: of all."""
+        """Those of some features that can be asked for; None: of all.
+
+        Raises:
+            DataError: what is wrong with the first file, where none of ten can be asked for them.
+        """
+        first: DataError | None = None
         for shape in islice(self.source.shapes(split), 10):
             try:
                 return features_in(self._table(shape, features))
             except ForbiddenError:
                 raise
-            except DataError:
-                continue
+            except DataError as error:
+                first = first or error.but(where=error.where or self._place(shape.name))
+        if first and features is not None:
+            raise first
         return features_in({})
 
     def split(self, name: SplitName) -> Split:
@@ -379,6 +386,7 @@ class Dataset:
             except DataError as error:
                 where = error.where or shape.name
                 if not self.skip_bad:
+                    where = self._place(shape.name) if where == shape.name else where
                     skip = "pass --skip-bad to leave the cloud out"
                     fix = f"{error.fix}, or {skip}" if error.fix else skip
                     raise DataError(error.what, where=where, fix=fix) from error
@@ -423,7 +431,7 @@ class Dataset:
             try:
                 values = feature_values({**table, "xyz": points}, self.features, self.up)
             except DataError as error:
-                raise error.but(where=names[i]) from error
+                raise error.but(where=self._place(names[i])) from error
             yield names[i], int(entry.labels[i]), values
             if self.progress:
                 self.progress(i + 1, len(names))
@@ -435,8 +443,12 @@ class Dataset:
                 table = self._table(shape, self.features)
                 if gone := {*self.features} - {"xyz", "height", *table}:
                     there = features_in(self._table(shape, None))
-                    raise no_feature(gone, there).but(where=shape.name)
+                    raise no_feature(gone, there).but(where=self._place(shape.name))
                 yield _without_missing(table) if table and self.drop_missing else table
+
+    def _place(self, name: str) -> str:
+        """A shape, with the data set that it is of, for errors."""
+        return f"{self.name.rstrip('/')}/{name}"
 
     def _table(self, shape: Shape, features: Features | None) -> Mapping[str, NDArray[Any]]:
         """What a shape's file has of some features; None: all.

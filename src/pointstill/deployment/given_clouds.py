@@ -131,7 +131,9 @@ class Named:
                 )
             part = _array(self.arrays[self.places[name][0]]())
             if not is_numeric(part):
-                raise _no_numbers(part, XYZ)
+                raise DataError(
+                    f"has {name} as {part.dtype}", where="the cloud", fix="give numbers"
+                )
             parts.append(part[:, None] if part.ndim == 1 else part)
         if len({part.shape for part in parts}) > 1:
             sizes = " and ".join(f"{n} {p.shape}" for n, p in zip(names, parts, strict=True))

@@ -202,8 +202,8 @@ def evaluate(
     known = int(np.count_nonzero(every != UNLABELLED))
     if not known:
         raise DataError(
-            f"no shape of the {split} split has a label ({len(every):,} have none), so there is "
-            "nothing to measure by",
+            f"has no label in the {split} split ({len(every):,} shapes), so there is nothing to "
+            "measure by",
             where=data.name,
             fix="choose another --split, or label some",
         )

@@ -62,11 +62,12 @@ def _archive(path: Path, wanted: Wanted) -> Table:
         within, beside = wanted.parted(points.dtype.names or (), entries)
         table = points_table(points, within)
         _say_masked(path, archive, entries, len(table["xyz"]))
+        more = {}
         for feature, each in beside.arrays(entries.keys() - {name}).items():
             values = _entry(archive, entries[each])
             if values.shape[:1] == table["xyz"].shape[:1]:
-                table[feature] = values.reshape(len(values), -1)
-    return beside.offered(table)
+                more[feature] = values.reshape(len(values), -1)
+    return wanted.joined(table, more)
 
 
 def _say_masked(path: Path, archive: ZipFile, entries: dict[str, ZipInfo], points: int) -> None:

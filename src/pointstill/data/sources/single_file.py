@@ -291,17 +291,17 @@ class SingleFile:
         return found
 
     @cached_property
-    def channels(self) -> dict[str, str]:
-        """Feature -> the array that has it, a row a point."""
+    def channels(self) -> list[str]:
+        """The arrays that may be features, a row a point."""
         shape, _ = self.arrays.shapes[self.about.points]
         used = {getattr(self.about, name) for name in ENTRIES if name != "columns"}
-        found = {}
+        found = []
         for name, (other, kind) in self.arrays.shapes.items():
             feature = FEATURES.get(name.lower(), name.lower())
             wide = WIDTHS.get(feature, 1)
             fits = other == (*shape[:-1], wide) or (wide == 1 and other == shape[:-1])
             if fits and kind in "iuf" and name not in used and CHANNEL.fullmatch(feature):
-                found[feature] = name
+                found.append(name)
         return found
 
     def files(self, split: SplitName) -> list[Path]:
@@ -311,7 +311,7 @@ class SingleFile:
     def shapes(self, split: SplitName) -> Sequence[Shape]:
         """The shapes of a split, in the order of the file, which is read piece by piece."""
         read = self.arrays.rows(self.about.points)
-        more = {name: self.arrays.rows(name) for name in self.channels.values()}
+        more = {name: self.arrays.rows(name) for name in self.channels}
         rows = self.known.rows[split]
         names = self._names(rows, split)
         return [
@@ -365,10 +365,11 @@ class SingleFile:
         within, beside = wanted.parted(inside, more)
         places = within.among(inside)
         table = within.table({name: points[:, place] for name, place in places.items()})
+        arrays = {}
         for feature, array in beside.arrays(more).items():
             values = self._points(more[array], row)
-            table[feature] = values.reshape(len(values), -1)
-        return wanted.offered(table)
+            arrays[feature] = values.reshape(len(values), -1)
+        return wanted.joined(table, arrays)
 
     # How arrays are read.
 
