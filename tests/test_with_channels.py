@@ -253,7 +253,7 @@ def test_what_is_missing_is_named(student: Path, cloud: np.ndarray) -> None:
         (cloud.T, "transpose it"),
         (named | {"doppler": cloud[:9, 3]}, "has 60 points and 9 of doppler"),
         (named | {"doppler": cloud[:, 3:]}, "has for doppler an array of shape (60, 2)"),
-        (named | {"doppler": ["a"] * 60}, "a cloud of <U1 was given"),
+        (named | {"doppler": ["a"] * 60}, "the cloud has doppler as <U1: give numbers"),
         (named | {"doppler": cloud[:, 3], "Doppler": 0}, "has several columns called doppler"),
     ):
         assert words in refusal(DataError, lambda given=given: classifier.logits(given))
