@@ -51,8 +51,8 @@ class Clouds:
         """Take (total, 3) float32 points, which may be memory-mapped, and (S + 1,) offsets.
 
         Features beside them go with each point, height in radii of its cloud, above its lowest
-        point that is no stray. From version 2 of the
-        normalisation on, clouds are without their strays.
+        point that is no stray. From version 2 of the normalisation on, clouds are without their
+        strays.
         """
         self.version = version
         normalization, strays = normalize.sample(points, offsets, version)

@@ -275,19 +275,18 @@ class Pipeline:
         if indices is None:
             indices = self.indices(clouds, view, shapes, count)
         points = clouds.take(shapes, indices)
-        if not self.mix:
+        mix, partners = self.mix, self.partners(view, shapes, len(clouds))
+        if mix is None or partners is None:
             return points
-        key = self._key("mix#0", view, shapes)
-        partners = self.mix.partners(key, len(clouds))
         rows = partners.share.nonzero()[:, 0]
         if not len(rows):
             return points
         others = partners.shapes[rows]
-        points[rows] = self.mix.apply(
+        points[rows] = mix.apply(
             points[rows],
             clouds.take(others, self.indices(clouds, view, others, count)),
             partners.share[rows],
-            replace(key, shapes=shapes[rows]).bits(self.mix.lanes(count)),
+            self._key("mix#0", view, shapes[rows]).bits(mix.lanes(count)),
         )
         return points
 

@@ -155,7 +155,6 @@ class CloudClassifier(ABC):
             points, self.drop_missing, self.features, self.up, self.columns, self.normalization
         )
         if self.asked_up:
-            cloud = cloud.copy()
             for feature in {"xyz", "normal"} & {*self.features}:
                 place = columns(self.features)[feature]
                 cloud[:, place] = turn_up(cloud[:, place], self.asked_up, self.about["up"])

@@ -177,8 +177,7 @@ def distill(
 
     # 3. The run folder keeps what decides the result.
     version = pipeline.normalization
-    resolved = _resolved(student, data, split, scales, recipe, version)
-    resolved = {"student": student} | resolved
+    resolved = {"student": student} | _resolved(student, data, split, scales, recipe, version)
     resolved["records"] = _absolute(records)
     resolved["past_records"] = _absolute(past_records) if past_records else None
     resolved["origin"] |= _recorded(store, past_store)
