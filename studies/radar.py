@@ -106,7 +106,7 @@ BETAS = (-0.2, 0.0, 0.2)
 
 def teachers() -> list[Job]:
     """Three networks that see everything, and their records; and a weak past of the student."""
-    said = ("--model", "stillnet-m", *FIT, "--epochs", "40", "--smoothing", "0")
+    said = ("--model", "stillnet-m", *FIT, "--epochs", str(EPOCHS), "--smoothing", "0")
     each = [Job(f"teachers/m-{s}", "train", (*said, "--seed", str(s)), ALL) for s in SEEDS]
     return [*each, recorded("teacher", *(job.name for job in each))]
 
@@ -124,6 +124,15 @@ def shares() -> list[Job]:
                 recorded(f"{own}-records", own),
                 taught(f"{name}-own", seed, share, *KD, records=f"{own}-records"),
             ]
+    return jobs
+
+
+def xyz() -> list[Job]:
+    """Students that see the points alone."""
+    jobs = []
+    for seed in SEEDS:
+        jobs.append(labelled(f"xyz/{seed}-ce", seed, 100, features="xyz"))
+        jobs.append(taught(f"xyz/{seed}-kd", seed, 100, *KD, features="xyz"))
     return jobs
 
 
@@ -165,4 +174,4 @@ def sign() -> list[Job]:
 
 def jobs() -> list[Job]:
     """All, in the order in which they are wanted."""
-    return [*teachers(), *shares(), *methods(10), *sign()]
+    return [*teachers(), *shares(), *xyz(), *methods(10), *sign()]

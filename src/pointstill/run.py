@@ -29,6 +29,7 @@ from .data.columns import parse_columns
 from .errors import NoRunError, TrainingError, one_line
 from .models import build_model
 from .models.layers.channel_scaling import Scale, ScaledChannels
+from .models.stillnet import StillNet
 from .points.features import Features, parse_features, width
 from .recipe import decisive
 from .storage import digests
@@ -451,6 +452,8 @@ class Run:
                 fix="run the same command again to go on with it",
             )
         model = build_model(self.model_name, len(self.classes), width(self.features))
+        if self.normalization == 1 and isinstance(model, StillNet):
+            model.distinct = False
         if self.scales is not None:
             model = ScaledChannels(model, self.features, self.scales)
         path, what = self.folder / WEIGHTS, "is damaged"

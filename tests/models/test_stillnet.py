@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pointstill.models import build_model
-from pointstill.models.stillnet import Block, loose_strides, pick_centroids, strides
+from pointstill.models.stillnet import Block, loose_strides, pick_centroids, repeats, strides
 from pointstill.points.zorder import along_curve
 
 
@@ -34,7 +34,7 @@ def farthest_in_a_loop(points: torch.Tensor, m: int) -> list[int]:
 def test_centroids_are_farthest_points_among_candidates() -> None:
     torch.manual_seed(0)
     clouds = torch.rand(2, 90, 3, dtype=torch.float64)
-    for cloud, centroids in zip(clouds, pick_centroids(clouds, 8), strict=True):
+    for cloud, centroids in zip(clouds, pick_centroids(clouds, 8)[0], strict=True):
         assert torch.equal(centroids, cloud[farthest_in_a_loop(cloud, 8)])
 
 
@@ -65,7 +65,9 @@ def test_candidates_change_in_training_within_their_stretch() -> None:
 def test_with_fewer_points_than_centroids_all_are_taken_equally_often() -> None:
     torch.manual_seed(0)
     cloud = torch.rand(1, 32, 3)
-    found, counts = pick_centroids(cloud.repeat(1, 8, 1), 64)[0].unique(dim=0, return_counts=True)
+    centroids, again = pick_centroids(cloud.repeat(1, 8, 1), 64)
+    found, counts = centroids[0].unique(dim=0, return_counts=True)
+    assert again.tolist() == [[False] * 32 + [True] * 32]
     assert torch.equal(found, cloud[0].unique(dim=0))
     assert counts.tolist() == [2] * 32
 
@@ -80,6 +82,25 @@ def test_the_order_of_points_does_not_matter(name: str) -> None:
         wanted = model(cloud)
         for reordered in orders:
             torch.testing.assert_close(model(reordered), wanted)
+
+
+@pytest.mark.parametrize("channels", [3, 5])
+@pytest.mark.parametrize("count", [16, 40, 100, 256])
+def test_a_point_that_is_drawn_again_changes_nothing(count: int, channels: int) -> None:
+    torch.manual_seed(0)
+    model = build_model("stillnet-m", 6, channels).eval()
+    cloud = torch.rand(2, count, channels)
+    with torch.inference_mode():
+        wanted = model(cloud.repeat(1, 2, 1))
+        torch.testing.assert_close(model(cloud.repeat(1, 8, 1)), wanted)
+        model.distinct = False  # as students of old
+        assert not model(cloud.repeat(1, 8, 1)).allclose(wanted, rtol=1e-2)
+
+
+def test_points_that_differ_in_a_channel_alone_are_no_repetition() -> None:
+    cloud = torch.zeros(1, 4, 5)
+    cloud[0, 2:, 4] = 1
+    assert repeats(cloud).tolist() == [[False, True, False, True]]
 
 
 def test_repeated_points_are_no_problem() -> None:

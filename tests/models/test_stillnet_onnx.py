@@ -18,7 +18,7 @@ def tied(points: torch.Tensor, model: StillNet) -> bool:
     """Whether a point (N, 3) is as far from a centroid as the last of its neighbours, nearly."""
     size = model.size
     candidates = points[along_curve(points[None])[0][strides(points[None], size.candidates)]]
-    centroids = pick_centroids(candidates[None], size.centroids)[0]
+    centroids = pick_centroids(candidates[None], size.centroids)[0][0]
     for among, k in ((points, size.neighbours), (centroids, size.neighbour_centroids)):
         distances = torch.cdist(centroids.double(), among.double()).square().sort(1).values
         if float((distances[:, k] - distances[:, k - 1]).min()) < 1e-6:

@@ -74,12 +74,15 @@ def loose_strides(points: Tensor, count: int) -> Tensor:
     return (strides(points, count) + stretch.long()).clamp_max(n - 1)
 
 
-def pick_centroids(candidates: Tensor, m: int) -> Tensor:
+def pick_centroids(candidates: Tensor, m: int) -> tuple[Tensor, Tensor]:
     """Points that lie far from one another: (B, n, 3 + F) -> (B, m, 3 + F).
 
     Farthest point sampling (Eldar et al. 1997) from the first candidate on. Where fewer than m
     differ, all are taken, again and again. The steps are written out, since a graph of ONNX has to
     hold them. No gradient flows.
+
+    Returns:
+        The points, and which of them are taken again: bool (B, m).
     """
     if torch.is_autocast_enabled(candidates.device.type):  # bfloat16 confuses close distances
         with torch.autocast(candidates.device.type, enabled=False):
@@ -99,7 +102,8 @@ def pick_centroids(candidates: Tensor, m: int) -> Tensor:
     gaps = squared_distances(coordinates(centroids))
     same = gaps <= 1e-6 * gaps.amax((1, 2), keepdim=True)
     fresh = m - same.tril(-1).any(2).sum(1, keepdim=True)  # (B, 1), how many differ
-    return gather(centroids, torch.arange(m, device=candidates.device) % fresh)
+    places = torch.arange(m, device=candidates.device)
+    return gather(centroids, places % fresh), places >= fresh
 
 
 def squared_distances(points: Tensor) -> Tensor:
@@ -117,13 +121,24 @@ def linear_batchnorm_relu(channels_in: int, channels_out: int) -> nn.Sequential:
     )
 
 
-def surroundings(points: Tensor, centroids: Tensor, k: int) -> Tensor:
+def repeats(points: Tensor) -> Tensor:
+    """Which of the points along the curve repeat the one before: (B, N, 3 + F) -> bool (B, N).
+
+    Where two points in one cell of the curve and their copies alternate, it sees none.
+    """
+    differ = (points[:, 1:] - points[:, :-1]).abs().amax(2)
+    return F.pad(differ, (1, 0), value=1.0) == 0
+
+
+def surroundings(
+    points: Tensor, centroids: Tensor, k: int, without: Tensor | None = None
+) -> Tensor:
     """The k nearest points of each centroid: (B, N, 3 + F), (B, M, 3) -> (B, M, k, 4 + F).
 
     The direction and relative length of an edge, and beside it how dense the cloud is there; then
-    the neighbour's own channels, if there are any.
+    the neighbour's own channels, if there are any. Points `without` (B, N) come last.
     """
-    groups = gather(points, k_nearest(centroids, coordinates(points), k))
+    groups = gather(points, k_nearest(centroids, coordinates(points), k, without))
     channels = groups.shape[3] - 3
     offsets = (groups[..., :3] if channels else groups) - centroids.unsqueeze(2)
     radius = offsets.square().sum(-1).amax(-1).sqrt().clamp_min(1e-6)[:, :, None, None]
@@ -212,6 +227,9 @@ class StillNet(nn.Module):
     ensemble (Lakshminarayanan et al., arXiv 1612.01474, who average probabilities) in one file.
     """
 
+    distinct = True
+    """Whether points that repeat others are no neighbours, so that a small cloud that is drawn
+    again and again to fill a view stays what it is. For students with normalisation 1 they are."""
     apart = False
     """Whether, in training, each member sees the whole batch and its logits are told apart."""
 
@@ -227,24 +245,26 @@ class StillNet(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Points (B, N, channels) -> logits (B, classes), or (B, members, classes) if apart."""
-        order, count = along_curve(coordinates(points)), self.size.candidates
-        if self.training:  # other centroids in every epoch
-            index = order.gather(1, loose_strides(points, count))
-        else:
-            index = order[:, strides(points, count)]
-        return self.classify(points, gather(points, index))
+        points = gather(points, along_curve(coordinates(points)))
+        if not self.training:
+            return self.in_order(points)
+        # Other centroids in every epoch.
+        return self.classify(points, gather(points, loose_strides(points, self.size.candidates)))
 
     def in_order(self, points: Tensor) -> Tensor:
         """The same of points that come along the curve, for whoever sorted them already."""
         return self.classify(points, points[:, strides(points, self.size.candidates)])
 
     def classify(self, points: Tensor, candidates: Tensor) -> Tensor:
-        """Points (B, N, channels), candidates (B, n, channels) -> logits (B, classes)."""
+        """Points along the curve and candidates (B, n, channels) -> logits (B, classes)."""
         size, count = self.size, len(self.members)
-        centroids = pick_centroids(candidates, size.centroids)
+        centroids, again = pick_centroids(candidates, size.centroids)
         places = coordinates(centroids)
-        edges = surroundings(points, places, size.neighbours)
-        index = k_nearest(places, places, size.neighbour_centroids)
+        copies = repeats(points) if self.distinct else None
+        edges = surroundings(points, places, size.neighbours, copies)
+        index = k_nearest(
+            places, places, size.neighbour_centroids, again if self.distinct else None
+        )
         inputs = edges, centroids, index
         if self.training and self.apart:
             return torch.stack([member(*inputs) for member in self.members], 1)

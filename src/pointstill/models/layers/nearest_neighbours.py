@@ -8,14 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+FAR = 1e9
+"""A squared distance larger than any."""
 
-def k_nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
+
+def k_nearest(queries: Tensor, points: Tensor, k: int, without: Tensor | None = None) -> Tensor:
     """Indices of the k nearest points of each query: (B, M, C), (B, N, C) -> (B, M, k).
 
     They come in no order. A query that is one of the points has itself among them. Needs k <= N.
-    No gradient flows.
+    Points `without` (B, N) are taken where there are no others. No gradient flows.
     """
-    keys = _keys(queries, points)
+    keys = _keys(queries, points, without)
     eager = not (tracing() or torch.compiler.is_compiling())
     if not eager or keys.device.type != "cpu" or keys.dtype not in (torch.float32, torch.float64):
         return keys.topk(k, largest=False, sorted=False).indices
@@ -34,16 +37,22 @@ def within_radius(queries: Tensor, points: Tensor, radius: float) -> Tensor:
     return _keys(queries, points) <= radius**2 - squares
 
 
-def _keys(queries: Tensor, points: Tensor) -> Tensor:
-    """|p|^2 - 2 q.p: |q - p|^2 without |q|^2, which does not change a query's order: (B, M, N)."""
+def _keys(queries: Tensor, points: Tensor, without: Tensor | None = None) -> Tensor:
+    """|p|^2 - 2 q.p: |q - p|^2 without |q|^2, which does not change a query's order: (B, M, N).
+
+    Points `without` (B, N) have `FAR` in place of |p|^2.
+    """
     if torch.is_autocast_enabled(points.device.type):  # bfloat16 confuses close neighbours
         with torch.autocast(points.device.type, enabled=False):
-            return _keys(queries.float(), points.float())
+            return _keys(queries.float(), points.float(), without)
     with torch.no_grad():
         # As a single product, [-2 q, 1] . [p, |p|^2]: adding |p|^2 afterwards would pass over all
         # pairs once more.
         left = torch.cat([-2 * queries, torch.ones_like(queries[..., :1])], -1)
-        right = torch.cat([points, points.square().sum(-1, keepdim=True)], -1)
+        squares = points.square().sum(-1, keepdim=True)
+        if without is not None:
+            squares = squares.masked_fill(without[..., None], FAR)
+        right = torch.cat([points, squares], -1)
         return left @ right.transpose(-1, -2)
 
 
