@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .layers.nearest_neighbours import gather, k_nearest
 from .layers.pointwise import LinearBatchNorm, batchnorm_affine, linear, weight_matrix
+from .layers.pooling import largest
 
 NEIGHBOURS = 30
 """Neighbours of a point in the local operator, itself included."""
@@ -71,7 +72,7 @@ def _pool_with_batch_statistics(
     k, r = edges.shape
     values = neighbour.index_select(0, edges.flatten()).view(k, r, -1) - centre
     values = second(torch.relu(first.norm(values.flatten(0, 1))))
-    best: Tensor = values.view(k, r, -1).amax(0)
+    best = largest(values.view(k, r, -1), 0)
     return best
 
 

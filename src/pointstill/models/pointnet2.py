@@ -16,6 +16,7 @@ from .layers.farthest_point_sampling import farthest_point_sampling
 from .layers.grouping import ball_query, edge_batchnorm
 from .layers.nearest_neighbours import gather
 from .layers.pointwise import linear_batchnorm, one_cloud_at_a_time, weight_matrix
+from .layers.pooling import largest
 
 
 class Abstraction(nn.Module):
@@ -65,7 +66,7 @@ class Global(Abstraction):
         rows = torch.cat([points, features], 2).flatten(0, 1)
         for layer, norm in self.layers:
             rows = linear_batchnorm(rows, layer, norm).relu_()
-        return rows.view(*points.shape[:2], -1).amax(1)
+        return largest(rows.view(*points.shape[:2], -1), 1)
 
 
 class PointNet2(nn.Module):

@@ -14,6 +14,7 @@ from .layers.farthest_point_sampling import farthest_point_sampling
 from .layers.grouping import ball_query, edge_batchnorm
 from .layers.nearest_neighbours import gather
 from .layers.pointwise import Layer, LinearBatchNorm, linear, one_cloud_at_a_time, weight_matrix
+from .layers.pooling import largest
 
 RADII = (0.15, 0.225, 0.3375, 0.50625)
 """Of the balls of the four stages, 1.5 times the one before, in unit-sphere radii."""
@@ -77,7 +78,7 @@ class Global(nn.Module):
         rows = torch.cat([points, features], 2).flatten(0, 1)
         for block in self.convs:
             rows = block(rows).relu_()
-        return rows.view(*points.shape[:2], -1).amax(1)
+        return largest(rows.view(*points.shape[:2], -1), 1)
 
 
 class Encoder(nn.Module):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..points.zorder import along_curve
 from .layers.nearest_neighbours import gather, k_nearest
+from .layers.pooling import largest
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Grouping(nn.Module):
     def forward(self, edges: Tensor, centroids: Tensor) -> Tensor:
         """(B, M, k, 4 + F), (B, M, 3 + F) -> features (B*M, width)."""
         features = self.lift(self.edge(edges.flatten(0, 2)))  # (B*M*k, width)
-        pooled = features.unflatten(0, (-1, edges.shape[2])).amax(1)
+        pooled = largest(features.unflatten(0, (-1, edges.shape[2])), 1)
         # Where in the shape it is, and what is measured there, tell as much as what it looks like.
         return torch.relu(self.norm(pooled + self.place(centroids.flatten(0, 1))))
 
@@ -184,7 +185,7 @@ class Block(nn.Module):
         position = self.position(centroids)  # (B, M, width)
         value = self.value(features).view(batch, m, -1)
         # max_j V f_j + P (p_j - p_i): linear in p, so p_i is taken off after the maximum.
-        message = gather(value + position, index).amax(2) - position
+        message = largest(gather(value + position, index), 2) - position
         features = features + self.norm(message.flatten(0, 1))
         update: Tensor = self.mix(features)
         return features + update
@@ -211,7 +212,7 @@ class Member(nn.Module):
         for block in self.blocks:
             features = block(features, places, index)
         embedded = self.embed(features).unflatten(0, (-1, centroids.shape[1]))
-        pooled = torch.cat([embedded.amax(1), embedded.mean(1)], -1)  # (B, 2 embedding)
+        pooled = torch.cat([largest(embedded, 1), embedded.mean(1)], -1)  # (B, 2 embedding)
         logits: Tensor = self.head(pooled)
         return logits
 

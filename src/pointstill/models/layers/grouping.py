@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .nearest_neighbours import within_radius
 from .pointwise import batchnorm_affine
+from .pooling import largest
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Groups:
     def maximum(self, values: Tensor) -> Tensor:
         """The largest value in each group: (E, C) -> (G, C)."""
         if self.owners is None:
-            return values.view(self.count, -1, values.shape[1]).amax(1)
+            return largest(values.view(self.count, -1, values.shape[1]), 1)
         lowest = values.new_full((self.count, values.shape[1]), -torch.inf)
         owners = self.owners[:, None].expand_as(values)
         return lowest.scatter_reduce(0, owners, values, "amax")
