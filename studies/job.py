@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,9 @@ class Job:
             return
         run = Run(place_of(self.name))
         entries = {name: value for name, value in run.recipe.items() if name not in FAR}
+        anywhere = replace(place, data=Path(place.data).name)
         found: dict[str, Any] = {
-            "command": shlex.join(["pointstill", *self.command(place, Path("runs").joinpath)]),
+            "command": shlex.join(["pointstill", *self.command(anywhere, Path("runs").joinpath)]),
             "recipe": entries,
             "features": self.features,
             "seconds": seconds,
