@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..points.strays import COUNT, QUANTILES, STRETCHES, body, bounds, spread
+from ..points.onnx_nodes import divided
+from ..points.strays import COUNT, QUANTILES, STRETCHES, WHOLE, body, bounds, spread
 
 VERSION = 2
 """Of what is made now."""
@@ -108,46 +109,45 @@ def without_strays(points: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The points, and which of them are no strays: (B, N, 3) and bool (B, N).
     """
-    places = spread(torch.from_numpy(STRETCHES).to(points.device), points.shape[1])
-    middle, size = _middle(points.index_select(1, places))
-    # Each axis by itself, as ONNX Runtime is slow where three numbers go with each point; and
-    # bounded, as strays may be so far away that their squares leave float32.
-    axes = [
-        ((axis - own) / size).clamp(-FAR, FAR)
-        for axis, own in zip(points.unbind(2), middle.unbind(2), strict=True)
-    ]
-    squared = _squared(axes)
+    # As planes (B, 3, n): ONNX Runtime is slow where three numbers go with each point. Stacked, not
+    # transposed, as it would move a transposition behind all that follows.
+    planes, places = torch.stack(points.unbind(2), 1), _spread(points)
+    middle, size = _middle(planes.index_select(2, places))
+    # Bounded, as strays may be so far away that their squares leave float32.
+    planes = ((planes - middle) / size).clamp(-FAR, FAR)
+    squared = (planes * planes).sum(dim=1)
     farthest = _largest(squared.index_select(1, places))
     bounds = [factor**2 * farthest[:, COUNT // part, None] for part, factor in QUANTILES]
     kept = squared <= torch.minimum(*bounds)
     # In float64, as in `sample`: a sum in float32 depends on the order of the points.
-    there = kept.double()
-    count = there.sum(dim=1, keepdim=True)
-    axes = [axis - ((there * axis).sum(dim=1, keepdim=True) / count).float() for axis in axes]
-    radius = torch.sqrt((_squared(axes) * kept).amax(dim=1, keepdim=True))
-    return torch.stack([axis / radius for axis in axes], 2), kept
+    there = kept.double()[:, None]
+    count = there.sum(dim=2, keepdim=True)
+    planes = planes - ((there * planes).sum(dim=2, keepdim=True) / count).float()
+    radius = torch.sqrt(((planes * planes).sum(dim=1) * kept).amax(dim=1))
+    return torch.stack((planes / radius[:, None, None]).unbind(1), 2), kept
 
 
-def _middle(points: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of the nine tenths of some points (B, COUNT, 3) that are nearest the mean of all.
+def _spread(points: Tensor) -> Tensor:
+    """Places of some of points (B, n, 3), as `strays.spread` has them: (COUNT,)."""
+    size = torch.scalar_tensor(points.shape[1], dtype=torch.int64, device=points.device)
+    return divided(torch.from_numpy(STRETCHES).to(points.device) * size, COUNT * WHOLE)
+
+
+def _middle(planes: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of the nine tenths of some points (B, 3, COUNT) that are nearest the mean of all.
 
     Returns:
-        It, (B, 1, 3), and how far those points are from it along an axis at most, (B, 1).
+        It, (B, 3, 1), and how far those points are from it along an axis at most, (B, 1, 1).
     """
     # First to about one: in units far from that, squares and sums leave float32.
-    size = points.abs().amax(dim=(1, 2), keepdim=True)
-    points = points / size
-    squared = (points - points.mean(dim=1, keepdim=True)).square().sum(dim=2)
-    near = (squared <= _largest(squared)[:, -1:]).to(points.dtype)[..., None]
-    middle = (near * points).sum(dim=1, keepdim=True) / near.sum(dim=1, keepdim=True)
-    within = (near * (points - middle)).abs().amax(dim=(1, 2), keepdim=True)
-    return middle * size, (within * size)[:, 0]
-
-
-def _squared(axes: list[Tensor]) -> Tensor:
-    """Squared distances (B, N) from the origin, of three axes (B, N)."""
-    x, y, z = axes
-    return x * x + y * y + z * z
+    size = planes.abs().amax(dim=(1, 2), keepdim=True)
+    planes = planes / size
+    away = planes - planes.mean(dim=2, keepdim=True)
+    squared = (away * away).sum(dim=1)
+    near = (squared <= _largest(squared)[:, -1:]).to(planes.dtype)[:, None]
+    middle = (near * planes).sum(dim=2, keepdim=True) / near.sum(dim=2, keepdim=True)
+    within = (near * (planes - middle)).abs().amax(dim=(1, 2), keepdim=True)
+    return middle * size, within * size
 
 
 def _largest(values: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..points.onnx_nodes import divided
 from .key import Key
 
 VERSION = 1
@@ -62,4 +63,4 @@ def stride(sizes: Tensor, count: int) -> Tensor:
     Returns:
         (B, count) int64: `i * size // count`, so that a cloud of `count` points is taken as it is.
     """
-    return torch.arange(count, device=sizes.device) * sizes[:, None] // count
+    return divided(torch.arange(count, device=sizes.device) * sizes[:, None], count)

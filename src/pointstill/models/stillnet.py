@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..points.onnx_nodes import divided, rows
 from ..points.zorder import along_curve
 from .layers.nearest_neighbours import gather, k_nearest
 from .layers.pooling import largest
@@ -65,7 +66,7 @@ def coordinates(points: Tensor) -> Tensor:
 def strides(points: Tensor, count: int) -> Tensor:
     """Places at equal distances along N points, from the first on: (B, N, C) -> (count,)."""
     n = torch.scalar_tensor(points.shape[1], dtype=torch.int64, device=points.device)
-    return torch.arange(count, device=points.device) * n // count
+    return divided(torch.arange(count, device=points.device) * n, count)
 
 
 def loose_strides(points: Tensor, count: int) -> Tensor:
@@ -88,17 +89,13 @@ def pick_centroids(candidates: Tensor, m: int) -> tuple[Tensor, Tensor]:
     if torch.is_autocast_enabled(candidates.device.type):  # bfloat16 confuses close distances
         with torch.autocast(candidates.device.type, enabled=False):
             return pick_centroids(candidates.float(), m)
-    batch, n, _ = candidates.shape
     between = squared_distances(coordinates(candidates))
     distance = between[:, :1]  # of each candidate to the nearest centroid, (B, 1, n)
-    rows = between.reshape(-1, n)
-    start = torch.arange(batch, device=candidates.device)[:, None] * n  # of a cloud's rows
-    picks = [torch.zeros_like(start)]
+    picks = [torch.zeros_like(distance[..., :1], dtype=torch.int64)]
     for _ in range(m - 1):
-        picks.append(distance.argmax(2))
-        # A look-up as of embeddings: the fewest nodes in the graph.
-        distance = torch.minimum(distance, F.embedding(start + picks[-1], rows))
-    centroids = gather(candidates, torch.cat(picks, 1))
+        picks.append(distance.argmax(2, keepdim=True))
+        distance = torch.minimum(distance, rows(between, picks[-1]))
+    centroids = gather(candidates, torch.cat(picks, 1)[..., 0])
     # One that lies on an earlier one, within rounding, was picked when no other point was left.
     gaps = squared_distances(coordinates(centroids))
     same = gaps <= 1e-6 * gaps.amax((1, 2), keepdim=True)
@@ -254,7 +251,7 @@ class StillNet(nn.Module):
 
     def in_order(self, points: Tensor) -> Tensor:
         """The same of points that come along the curve, for whoever sorted them already."""
-        return self.classify(points, points[:, strides(points, self.size.candidates)])
+        return self.classify(points, points.index_select(1, strides(points, self.size.candidates)))
 
     def classify(self, points: Tensor, candidates: Tensor) -> Tensor:
         """Points along the curve and candidates (B, n, channels) -> logits (B, classes)."""

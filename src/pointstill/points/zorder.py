@@ -25,7 +25,9 @@ def along_curve(points: Tensor, kept: Tensor | None = None) -> Tensor:
     """
     cells = ((points / SIDE + 0.5) * 2**BITS).clamp(0, 2**BITS - 1).to(torch.int64)
     # Places have 30 digits: some runtimes count in 32, whatever a graph says.
-    spread = torch.tensor(SPREAD, dtype=torch.int32, device=points.device)[cells]
+    table = torch.tensor(SPREAD, dtype=torch.int32, device=points.device)
+    # As rows of a table, since ONNX Runtime takes seven times as long over `table[cells]`.
+    spread = table.index_select(0, cells.flatten()).view(cells.shape)
     places = 4 * spread[..., 0] + 2 * spread[..., 1] + spread[..., 2]
     if kept is not None:
         places = torch.where(kept, places, 8**BITS)
