@@ -11,6 +11,7 @@ from .radar import BETAS, METHODS, SEEDS, SEEN_BEFORE, SHARES, SMOOTHINGS, sign_
 
 Found = dict[str, Outcome]
 """Outcomes by the name of their job."""
+RADAR_SPLITS = ("test", "shift")
 WORDS = {
     "ce": "labels alone",
     "kd": "KD, T = 4",
@@ -91,6 +92,28 @@ def radar_shares(found: Found, docs: Path) -> str:
             f"{', '.join(others)}.",
         ]
     )
+
+
+def radar_channels(found: Found, docs: Path) -> str:
+    """What the teacher sees, and students that see less of it."""
+    rows: list[list[str]] = []
+    if teacher := found.get("teachers/m-0"):
+        said = ["`stillnet-m`, the teacher", "x, y, z, doppler, time, strength", "labels alone"]
+        rows.append([*said, *(f"{teacher.accuracy(split):.1f}" for split in RADAR_SPLITS), ""])
+    for seen, ce, kd in (
+        ("x, y, z, time", "shares/100-{}-ce", "shares/100-{}-kd"),
+        ("x, y, z", "xyz/{}-ce", "xyz/{}-kd"),
+    ):
+        for pattern, words in ((ce, "labels alone"), (kd, "labels and teacher")):
+            if runs := seeds(found, pattern):
+                means = (mean_and_spread(runs, split) for split in RADAR_SPLITS)
+                base = seeds(found, ce) if pattern == kd else None
+                gain = difference(runs, base).text if base else ""
+                rows.append(["`stillnet-n`", seen, words, *means, gain])
+    if len(rows) < 2:
+        return ""
+    head = ["network", "sees", "taught by", "people never seen", "beside reflectors", "gain"]
+    return "### A student sees less than its teacher\n\n" + table(head, rows)
 
 
 def radar_methods(found: Found, docs: Path, share: int = 10) -> str:
@@ -185,6 +208,7 @@ SECTIONS: dict[str, tuple[str, tuple[Callable[[Found, Path], str], ...]]] = {
     "radar": (
         "Radar gestures of people never seen",
         (
+            radar_channels,
             radar_shares,
             radar_methods,
             radar_sign,
