@@ -147,7 +147,11 @@ def describe_store(path: str) -> None:
     print(f"teacher  {about['teacher_spec']} ({about['teacher']['fingerprint'][:16]})")
     operations = ", ".join(f"{op['name']}@{op['version']}" for op in about["augment"]["operations"])
     keyed = ", keyed" if store.keyed else ""
-    print(f"augment  {operations or 'none'}; seed {about['augment']['seed']}{keyed}")
+    normalization = about["augment"]["normalize"]["version"]
+    print(
+        f"augment  {operations or 'none'}; seed {about['augment']['seed']}{keyed}; "
+        f"normalization {normalization}"
+    )
     if store.features != XYZ:
         print(f"features {format_features(store.features)}")
     print(f"classes  {len(about['classes'])}")
