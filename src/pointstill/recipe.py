@@ -73,7 +73,7 @@ class FitOptions:
     """For unequal classes: weights of the label's term by inverse frequency, or sampling, so that
     classes are drawn equally often."""
     student_augment: str = "none"
-    """How views are worsened that this model alone sees, such as strays,holes,sparse,noise,mute."""
+    """How views are worsened that this model alone sees, such as strays,holes,noise,sparse,mute."""
     outliers: float = 0.0
     """Weight of the loss by which it learns that views of nothing are unknown; 0 for none."""
     scaling: Scaling = "robust"
