@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pointstill.augment import normalize
+from pointstill.points.strays import STRETCHES, spread
 
 
 def oracle(points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -161,3 +162,9 @@ def test_version_1_keeps_all(bumpy):
     first = normalize.sample(bumpy.reshape(-1, 3), np.arange(101) * 1500, 1)
     assert not plain.strays
     np.testing.assert_array_equal(plain.parameters, first.parameters)  # of clean clouds: to the bit
+
+
+@pytest.mark.parametrize("n", [16, 511, 512, 1000, 28_100, 1_000_003, 9_999_991])
+def test_the_graph_has_the_places_of_the_rule(n: int) -> None:
+    found = normalize._spread(torch.empty(1, 1, 3).expand(1, n, 3))
+    assert found.tolist() == spread(STRETCHES, n).tolist()

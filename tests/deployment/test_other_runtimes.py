@@ -12,7 +12,7 @@ from pointstill.data import open_dataset
 
 @pytest.mark.slow
 def test_openvino_gives_the_same_answers(student_onnx: Path) -> None:
-    """It counts in 32 bits, whatever the graph says: no key of the graph may need more."""
+    """It counts in 32 bits, whatever the graph says: no whole number in it may need more."""
     openvino = pytest.importorskip("openvino", reason=_loudly("openvino is not installed"))
     session = onnxruntime.InferenceSession(student_onnx, providers=["CPUExecutionProvider"])
     core = openvino.Core()
@@ -22,8 +22,7 @@ def test_openvino_gives_the_same_answers(student_onnx: Path) -> None:
     clouds = np.split(split.points, split.offsets[1:-1])[:: len(split) // 100][:100]
     found = np.concatenate([compiled([cloud[None]])[0] for cloud in clouds])
     expected = np.concatenate([session.run(None, {"points": each[None]})[0] for each in clouds])
-    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.99
-    assert np.median(np.abs(found - expected).max(1)) < 1e-4
+    assert np.abs(found - expected).max() < 1e-4
 
 
 def _loudly(reason: str) -> str:

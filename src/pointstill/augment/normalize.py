@@ -128,9 +128,20 @@ def without_strays(points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _spread(points: Tensor) -> Tensor:
-    """Places of some of points (B, n, 3), as `strays.spread` has them: (COUNT,)."""
+    """Places of some of points (B, n, 3), as `strays.spread` has them: (COUNT,).
+
+    In parts, so that up to 16 million points no product needs more than 32 bits: OpenVINO has no
+    more, and would take other points without a word.
+    """
     size = torch.scalar_tensor(points.shape[1], dtype=torch.int64, device=points.device)
-    return divided(torch.from_numpy(STRETCHES).to(points.device) * size, COUNT * WHOLE)
+    stretches = torch.from_numpy(STRETCHES).to(points.device)
+    # (number + part / WHOLE) (whole + rest / COUNT), with the fractions of all products at the end.
+    number, part = stretches // WHOLE, stretches % WHOLE
+    whole, rest = divided(size, COUNT), torch.fmod(size, COUNT)
+    first, second = part * whole, number * rest
+    left = torch.fmod(first, WHOLE) * COUNT + torch.fmod(second, COUNT) * WHOLE + part * rest
+    places = number * whole + divided(first, WHOLE) + divided(second, COUNT)
+    return places + divided(left, COUNT * WHOLE)
 
 
 def _middle(planes: Tensor) -> tuple[Tensor, Tensor]:
