@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.conditions import conditions
 
-from pointstill.run import WEIGHTS, Run
+from pointstill.run import RECIPE, WEIGHTS, Run
 from pointstill.storage.files import write_whole
 
 from .outcome import Outcome, packed, run_lengths
@@ -142,4 +142,5 @@ def outcomes(results: Path) -> dict[str, Outcome]:
     return {
         path.relative_to(results).with_suffix("").as_posix(): Outcome(json.loads(path.read_text()))
         for path in sorted(results.rglob("*.json"))
+        if not (path.parent / RECIPE).exists()  # a run that is there whole has files of its own
     }

@@ -67,6 +67,10 @@ def test_a_page_of_all_results_has_every_table(tmp_path: Path) -> None:
                 for name in place.splits
             }
             target.write_text(json.dumps({"splits": splits, "seconds": 1}))
+    whole = tmp_path / "results/radar/teachers/m-0"  # a run that is kept beside its results
+    whole.mkdir()
+    for name in ("recipe.yaml", "calibration.json"):
+        (whole / name).write_text("{}")
     page = write_page(tmp_path).read_text()
     assert "No table" not in page
     wanted = ("sees less", "10 % of the labels", "The sign of the weight", "### Students")
