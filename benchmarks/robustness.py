@@ -33,8 +33,10 @@ from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "robustness.json"
+FEW_STRAYS = RESULTS.with_name("strays.json")
 PAGE, CURVES = ROOT / "docs" / "robustness.md", ROOT / "docs" / "accuracy_by_points.svg"
 BEGIN, END = "<!-- measured: from here", "<!-- measured: to here -->"
+COUNTS_OF_STRAYS, RADII = (1, 3, 10), (2, 3, 10, 100)
 COUNTS = [16, 32, 64, 128, 256, 512, 1024]
 STRAYS = [0.005, 0.01, 0.02, 0.05, 0.1]
 """Shares of points that belong to nothing, 2 to 10 radii away."""
@@ -145,6 +147,24 @@ def markdown(found: dict[str, Any]) -> str:
     )
 
 
+def few_strays(found: dict[str, Any]) -> str:
+    """What `strays.py` found: one to ten strays, with both versions of the normalisation."""
+    said, pair = found["conditions"], "{1:.1f} / {2:.1f}"
+    rows = [
+        (str(count), *(pair.format(0, *found[f"{count} at {far}"].values()) for far in RADII))
+        for count in COUNTS_OF_STRAYS
+    ]
+    clean = pair.format(0, *found["as they are"].values())
+    return "\n\n".join(
+        [
+            f"**One to ten strays**, by `benchmarks/strays.py` on {said['date']}: overall "
+            f"accuracy, %, of the same weights with normalisation 1 / 2, on {found['shapes']} test "
+            f"shapes; without strays {clean}",
+            table(("strays", *(f"{far} radii away" for far in RADII)), rows),
+        ]
+    )
+
+
 def draw(found: dict[str, Any]) -> None:
     """The curves of accuracy by points."""
     style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -169,7 +189,8 @@ def write() -> None:
     page = PAGE.read_text("utf-8")
     before, rest = page.split(BEGIN)
     comment, after = rest.split("\n", 1)[0], rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}{comment}\n\n{markdown(found)}\n\n{END}{after}", "utf-8")
+    tables = f"{markdown(found)}\n\n{few_strays(json.loads(FEW_STRAYS.read_text('utf-8')))}"
+    PAGE.write_text(f"{before}{BEGIN}{comment}\n\n{tables}\n\n{END}{after}", "utf-8")
     draw(found)
 
 

@@ -1,11 +1,12 @@
 """What strays cost a student, with both versions of the normalisation side by side.
 
-    python benchmarks/strays.py RUN DATA [--limit 500] [--out FILE]
+    python benchmarks/strays.py RUN DATA [--limit 500]
 
 Of each of some test shapes, 1, 3 and 10 points are moved 2, 3, 10 and 100 radii from the middle,
 each in a direction of its own. The weights of the run are deployed with version 1, which scales a
 cloud by its farthest point, and with 2, which leaves strays out. Prints overall accuracies, on all
-test shapes as they are too, and median milliseconds on one thread in ONNX Runtime, in turns.
+test shapes as they are too, and median milliseconds on one thread in ONNX Runtime, in turns, and
+writes them to results/strays.json, for the page that `robustness.py` writes.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from pointstill.deployment.exporting import Deployed, onnx_session
 from pointstill.evaluation.profiling import in_turns
 from pointstill.run import Run
 
+RESULTS = Path(__file__).parent / "results" / "strays.json"
 STRAYS, RADII, SIZES = (1, 3, 10), (2, 3, 10, 100), (1024, 2048, 28_100)
 
 
@@ -35,7 +37,6 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--limit", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     run = Run(options.run)
@@ -56,8 +57,7 @@ def main() -> None:
             print(f"{strays} at {radii} radii", row, flush=True)
     found["milliseconds"] = latencies(sessions, options.seconds)
     print(json.dumps(found, indent=1))
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def accuracies(
