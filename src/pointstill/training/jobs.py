@@ -22,8 +22,8 @@ from ..errors import RecordsError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LabelOptions, PastOptions
 from ..models import build_model
-from ..models.layers.channel_scaling import Scale, ScaledChannels
-from ..points.features import XYZ, format_features, width
+from ..models.layers.channel_scaling import ScaledChannels
+from ..points.features import XYZ, Scale, format_features, width
 from ..progress import console, size
 from ..recipe import POINTS, DistillRecipe, FitOptions, TrainRecipe
 from ..records import Store
