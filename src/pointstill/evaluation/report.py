@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..data import Dataset
@@ -47,6 +48,8 @@ DRAWN_CLASSES = 60
 """Most classes of a confusion matrix that is drawn."""
 DRAWN_MODELS = 4
 """Most models whose confusion matrix is drawn."""
+SENTENCES = 6
+"""Most comparisons of two models in words."""
 STYLES = [
     (colour, dashed) for dashed in (False, True) for colour in ("blue", "copper", "ink", "grey")
 ]
@@ -88,13 +91,18 @@ def write_report(evaluation: Evaluation, data: Dataset, path: str | Path) -> Non
 def report_page(evaluation: Evaluation, data: Dataset) -> str:
     """The page that `write_report` writes."""
     about, scores = evaluation.about, evaluation.scores
-    names = [printable(score.name) for score in scores]
+    names, short = [printable(score.name) for score in scores], short_names(evaluation)
     classes = [printable(name) for name in evaluation.classes]
     drawn = scores[:DRAWN_MODELS] if len(classes) <= DRAWN_CLASSES else []
     return render(
         "evaluation/report.html",
         headline=headline(evaluation),
-        words=[in_words(evaluation, pair) for pair in evaluation.pairs[:6]],
+        words=[
+            in_words(pair_names, pair, about.get("groups"))
+            for pair_names, pair in zip(
+                combinations(short, 2), evaluation.pairs[:SENTENCES], strict=False
+            )
+        ],
         evaluation=evaluation,
         about=about,
         names=names,
@@ -108,22 +116,19 @@ def report_page(evaluation: Evaluation, data: Dataset) -> str:
         ),
         unknown=_unknown(evaluation),
         calibrations=[
-            inline_svg(_reliability(score, evaluation.labels), f"calibration of {name}")
-            for name, score in zip(names, scores, strict=True)
+            inline_svg(_reliability(name, score, evaluation.labels), f"calibration of {name}")
+            for name, score in zip(short, scores, strict=True)
             if score.confidences
         ],
         tempered=any(score.tempered_confidences for score in scores),
         classes=_classes(evaluation),
         confusions=[
-            {"name": name, "pairs": most_confused(score, classes)}
+            {
+                "name": name,
+                "pairs": most_confused(score, classes),
+                "matrix": _matrix(name, score, classes) if score in drawn else None,
+            }
             for name, score in zip(names, scores, strict=True)
-        ],
-        matrices=[
-            inline_svg(
-                confusion_figure(score.confusion, classes, printable(score.name)),
-                f"confusion matrix of {printable(score.name)}",
-            )
-            for score in drawn
         ],
         mistakes=list(_mistakes(evaluation, data)),
         most=PICTURES,
@@ -136,19 +141,32 @@ def report_page(evaluation: Evaluation, data: Dataset) -> str:
 def headline(evaluation: Evaluation) -> str:
     """What came out, in a sentence."""
     about, scores = evaluation.about, evaluation.scores
-    best = max(scores, key=lambda score: score.overall_accuracy)
+    accuracies = [score.overall_accuracy for score in scores]
+    best = short_names(evaluation)[accuracies.index(max(accuracies))]
+    who = best if len(scores) == 1 else f"The best of {len(scores)} models, {best},"
     split = "" if about["split"] == "all" else f"{about['split']} "
-    found = (
-        f"{_short(best.name)} tells {100 * best.overall_accuracy:.1f} % of "
-        f"{about['shapes']:,} {split}shapes of {_short(about['data'])}"
+    return (
+        f"{who} gets {100 * max(accuracies):.1f} % of {about['shapes']:,} {split}shapes of "
+        f"{_last(about['data'])} right"
     )
-    return found if len(scores) == 1 else f"Of {len(scores)} models, {found}"
 
 
-def in_words(evaluation: Evaluation, pair: Pair) -> str:
-    """A comparison as a sentence: who is ahead, or that nobody clearly is."""
-    groups = evaluation.about.get("groups")
-    names, gap = [_short(pair.first), _short(pair.second)], 100 * pair.difference
+def short_names(evaluation: Evaluation) -> list[str]:
+    """Of the models: the last parts of their paths, where these tell them apart."""
+    full = [printable(score.name) for score in evaluation.scores]
+    short = [_last(name) for name in full]
+    return short if len(set(short)) == len(short) else full
+
+
+def in_words(names: Sequence[str], pair: Pair, groups: int | None = None) -> str:
+    """A comparison of two models as a sentence: who is ahead, or that nobody clearly is.
+
+    Args:
+        names: of both.
+        pair: what was measured.
+        groups: how many groups the shapes come in, if they do.
+    """
+    gap = 100 * pair.difference
     if groups is not None and pair.interval is None:
         return f"{names[0]} and {names[1]}: {tested(pair, groups)}."
     if pair.interval is None:
@@ -203,9 +221,14 @@ def most_confused(score: Score, classes: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _short(name: str) -> str:
+def _last(name: str) -> str:
     """The last part of a path."""
     return printable(Path(name).name or name)
+
+
+def _matrix(name: str, score: Score, classes: Sequence[str]) -> Markup:
+    figure = confusion_figure(score.confusion, classes)
+    return inline_svg(figure, f"confusion matrix of {name}")
 
 
 def _series(place: int, name: str, x: Sequence[float] = (), y: Sequence[float] = ()) -> Series:
@@ -243,8 +266,8 @@ def _points(evaluation: Evaluation) -> Markup | None:
         ])
         for place, score in enumerate(evaluation.points)
     ]  # fmt: skip
-    title = "overall accuracy by the points of a cloud"
-    return inline_svg(scale_figure(title, "points", curves, " %"), title)
+    figure = scale_figure("points", curves, " %")
+    return inline_svg(figure, "overall accuracy by the points of a cloud")
 
 
 def _unknown(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -258,7 +281,7 @@ def _unknown(evaluation: Evaluation) -> list[dict[str, Any]]:
     return [cells_of(table) | {"title": str(table.title)} for table in tables]
 
 
-def _reliability(score: Score, labels: Sequence[int]) -> Any:
+def _reliability(name: str, score: Score, labels: Sequence[int]) -> Figure:
     right = np.array(score.predictions) == np.array(labels)
     plain = reliability(score.confidences, right)
     shown, curves = plain, [_bins("plain", plain, "grey", dashed=True)]
@@ -267,7 +290,7 @@ def _reliability(score: Score, labels: Sequence[int]) -> Any:
         curves.append(_bins("at its temperature", shown, "blue"))
     edges = np.linspace(0, 100, BINS + 1).tolist()
     shares = [100 * each.share if each else 0.0 for each in shown]
-    return reliability_figure(_short(score.name), curves, edges, shares)
+    return reliability_figure(name, curves, edges, shares)
 
 
 def _bins(label: str, bins: list[Bin | None], colour: str, dashed: bool = False) -> Series:
@@ -306,7 +329,7 @@ def _mistakes(evaluation: Evaluation, data: Dataset) -> Iterator[dict[str, Any]]
     wrong = answers != np.array(evaluation.labels)
     sure = np.array([_confidences(score) for score in scores])
     clouds = _Clouds(evaluation, data)
-    for title, chosen in _kinds([_short(score.name) for score in scores], wrong):
+    for title, chosen in _kinds(short_names(evaluation), wrong):
         places = np.flatnonzero(chosen)
         surest = np.where(wrong, sure, 0.0).max(axis=0)[places]
         shown = places[np.argsort(-surest, kind="stable")][:PICTURES].tolist()
@@ -362,13 +385,13 @@ class _Clouds:
             "name": printable(evaluation.classes[label]),
             "answers": [
                 {
-                    "model": _short(score.name),
+                    "model": name,
                     "says": printable(evaluation.classes[answer]),
-                    "sure": f"{100 * share:.0f} %" if share else "",
+                    "sure": f"{100 * share:.0f}\N{NO-BREAK SPACE}%" if share else "",
                     "right": answer == label,
                 }
-                for score, answer, share in zip(
-                    evaluation.scores, answers.tolist(), sure.tolist(), strict=True
+                for name, answer, share in zip(
+                    short_names(evaluation), answers.tolist(), sure.tolist(), strict=True
                 )
             ],
         }

@@ -116,10 +116,9 @@ def curve_sheet(charts: Sequence[tuple[str, Sequence[Series], str]]) -> Figure:
 
 
 @rc_context(STYLE)
-def scale_figure(title: str, xlabel: str, curves: Sequence[Series], unit: str = "") -> Figure:
+def scale_figure(xlabel: str, curves: Sequence[Series], unit: str = "") -> Figure:
     """Curves over numbers that double and double again: a dot and a tick at each."""
-    figure = Figure(figsize=(7.5, 3))
-    figure.suptitle(title, x=0, ha="left", fontsize="medium", fontweight="bold")
+    figure = Figure(figsize=(4.8, 2.6))
     axes = figure.add_subplot(xscale="log")
     _draw_curves(axes, curves, unit, marker="o")
     axes.set_xlabel(xlabel, loc="right")
