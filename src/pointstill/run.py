@@ -6,6 +6,7 @@ metrics.jsonl         one line an epoch
 state.pt              everything that resuming needs; removed when the run is finished
 calibration.json      how its logits are read: temperature, and threshold for what is unknown
 weights.safetensors   the finished weights; a folder that has them is a finished run
+curves.svg            the metrics as a picture, drawn in the end
 .lock                 held by the process that trains, and there for so long
 
 Each file carries its SHA-256 (`storage.digests`) and the run that it is of, so that damage, edits
@@ -41,13 +42,15 @@ if TYPE_CHECKING:
 
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
 CALIBRATION, WEIGHTS, LOCK = "calibration.json", "weights.safetensors", ".lock"
+CURVES = "curves.svg"
 MAY_CHANGE = (
     *("data", "skip_bad", "drop_missing", "records", "past_records"),
-    *("device", "threads", "save_minutes"),
+    *("device", "threads", "save_minutes", "logger"),
     "origin.fewest",
 )
 """Entries of a recipe that may be others when a run is resumed: where things are (fingerprints in
-`origin` tell what they are), how fast it goes, and what older versions did not write down."""
+`origin` tell what they are), how fast it goes, who reads along, and what older versions did not
+write down."""
 VERSION = "origin.pointstill"
 SEAL = "pointstill"
 """Entry of the weights' metadata."""
@@ -555,7 +558,7 @@ def at_work(folder: str | Path) -> AbstractContextManager[None]:
 
 def _ours(path: Path) -> bool:
     """Whether a file is the lock, or the draft of a process that may have been killed."""
-    drafts = (f".{name}." for name in (RECIPE, METRICS, STATE, CALIBRATION, WEIGHTS))
+    drafts = (f".{name}." for name in (RECIPE, METRICS, STATE, CALIBRATION, WEIGHTS, CURVES))
     return path.name == LOCK or (path.suffix == ".draft" and path.name.startswith(tuple(drafts)))
 
 
