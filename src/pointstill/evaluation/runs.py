@@ -168,12 +168,12 @@ def _name(place: Path, root: Path) -> str:
 
 def run_table(runs: Sequence[RunEntry], folder: str | Path) -> Table:
     """Runs on the terminal, one a row."""
-    text = {name: Column(name, overflow="fold") for name in ("data", "records", "state")}
+    words = ("model", "loss", "data", "records", "teacher", "features", "version", "state")
+    text = {name: Column(name, overflow="fold") for name in words}
+    columns = ("run", "model", "loss", "seed", "epochs", "val %", "data", "records")
+    columns += ("teacher", "points", "features", "version", "state")
     return draw_table(
-        [
-            *("run", "model", "loss", "seed", "epochs", "val %", text["data"], text["records"]),
-            *("teacher", "points", "features", "version", text["state"]),
-        ],
+        [text.get(name, name) for name in columns],
         [_row(each) for each in runs],
         title=f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'} below {folder}",
         caption="val: overall accuracy of the weights that are kept, on validation shapes; behind "

@@ -69,7 +69,9 @@ def charts(lines: Sequence[dict[str, Any]]) -> list[tuple[str, "list[Series]", s
     return drawn
 
 
-def _curve(lines: Sequence[dict[str, Any]], name: str, style: tuple[str, str], unit: str) -> "Series":
+def _curve(
+    lines: Sequence[dict[str, Any]], name: str, style: tuple[str, str], unit: str
+) -> "Series":
     from ..reporting.figures import Series
 
     label, colour = style
