@@ -1,11 +1,16 @@
 """The page of an evaluation, on data whose names are hostile."""
 
 import re
+import shutil
+import warnings
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -276,3 +281,65 @@ def test_a_link_is_not_followed(evaluation, data, tmp_path):
     with pytest.raises(OSError, match="a link"):
         write_report(evaluation, data, Path(tmp_path / "link.html"))
     assert not (tmp_path / "elsewhere.html").exists()
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not program or not find_spec("playwright"):
+        reason = "no Chromium, or playwright is not installed: the page is not opened in a browser"
+        warnings.warn(reason, stacklevel=1)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_works_on_a_phone_and_by_keyboard(chromium, page, tmp_path, dark):
+    """From the disk: nothing is asked for, nothing complains, and no name runs."""
+    file = tmp_path / "report.html"
+    file.write_text(page)
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 800},
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",
+    )
+    opened, said, asked = context.new_page(), [], []
+    opened.set_default_timeout(120_000)
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(file.as_uri(), timeout=120_000)
+    assert opened.evaluate("document.documentElement.scrollWidth") == 390
+
+    picture = "(canvas) => canvas.toDataURL()"
+    cloud = opened.locator("canvas").first
+    cloud.focus()
+    before = cloud.evaluate(picture)
+    drawn = cloud.evaluate(
+        "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v)"
+    )
+    assert drawn
+    opened.keyboard.press("ArrowLeft")
+    assert cloud.evaluate(picture) != before
+    opened.keyboard.press("Home")
+    button = opened.locator("#turning")
+    assert button.text_content() == "Turn"  # as the reader's system asks for no motion
+    button.click()
+    assert button.text_content() == "Stop turning"
+    opened.wait_for_timeout(1000)
+    cloud.scroll_into_view_if_needed()
+    opened.wait_for_timeout(1000)
+    button.click()
+    assert cloud.evaluate(picture) != before
+    assert said == []
+    assert asked == [file.as_uri()]
+    context.close()

@@ -124,6 +124,16 @@ def test_what_is_no_run_is_a_row_where_it_looks_like_one(runs):
     assert found["rest"].fault == f"has {STATE}, and no {RECIPE}"
 
 
+def test_a_figure_that_is_none_is_damage(tmp_path):
+    """Of a run of before 0.3, whose files carry no digests."""
+    shutil.copytree(STORED / "labels", tmp_path / "labels")
+    file = tmp_path / "labels" / METRICS
+    lines = [json.loads(line) | {"val_accuracy": "high"} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (found,) = find_runs(tmp_path)
+    assert found.fault.startswith(f"{METRICS} is damaged (could not convert string")
+
+
 def test_record_stores_hidden_folders_and_links_are_passed_over(runs, tmp_path_factory):
     for name in (".hidden", "records.zarr/inner"):
         shutil.copytree(runs / "teacher", runs / name)

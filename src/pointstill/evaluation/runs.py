@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Column, Table
 
-from ..errors import NoRunError, PointstillError, TrainingError
+from ..errors import NoRunError, PointstillError, TrainingError, one_line
 from ..points.features import format_features
 from ..recipe import decisive
 from ..reporting.tables import draw_table
@@ -107,6 +107,8 @@ def read_run(folder: Path, root: Path) -> RunEntry:
         return RunEntry(name, **said, **_trained(run))
     except PointstillError as error:
         return RunEntry(name, **said, fault=_fault(error, folder))
+    except (TypeError, ValueError) as error:  # a figure that is none, where no digest tells
+        return RunEntry(name, **said, fault=f"{METRICS} is damaged ({one_line(error, 160)})")
 
 
 def _said(run: Run) -> dict[str, Any]:
@@ -151,8 +153,7 @@ def _trained(run: Run) -> dict[str, Any]:
         chosen = max(measured, key=lambda line: float(line.get(by, line["val_accuracy"])))
     return {
         "epochs_done": lines[-1]["epoch"] + 1 if lines else 0,
-        "val_accuracy": chosen.get("val_accuracy"),
-        "val_macc": chosen.get("val_macc"),
+        **{name: float(chosen[name]) for name in ("val_accuracy", "val_macc") if name in chosen},
     }
 
 
