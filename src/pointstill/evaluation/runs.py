@@ -171,8 +171,8 @@ def run_table(runs: Sequence[RunEntry], folder: str | Path) -> Table:
     """Runs on the terminal, one a row."""
     words = ("model", "loss", "data", "records", "teacher", "features", "version", "state")
     text = {name: Column(name, overflow="fold") for name in words}
-    columns = ("run", "model", "loss", "seed", "epochs", "val %", "data", "records")
-    columns += ("teacher", "points", "features", "version", "state")
+    columns = ["run", "model", "loss", "seed", "epochs", "val %", "data", "records"]
+    columns += ["teacher", "points", "features", "version", "state"]
     return draw_table(
         [text.get(name, name) for name in columns],
         [_row(each) for each in runs],
