@@ -36,7 +36,7 @@ import sys, time
 from pointstill.__main__ import run
 commands = [[], ["data"], ["data", "info"], ["train"], ["record"], ["records", "info"],
             ["distill"], ["evaluate"], ["export"], ["models"],
-            ["predict"], ["demo"]]
+            ["predict"], ["demo"], ["runs"]]
 for command in commands:
     assert run([*command, "--help"]) == 0, command
 heavy = [name for name in ("torch", "zarr", "onnxruntime", "trimesh") if name in sys.modules]

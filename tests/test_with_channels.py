@@ -19,7 +19,8 @@ from pointstill.deployment.exporting import RunClassifier, export
 from pointstill.errors import DataError, PointstillError, RecordsError, TrainingError, UsageError
 from pointstill.evaluation.scoring import evaluate
 from pointstill.models import build_model
-from pointstill.models.layers.channel_scaling import Scale, ScaledChannels
+from pointstill.models.layers.channel_scaling import ScaledChannels
+from pointstill.points.features import Scale
 from pointstill.recipe import DistillRecipe, RecordRecipe, TrainRecipe
 from pointstill.recording.job import record
 from pointstill.records import Store

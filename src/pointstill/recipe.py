@@ -17,6 +17,7 @@ Keep = Literal["last", "best"]
 Scaling = Literal["robust", "none"]
 Measure = Literal["accuracy", "macc"]
 Balance = Literal["none", "weights", "sampling"]
+LoggerName = Literal["none", "csv", "tensorboard"]
 POINTS = 1024
 """Points of a view or a cloud, where neither the user nor the model says a number."""
 ABSENT = {"loss": "nwsd"}
@@ -88,6 +89,8 @@ class FitOptions:
     """CPU threads; 0 for torch's own choice."""
     save_minutes: float = 2.0
     """Resume state is saved after every epoch and this often inside one, in minutes."""
+    logger: LoggerName = "none"
+    """Write each epoch's metrics for another reader as well, into the run folder."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -109,6 +112,7 @@ class FitOptions:
         one_of(Scaling, "scaling", self.scaling)
         one_of(Measure, "measure", self.measure)
         one_of(Balance, "balance", self.balance)
+        one_of(LoggerName, "logger", self.logger)
         share = self.label_share
         require(0 < share <= 1, f"label_share is {share}", "choose above 0 to 1")
         require(

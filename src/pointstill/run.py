@@ -6,11 +6,14 @@ metrics.jsonl         one line an epoch
 state.pt              everything that resuming needs; removed when the run is finished
 calibration.json      how its logits are read: temperature, and threshold for what is unknown
 weights.safetensors   the finished weights; a folder that has them is a finished run
+curves.svg            the metrics as a picture, drawn in the end
 .lock                 held by the process that trains, and there for so long
 
 Each file carries its SHA-256 (`storage.digests`) and the run that it is of, so that damage, edits
 and a file of another run are found when it is opened. A run of before 0.3 has none: it opens as
 ever, proves nothing (`Run.sealed`), and goes on without.
+
+What is there can be read without PyTorch, which only states and weights need.
 """
 
 import io
@@ -18,19 +21,14 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import yaml
 from msgspec import Meta
-from safetensors.torch import load, save
 
 from .data.columns import parse_columns
 from .errors import NoRunError, TrainingError, one_line
-from .models import build_model
-from .models.layers.channel_scaling import Scale, ScaledChannels
-from .models.stillnet import StillNet
-from .points.features import Features, parse_features, width
+from .points.features import Features, Scale, parse_features, width
 from .recipe import decisive
 from .storage import digests
 from .storage.calibration import Calibration
@@ -39,15 +37,20 @@ from .storage.files import forbidden, read_regular, write_whole
 from .storage.locking import lock
 from .storage.paths import here
 
+if TYPE_CHECKING:
+    import torch
+
 RECIPE, METRICS, STATE = "recipe.yaml", "metrics.jsonl", "state.pt"
 CALIBRATION, WEIGHTS, LOCK = "calibration.json", "weights.safetensors", ".lock"
+CURVES = "curves.svg"
 MAY_CHANGE = (
     *("data", "skip_bad", "drop_missing", "records", "past_records"),
-    *("device", "threads", "save_minutes"),
+    *("device", "threads", "save_minutes", "logger"),
     "origin.fewest",
 )
 """Entries of a recipe that may be others when a run is resumed: where things are (fingerprints in
-`origin` tell what they are), how fast it goes, and what older versions did not write down."""
+`origin` tell what they are), how fast it goes, who reads along, and what older versions did not
+write down."""
 VERSION = "origin.pointstill"
 SEAL = "pointstill"
 """Entry of the weights' metadata."""
@@ -289,6 +292,8 @@ class Run:
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Keep everything that resuming needs, whole or not at all."""
+        import torch
+
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getvalue()
@@ -298,6 +303,8 @@ class Run:
 
     def load_state(self) -> dict[str, Any] | None:
         """What `save_state` kept last, or None for a run that has not come so far."""
+        import torch
+
         path = self.folder / STATE
         if not path.exists():
             return None
@@ -418,12 +425,14 @@ class Run:
                 fix="restore it from a copy, or train again in another --out",
             ) from error
 
-    def finish(self, weights: dict[str, torch.Tensor]) -> None:
+    def finish(self, weights: "dict[str, torch.Tensor]") -> None:
         """Write the weights and drop the resume state.
 
         Raises:
             TrainingError: a weight is not finite; nothing is written.
         """
+        from safetensors.torch import save
+
         if name := spoilt(weights):
             raise TrainingError(
                 f"cannot be finished, as {name} is not finite",
@@ -439,12 +448,18 @@ class Run:
         _write(self.folder / WEIGHTS, content)
         (self.folder / STATE).unlink(missing_ok=True)
 
-    def model(self) -> torch.nn.Module:
+    def model(self) -> "torch.nn.Module":
         """The finished model, in eval mode.
 
         Raises:
             TrainingError: the run is not finished, or its weights are damaged or may not be read.
         """
+        from safetensors.torch import load
+
+        from .models import build_model
+        from .models.layers.channel_scaling import ScaledChannels
+        from .models.stillnet import StillNet
+
         if not self.finished:
             raise TrainingError(
                 f"is not finished (no {WEIGHTS} in it)",
@@ -456,17 +471,47 @@ class Run:
             model.distinct = False
         if self.scales is not None:
             model = ScaledChannels(model, self.features, self.scales)
-        path, what = self.folder / WEIGHTS, "is damaged"
+        content = self._weights()
+        try:
+            model.load_state_dict(load(content))
+        except Exception as error:
+            raise TrainingError(
+                f"does not fit {self.model_name}{_reason(error)}",
+                where=self.folder / WEIGHTS,
+                fix="train again",
+            ) from error
+        return model.eval()
+
+    def _weights(self) -> bytes:
+        """The file of the weights, as it was written.
+
+        Raises:
+            TrainingError: it is not, or may not be read.
+        """
+        path = self.folder / WEIGHTS
         try:
             content = read_regular(path)
             self._check_of_this_run(digests.check_seal(content))
-            what = f"does not fit {self.model_name}"
-            model.load_state_dict(load(content))
         except PermissionError as error:
             raise forbidden(path, error, TrainingError) from error
-        except Exception as error:
-            raise TrainingError(f"{what}{_reason(error)}", where=path, fix="train again") from error
-        return model.eval()
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"is damaged{_reason(error)}", where=path, fix="train again"
+            ) from error
+        return content
+
+    def check_files(self) -> None:
+        """See that metrics, calibration and weights, as far as it has come, are as written.
+
+        No network is built: whether the weights fit it, `model` finds out.
+
+        Raises:
+            TrainingError: one is damaged, another run's, or may not be read.
+        """
+        self.metrics()
+        _ = self.calibration
+        if self.finished:
+            self._weights()
 
     def check_finished(self) -> None:
         """See that a finished run is as it was written, before it is said to be what was asked for.
@@ -479,7 +524,7 @@ class Run:
         _ = self.calibration
 
 
-def spoilt(weights: dict[str, torch.Tensor]) -> str | None:
+def spoilt(weights: "dict[str, torch.Tensor]") -> str | None:
     """The name of a tensor that is not finite everywhere, or None."""
     return next((name for name, each in weights.items() if not each.isfinite().all()), None)
 
@@ -513,7 +558,7 @@ def at_work(folder: str | Path) -> AbstractContextManager[None]:
 
 def _ours(path: Path) -> bool:
     """Whether a file is the lock, or the draft of a process that may have been killed."""
-    drafts = (f".{name}." for name in (RECIPE, METRICS, STATE, CALIBRATION, WEIGHTS))
+    drafts = (f".{name}." for name in (RECIPE, METRICS, STATE, CALIBRATION, WEIGHTS, CURVES))
     return path.name == LOCK or (path.suffix == ".draft" and path.name.startswith(tuple(drafts)))
 
 

@@ -5,13 +5,13 @@ import re
 import subprocess
 import sys
 from html import escape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from page_links import Links
 from pointstill.data import open_dataset
 from pointstill.demo import run_demo
 from pointstill.demo.experiment import FULL, METHODS, QUICK, Job, students
@@ -57,28 +57,6 @@ def found(**right: list[int]) -> Findings:
         for method in METHODS
     }
     return Findings.of(a_score(90), scores, LABELS)
-
-
-class Links(HTMLParser):
-    """Collects whatever a page would load, and checks that its tags are closed in order."""
-
-    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loaded: list[str] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.loaded += [str(value) for name, value in attrs if name in ("src", "href")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        pass
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Tables, figures and pages, whatever they show."""
 
 import re
+import warnings
+from base64 import b64decode
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,7 +18,10 @@ from pointstill.reporting.figures import (
     confusion_figure,
     curve_figure,
     inline_svg,
+    packed_cloud,
     project,
+    reliability_figure,
+    scale_figure,
     seed_figure,
 )
 from pointstill.reporting.tables import draw_table, print_tables
@@ -113,6 +118,44 @@ def test_every_point_is_drawn_once() -> None:
     points = np.random.default_rng(0).normal(size=(101, 3)).astype(np.float32)
     assert "".join(cloud_paths(points, "z")).count("h0") == 101
     assert "".join(cloud_paths(np.zeros((8, 3), np.float32), "z")).count("h0") == 8
+
+
+def test_a_packed_cloud_is_the_cloud_without_its_strays() -> None:
+    ball = np.random.default_rng(0).normal(size=(200, 3))
+    ball /= np.linalg.norm(ball, axis=1, keepdims=True)
+    ball *= (3, 2, 1)
+    cloud = np.vstack([ball, [[500, 0, 0]]]).astype(np.float32)
+    for up, axes in (("z", [0, 1, 2]), ("y", [2, 0, 1]), ("x", [1, 2, 0])):
+        values = np.frombuffer(b64decode(packed_cloud(cloud, up)), np.uint8).reshape(-1, 3)
+        turned = ball[:, axes]
+        middle = (turned.min(axis=0) + turned.max(axis=0)) / 2
+        radius = np.linalg.norm(turned - middle, axis=1).max()
+        back = (values / 127.5 - 1) * radius + middle
+        assert np.abs(back - turned).max() < radius / 250
+    assert len(b64decode(packed_cloud(np.zeros((9, 3), np.float32), "z"))) == 27
+
+
+def test_a_name_is_no_mathematics_and_fits() -> None:
+    names = [r"$\frac{$", "a" * 200, "椅子"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = text_of(confusion_figure(np.eye(3, dtype=int).tolist(), names))
+    assert {r"$\frac{$", "a" * 27 + "…", "椅子"} <= {*text}
+
+
+def test_bars_and_curve_of_a_calibration() -> None:
+    curve = Series("plain", [20.0, 90.0], [10.0, 95.0], "grey")
+    figure = reliability_figure("<net>", [curve], [0, 50, 100], [25.0, 75.0])
+    (axes,) = figure.axes
+    assert [bar.get_height() for bar in axes.patches] == [25, 75]
+    assert [bar.get_width() for bar in axes.patches] == [50, 50]
+    assert list(axes.lines[1].get_ydata()) == [10, 95]
+    assert "&lt;net&gt;" in text_of(figure)
+
+
+def test_every_number_of_points_has_a_tick() -> None:
+    figure = scale_figure("points", [Series("net", [16, 64, 1024], [10, 50, 90])], " %")
+    assert [each for each in text_of(figure) if "%" not in each][:3] == ["16", "64", "1,024"]
 
 
 # Pages

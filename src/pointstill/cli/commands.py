@@ -11,7 +11,7 @@ from .. import torchrun
 from .._version import __version__
 from ..recipe import DistillRecipe, RecordRecipe, TrainRecipe
 from .data_commands import data_app
-from .model_commands import models, profile, teacher_app
+from .model_commands import models, profile, runs, teacher_app
 from .records_commands import records_app
 from .serving_commands import page, serve
 from .shared_options import (
@@ -54,6 +54,7 @@ app.command(records_app)
 app.command(teacher_app)
 app.command(models)
 app.command(profile)
+app.command(runs)
 app.command(serve)
 app.command(page)
 
@@ -224,6 +225,7 @@ def evaluate(
     records: str | None = None,
     batch_size: int = 16,
     json: Path | None = None,
+    report: Path | None = None,
     pictures: Path | None = None,
     classes: bool = False,
     unknown: str | None = None,
@@ -241,6 +243,7 @@ def evaluate(
         pointstill evaluate student.onnx --data modelnet40/ --unknown strangers
         pointstill evaluate run --data modelnet40/ --corruptions modelnet-c --points 16,64,256,1024
         pointstill evaluate run --data scans/ --records records.zarr --json run.json --pictures out/
+        pointstill evaluate runs/nwsd runs/kd --data scans/ --report report.html
 
     Parameters
     ----------
@@ -258,6 +261,9 @@ def evaluate(
         Clouds at once.
     json:
         Also write everything to this file, predictions and confusion matrix included.
+    report:
+        Also write a page of HTML to this file, complete in itself: all figures, calibration,
+        what is taken for what, and the mistakes as clouds that turn.
     pictures:
         Also draw each model's confusion matrix, as PNG in this folder.
     classes:
@@ -278,8 +284,9 @@ def evaluate(
     from ..reporting.tables import print_tables
     from ..storage.files import check_writable
 
-    if json:
-        check_writable(json)
+    for file in (json, report):
+        if file:
+            check_writable(file)
     if pictures:
         from ..evaluation.figures import confusion_picture
 
@@ -319,6 +326,11 @@ def evaluate(
     if json:
         result.write_json(json)
         print(f"everything in {json}")
+    if report:
+        from ..evaluation.report import write_report
+
+        write_report(result, opened, report)
+        print(f"report in {report}")
     for score in result.scores if pictures else ():
         assert pictures
         path = pictures / f"{score.name.strip('/').replace('/', '-')}-{split.replace('/', '-')}.png"

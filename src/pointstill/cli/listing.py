@@ -252,7 +252,8 @@ def measure_robustness(
         print_tables(point_table(result.points))
     if unknown:
         scores = measure_unknown(models, data, unknown, **among)
-        result = replace(result, unknown=scores)
+        about = result.about | {"unknown": unknown.name}
+        result = replace(result, unknown=scores, about=about)
         print_tables(unknown_table(scores, unknown.name), *map(taken_for_table, scores))
     return result
 

@@ -1,10 +1,11 @@
-"""The verbs about models and teachers: what there is, what it costs, what a teacher needs."""
+"""The verbs about models, runs and teachers: what there is, what it costs, what they need."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App
 
+from ..errors import TrainingError
 from .shared_options import DataOptions, Flat, NetworkOptions, needs_torch
 
 teacher_app = App(name="teacher", help="Look at teachers.")
@@ -112,3 +113,33 @@ def profile(
     if json:
         write_profile(profiles, points, json)
         print(f"everything in {json}")
+
+
+def runs(folder: Path, /, *, json: Path | None = None) -> None:
+    """List the runs in a folder and below: recipe, progress, accuracy, origin. Exit 1 if damaged.
+
+    **Examples**
+
+        pointstill runs runs/
+        pointstill runs . --json runs.json
+
+    Parameters
+    ----------
+    folder:
+        Where to look; links are not followed.
+    json:
+        Also write everything to this file.
+    """
+    from ..evaluation.runs import find_runs, run_table, write_runs
+    from ..reporting.tables import print_tables
+    from ..storage.files import check_writable
+
+    if json:
+        check_writable(json)
+    found = find_runs(folder)
+    print_tables(run_table(found, folder))
+    if json:
+        write_runs(found, json)
+        print(f"everything in {json}")
+    if bad := sum(run.fault is not None for run in found):
+        raise TrainingError(f"{bad:,} of {len(found):,} cannot be used: see above")

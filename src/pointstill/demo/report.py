@@ -27,6 +27,7 @@ from ..reporting.figures import (
 )
 from ..reporting.templates import render
 from ..run import Run
+from ..training.curves import TITLES
 from .experiment import BETA, DATA, METHODS, QUICK, Job, Plan
 from .significance import Findings
 
@@ -39,14 +40,8 @@ COLOURS = {
     "towards-past": "copper",
 }
 DASHED = ("ce-smooth", "kd-weaker", "towards-past")
-CURVES = (
-    ("train_accuracy", "training accuracy", " %"),
-    ("ce", "cross-entropy with the labels, nats", ""),
-    ("agreement", "agreement with the teacher", " %"),
-    ("kd", "T² KL from the teacher, nats", ""),
-    ("kl_past", "KL from the student's past, nats", ""),
-)
-"""Entries of the runs' logs that are drawn, their titles, and their unit."""
+CURVES = ("train_accuracy", "ce", "agreement", "kd", "kl_past")
+"""Entries of the runs' logs that are drawn."""
 DRAWN_POINTS = 400
 """Most points in a picture of a cloud."""
 MISSES = 8
@@ -164,7 +159,8 @@ def _charts(outcome: Outcome) -> Iterator[Markup]:
         key: [Run(score.name).metrics() for score in result.scores]
         for key, result in outcome.findings.results.items()
     }
-    for name, title, unit in CURVES:
+    for name in CURVES:
+        title, unit = TITLES[name]
         curves = []
         for key, runs in logs.items():
             epochs = [line["epoch"] for line in runs[0] if name in line]

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from .._version import __version__
 from ..augment import normalize, resample
 from ..errors import TrainingError
-from ..models.layers.channel_scaling import Scale
 from ..models.layers.nearest_neighbours import gather
-from ..points.features import WIDTHS, XYZ, Features, columns, measured, width
+from ..points.features import WIDTHS, XYZ, Features, Scale, columns, measured, width
 from ..points.zorder import along_curve
 from ..run import Run
 from ..storage.digests import seal

@@ -41,6 +41,9 @@ from ..teachers.votes import Votes
 from .group_bootstrap import percentile_interval, resampled_means
 from .profiling import latency, operations, surroundings
 
+BINS = 15
+"""Of equal width, over which calibration errors are taken."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -84,6 +87,10 @@ class Score:
     """Expected calibration error at that temperature; None: it has none."""
     runtime: str = "torch"
     """What computes it: torch (eager), or ONNX Runtime (of an ensemble: some or all members)."""
+    confidences: list[float] = field(default_factory=list)
+    """Probability of the predicted class of each shape, at temperature 1."""
+    tempered_confidences: list[float] | None = None
+    """The same at the temperature that it brings, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,8 @@ class Evaluation:
     """`unknown.UnknownScore` of each model."""
     groups: list[str] | None = None
     """Of the shapes, where they come in some."""
+    shapes: list[int] = field(default_factory=list)
+    """Places of the shapes in their split; of all splits, in these one after the other."""
 
     def write_json(self, path: str | Path) -> None:
         """Write everything as JSON, whole or not at all; the folder is made.
@@ -186,7 +195,7 @@ def evaluate(
     for what, value in (("limit", limit), ("batch size", batch_size)):
         if value is not None and value < 1:
             raise UsageError(f"{what} is {value}", fix="choose 1 or more")
-    names = split_names(data, split)
+    split_names(data, split)
     check_classes(data)  # which a model would be said not to fit
     teachers = [_as_teacher(model, data, device) for model in models]
     for teacher in teachers:
@@ -195,7 +204,7 @@ def evaluate(
         check_fits(teacher, data)
     store = Store.open(records) if records else None
     recorded = _recorded_rows(store, data) if store else None
-    parts = [data.split(split)] if split != "all" else _filled(data, names)
+    parts = measured_parts(data, split)
     if split not in ("train", "all") and (leak := data.leak(split)):
         warnings.warn(f"{data.name}: {leak}", stacklevel=2)
     every = np.concatenate([np.asarray(part.labels, np.int64) for part in parts])
@@ -245,6 +254,7 @@ def evaluate(
             mcnemar(one, other, labels.numpy(), groups) for one, other in combinations(scores, 2)
         ],
         groups=groups,
+        shapes=shapes.tolist(),
     )
 
 
@@ -263,8 +273,16 @@ def split_names(data: Dataset, split: str) -> tuple[str, ...]:
     return names if split == "all" else (split,)
 
 
-def _filled(data: Dataset, names: tuple[str, ...]) -> list[Split]:
-    """The splits that have a shape."""
+def measured_parts(data: Dataset, split: str) -> list[Split]:
+    """The split of this name, or for `all` those that have a shape.
+
+    Raises:
+        EmptySplitError: the split that is named has none.
+        UsageError: the data have none of this name.
+    """
+    names = split_names(data, split)
+    if split != "all":
+        return [data.split(split)]
     parts = []
     for name in names:
         with suppress(EmptySplitError):
@@ -327,13 +345,14 @@ def score(
     accuracy = confusion.diagonal().double() / counts  # NaN for a class without shapes
     overall = float((predictions == labels).double().mean())
     probabilities = logits.double().softmax(1)
-    calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=15)
+    calibration = multiclass_calibration_error(probabilities, labels, len(classes), n_bins=BINS)
     points, clouds = teacher.points or POINTS, fixed_batch(teacher)
     error, interval = uncertainty((predictions == labels).numpy(), groups)
-    fitted, tempered = calibration_of(teacher), None
+    fitted, tempered, cooled = calibration_of(teacher), None, None
     if fitted.shapes:
         shares = torch.from_numpy(fitted.probabilities(logits.numpy()))
-        tempered = float(multiclass_calibration_error(shares, labels, len(classes), n_bins=15))
+        tempered = float(multiclass_calibration_error(shares, labels, len(classes), n_bins=BINS))
+        cooled = _largest(shares)
     return Score(
         name=teacher.spec,
         overall_accuracy=overall,
@@ -360,7 +379,14 @@ def score(
         temperature=fitted.temperature,
         tempered_error=tempered,
         runtime="torch" if teacher.counted else "ONNX Runtime",
+        confidences=_largest(probabilities),
+        tempered_confidences=cooled,
     )
+
+
+def _largest(probabilities: torch.Tensor) -> list[float]:
+    """The largest of each row (R, C), to six digits, as a file of them is long."""
+    return [round(each, 6) for each in probabilities.amax(1).tolist()]
 
 
 def uncertainty(

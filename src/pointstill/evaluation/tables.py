@@ -213,12 +213,12 @@ def pair_lines(evaluation: Evaluation) -> list[str]:
     groups = evaluation.about.get("groups")
     return [
         f"{pair.first} against {pair.second}: right alone on {pair.only_first} against "
-        f"{pair.only_second} shapes, {_tested(pair, groups)}"
+        f"{pair.only_second} shapes, {tested(pair, groups)}"
         for pair in evaluation.pairs
     ]
 
 
-def _tested(pair: Pair, groups: int | None) -> str:
+def tested(pair: Pair, groups: int | None) -> str:
     """The exact McNemar test; of shapes in groups, which it does not hold for, the difference."""
     if groups is None:
         return f"exact McNemar p = {pair.p_value:.3g}"

@@ -8,8 +8,10 @@ a point, as it is in the column of that name, such as doppler or time.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from ..errors import UsageError
@@ -35,6 +37,16 @@ class Extra:
     """The axis along which height is measured: x, y or z."""
     fingerprint: str
     """SHA-256 (hex) over the values; the names are compared beside it."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a model is given a channel: minus its median, divided by its spread."""
+
+    median: float
+    """In the unit of the channel."""
+    spread: Annotated[float, Meta(gt=0)]
+    """In the unit of the channel."""
 
 
 def parse_features(text: str | Iterable[str]) -> Features:

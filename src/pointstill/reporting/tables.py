@@ -1,7 +1,8 @@
-"""Tables on the terminal."""
+"""Tables on the terminal, and their cells for a page."""
 
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
+from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -40,6 +41,20 @@ def draw_table(
         else:
             table.add_row(*map(printable, row))
     return table
+
+
+def cells_of(table: Table) -> dict[str, Any]:
+    """A table of `draw_table` for a page: `columns`, `rows` and `caption`; see `macros.html`."""
+    columns = [
+        {"heading": str(column.header), "number": column.justify == "right"}
+        for column in table.columns
+    ]
+    cells = zip(*([str(cell) for cell in column.cells] for column in table.columns), strict=True)
+    rows = [
+        {"cells": row, "last": about.end_section}
+        for row, about in zip(cells, table.rows, strict=True)
+    ]
+    return {"columns": columns, "rows": rows, "caption": str(table.caption or "")}
 
 
 def number_column(heading: str) -> Column:

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Split
-from ..models.layers.channel_scaling import Scale
-from ..points.features import WIDTHS, columns
+from ..points.features import WIDTHS, Scale, columns
 from ..recipe import Scaling
 
 SAMPLE = 1 << 20

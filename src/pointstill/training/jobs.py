@@ -22,8 +22,8 @@ from ..errors import RecordsError, UsageError
 from ..losses import LOSSES
 from ..losses.options import LabelOptions, PastOptions
 from ..models import build_model
-from ..models.layers.channel_scaling import Scale, ScaledChannels
-from ..points.features import XYZ, format_features, width
+from ..models.layers.channel_scaling import ScaledChannels
+from ..points.features import XYZ, Scale, format_features, width
 from ..progress import console, size
 from ..recipe import POINTS, DistillRecipe, FitOptions, TrainRecipe
 from ..records import Store
@@ -33,6 +33,7 @@ from ..records.verify import check_replay
 from ..run import RECIPE, Run
 from ..storage.paths import here, local
 from .channel_scales import channel_scales
+from .loggers import check_logger
 from .loop import NEVER, Objective, fit, start_fabric
 from .past_student import Past, past_of
 from .ranks import from_first, one_run, rank
@@ -70,6 +71,7 @@ def train(
         UsageError: a run folder that is not on this machine.
     """
     out, quiet = here(out, "out"), quiet or not torchrun.first()
+    check_logger(recipe.logger)
     check_classes(data)
     with torchrun.in_turn():
         split = data.train
@@ -142,6 +144,7 @@ def distill(
     # 1. Records and data must belong together; the message names the fix.
     options = recipe.loss_options
     out, quiet = here(out, "out"), quiet or not torchrun.first()
+    check_logger(recipe.logger)
     student_only = StudentOnly.of(recipe.student_augment, recipe.seed, data.features)
     if past_records:
         _check_past_is_used(recipe, past_records)

@@ -21,7 +21,9 @@ from ..recipe import FitOptions
 from ..run import Run
 from . import ranks
 from .calibration import calibrated, described
+from .curves import draw_curves
 from .device import keep_memory, pick_device, pick_precision, set_threads
+from .loggers import MetricsLogger
 from .past_student import Past, averaged
 from .state import State, diverged
 from .stopping import Stop
@@ -110,7 +112,7 @@ def fit(
     done = state.epoch * count + _shapes_before(state.step, count, steps)
 
     track = Track(objective.loss, recipe.epochs * count, "shapes", done=done, quiet=quiet)
-    with track, stop:
+    with track, stop, MetricsLogger(run, recipe.logger, state.epoch) as logger:
         for epoch in range(state.epoch, recipe.epochs):
             view = material.views.view(epoch)
             state.begin_epoch(epoch, recipe.seed)
@@ -176,6 +178,7 @@ def fit(
                     state.compare(measured, final)
                 state.note = f"val {measured:.1%}"
             run.log(line)
+            logger.log(line)
             state.end_epoch()
             state.save(epoch + 1, 0)
     final = average.module if average else model
@@ -186,6 +189,7 @@ def fit(
         run.calibrate(fitted)
         if not quiet:
             console.print(described(fitted))
+        draw_curves(run)
     run.finish(final.state_dict())
 
 

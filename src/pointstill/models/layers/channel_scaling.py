@@ -1,24 +1,11 @@
 """What a model takes beside x, y and z, brought to numbers of about one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
-from ...points.features import Features, columns, width
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A channel minus its median, divided by its spread."""
-
-    median: float
-    """In the unit of the channel."""
-    spread: Annotated[float, Meta(gt=0)]
-    """In the unit of the channel."""
+from ...points.features import Features, Scale, columns, width
 
 
 class ScaledChannels(nn.Module):
