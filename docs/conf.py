@@ -3,7 +3,7 @@
 project = "pointstill"
 author = "The pointstill authors"
 copyright = "2026, The pointstill authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "cyclopts.ext.sphinx"]
 html_theme = "furo"
 html_title = "pointstill"
 exclude_patterns = ["_build"]
