@@ -41,6 +41,7 @@ results: setup
 	$(BIN)/python -m studies $(RESULTS)
 
 docs: setup
+	$(BIN)/python docs/commands.py
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build
 
 # three.js and ONNX Runtime Web, which the pages need; asks npm for what web/fetch.py pins.

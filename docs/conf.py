@@ -3,7 +3,7 @@
 project = "pointstill"
 author = "The pointstill authors"
 copyright = "2026, The pointstill authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "cyclopts.ext.sphinx"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = "pointstill"
 exclude_patterns = ["_build"]
