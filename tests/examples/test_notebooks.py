@@ -28,12 +28,13 @@ def test_it_is_kept_without_outputs(path):
 def shown(path: Path, folder: Path) -> list[str]:
     """What the cells of code give, as text, when they run in a folder."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(notebook, timeout=3_600, resources={"metadata": {"path": str(folder)}})
     client.execute()
     return [
         "".join(
             output.get("text", "") or output.get("data", {}).get("text/plain", "")
             for output in cell.outputs
+            if output.get("name") != "stderr"
         )
         for cell in notebook.cells
         if cell.cell_type == "code"
