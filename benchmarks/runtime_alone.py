@@ -85,7 +85,7 @@ def middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """The figures as a page shows them."""
     lines = [
-        "| | file | threads | import | opening | first answer | memory | an answer | over a product |",
+        "| | file | threads | import | open | first answer | memory | an answer | over a product |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for run in found["runs"]:
