@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 WORKERS ?= 2
 TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: setup demo lint test test-all fuzz bench results docs web dist clean
+.PHONY: setup demo lint test test-all fuzz bench results docs web cpp dist clean
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,7 @@ results: setup
 	$(BIN)/python -m studies $(RESULTS)
 
 docs: setup
+	$(BIN)/python docs/commands.py
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build
 
 # three.js and ONNX Runtime Web, which the pages need; asks npm for what web/fetch.py pins.
@@ -48,8 +49,16 @@ web: setup
 	$(BIN)/python web/fetch.py
 	$(BIN)/python -m pip install --quiet --no-deps --editable web
 
+# ONNX Runtime's headers and library in build/onnxruntime, and the C++ example built with them.
+cpp: setup
+	$(BIN)/python examples/cpp/headers.py
+	cmake -S examples/cpp -B build/cpp -DONNXRUNTIME_ROOT=$(CURDIR)/build/onnxruntime
+	cmake --build build/cpp
+
+# Wheel and sdist of pointstill, and the wheel of what its pages need.
 dist: web
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist . ./web
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --wheel --outdir dist web
 
 clean:
-	rm -rf $(VENV) docs/_build dist demo web/pointstill_web/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) docs/_build dist build demo web/pointstill_web/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,7 +5,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from .. import torchrun
 from .._version import __version__
@@ -18,13 +18,13 @@ from .shared_options import (
     ENGINE,
     RECORD,
     TEACHER,
+    TYPED,
     DataOptions,
     EngineOptions,
     Flat,
     RecipeFile,
     TeacherOptions,
     Up,
-    converted,
     finished,
     left_out,
     needs_torch,
@@ -45,7 +45,7 @@ app = App(
         pointstill export run --out student.onnx
     """,
     help_format="markdown",
-    default_parameter=Parameter(negative=(), converter=converted),
+    default_parameter=TYPED,
     suppress_keyboard_interrupt=False,
 )
 app.register_install_completion_command(help="Make the shell complete commands and flags.")

@@ -12,6 +12,7 @@ from .shared_options import (
     ENGINE,
     RECORD,
     TEACHER,
+    TYPED,
     DataOptions,
     EngineOptions,
     Flat,
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from ..recording.estimate import Estimate
     from ..teachers import Teacher
 
-records_app = App(name="records", help="Look at record stores, and after them.")
+records_app = App(
+    name="records", help="Look at record stores, and after them.", default_parameter=TYPED
+)
 
 NO_DATA = MaybeData()
 Teachers = Annotated[TeacherOptions, Flat]

@@ -1,0 +1,1 @@
+"""Clusters of a PointCloud2, classified; only `node` needs ROS."""
