@@ -351,7 +351,8 @@ def _kinds(names: list[str], wrong: NDArray[np.bool_]) -> list[tuple[str, NDArra
             (f"Only {names[1]} errs", second & ~first),
             ("Both err", first & second),
         ]
-    every, some = np.asarray(wrong.all(axis=0)), np.asarray(wrong.any(axis=0))
+    count = wrong.sum(axis=0)
+    every, some = count == len(names), count > 0
     return [("Every model errs", every), ("Some err", some & ~every)]
 
 
