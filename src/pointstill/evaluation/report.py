@@ -351,7 +351,9 @@ def _kinds(names: list[str], wrong: NDArray[np.bool_]) -> list[tuple[str, NDArra
             (f"Only {names[1]} errs", second & ~first),
             ("Both err", first & second),
         ]
-    return [("Every model errs", wrong.all(axis=0)), ("Some err", wrong.any(0) & ~wrong.all(0))]
+    count = wrong.sum(axis=0)
+    every, some = count == len(names), count > 0
+    return [("Every model errs", every), ("Some err", some & ~every)]
 
 
 def _confidences(score: Score) -> list[float]:
