@@ -275,7 +275,7 @@ class EngineOptions:
     """Who computes the tiles."""
 
     engine: Literal["local", "ray"] = "local"
-    """This process, or workers on a Ray cluster (pip install 'pointstill[ray]')."""
+    """This process, or workers on a Ray cluster (extra `ray`)."""
     ray_address: str | None = None
     """Of a running cluster: auto, host:port or ray://host:port; else one of this machine alone."""
     workers: int | None = None
@@ -382,10 +382,6 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
             name = token.keyword or "a number"
             raise UsageError(f"{name} is {token.value}", fix="give a whole number")
     return convert(kind, tokens)
-
-
-TYPED = Parameter(negative=(), converter=converted)
-"""How what is typed becomes an option, of the program and of the groups of its commands."""
 
 
 def whole_numbers(name: str, text: str) -> list[int]:
