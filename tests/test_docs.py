@@ -34,11 +34,11 @@ def code(page: Path) -> str:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The command lines of pointstill on a page, but for those that leave something out."""
+    """The command lines of pointstill on a page, but for those that leave something out or open."""
     found = []
     for line in code(page).splitlines():
         match = re.match(r"(?:\$ )?(?:\w+=\S+ )*(?:torchrun .*?-m )?pointstill (.*)", line.strip())
-        if match and "..." not in line:
+        if match and "..." not in line and "[OPTIONS]" not in line:
             found.append(shlex.split(match[1], comments=True))
     return found
 
