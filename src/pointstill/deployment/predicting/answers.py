@@ -35,8 +35,8 @@ class Answer:
     @classmethod
     def of_error(cls, path: str, error: PointstillError) -> "Answer":
         """What is said of a file that cannot be classified."""
-        reason = str(error.but(where=None))
-        return cls(path, error=reason, missing=isinstance(error, NoDataError))
+        said = str(error.but(where=None))
+        return cls(path, error=said, missing=isinstance(error, NoDataError))
 
 
 @dataclass(frozen=True)
@@ -55,27 +55,29 @@ class FileClassifier:
 
     def __call__(self, cloud: NamedCloud) -> Answer:
         """Read a file and classify it; whatever goes wrong is part of the answer."""
+        try:
+            return self._answer(cloud)
+        except PointstillError as error:
+            return Answer.of_error(cloud.name, _renamed(error, cloud))
+        except MemoryError:
+            return Answer(cloud.name, error="needs more memory than there is")
+        except Exception as error:  # ours; the other files are not to wait for its mending
+            said = f"{type(error).__name__}: {one_line(error)} (a fault of pointstill: report it)"
+            return Answer(cloud.name, error=said)
+
+    def _answer(self, cloud: NamedCloud) -> Answer:
         if cloud.fault:
-            return Answer.of_error(cloud.name, cloud.fault)
+            raise cloud.fault
+        classifier = self.classifier
         with warnings.catch_warnings(record=True) as doubts:
             warnings.simplefilter("always")
-            try:
-                logits = self.classifier.logits(self._table(cloud))
-            except PointstillError as error:
-                return Answer.of_error(cloud.name, _renamed(error, cloud))
-            except MemoryError:
-                return Answer(cloud.name, error="needs more memory than there is")
-            except Exception as error:  # ours; the other files are not to wait for its mending
-                said = (
-                    f"{type(error).__name__}: {one_line(error)} (a fault of pointstill: report it)"
-                )
-                return Answer(cloud.name, error=said)
-        calibration = self.classifier.calibration
+            logits = classifier.logits(self._table(cloud))
+        known = classifier.calibration.threshold is not None
         return Answer(
             cloud.name,
-            self.classifier.most_probable(logits, self.top),
+            classifier.most_probable(logits, self.top),
             score=float(score(logits)),
-            known=None if calibration.threshold is None else bool(calibration.known(logits)),
+            known=bool(classifier.calibration.known(logits)) if known else None,
             warnings=[_said_of(cloud, str(each.message)) for each in doubts],
         )
 
