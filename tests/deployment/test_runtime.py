@@ -522,8 +522,12 @@ def test_bytes_are_a_student(student_onnx, points):
     content = student_onnx.read_bytes()
     for same in (content, bytearray(content), memoryview(content)):
         opened = pickle.loads(pickle.dumps(Classifier(same)))
-        np.testing.assert_array_equal(opened.logits(points), Classifier(student_onnx).logits(points))
-    with pytest.raises(PointstillError, match="^the student is no student of pointstill, or is dam"):
+        np.testing.assert_array_equal(
+            opened.logits(points), Classifier(student_onnx).logits(points)
+        )
+    with pytest.raises(
+        PointstillError, match="^the student is no student of pointstill, or is dam"
+    ):
         Classifier(b"student.onnx")
 
 

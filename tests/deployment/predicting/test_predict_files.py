@@ -45,7 +45,7 @@ def test_rows_are_what_the_classifier_says(cli, stored_student, clouds):
 
 def test_all_formats_say_the_same(cli, stored_student, clouds, tmp_path):
     np.save("few.npy", np.zeros((3, 3)))
-    np.save("sparse.npy", np.random.default_rng(0).normal(size=(20, 3)))
+    np.save("sparse.npy", np.random.default_rng(0).normal(size=(12, 3)))
     names = ["gone.ply", "few.npy", "sparse.npy", "solids/rod", "--top", 2]
     for suffix in ("json", "jsonl", "csv", "txt"):
         code, out, err = cli("predict", stored_student, *names, "--out", f"rows.{suffix}")
@@ -60,7 +60,7 @@ def test_all_formats_say_the_same(cli, stored_student, clouds, tmp_path):
     ]
     assert rows[0]["class"] is rows[0]["score"] is None
     assert rows[0]["classes"] == []
-    assert rows[2]["warnings"][0].startswith("the cloud has 20 points, fewer than half")
+    assert rows[2]["warnings"][0].startswith("the cloud has 12 points, fewer than half")
     with Path("rows.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert list(lines[0]) == [

@@ -1,4 +1,4 @@
-"""The clouds that a user names: files, folders, patterns, and lists or a cloud on standard input."""
+"""The clouds a user names: files, folders, patterns, and lists or a cloud on standard input."""
 
 import os
 import shutil
