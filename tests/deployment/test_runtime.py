@@ -526,7 +526,7 @@ def test_bytes_are_a_student(student_onnx, points):
             opened.logits(points), Classifier(student_onnx).logits(points)
         )
     with pytest.raises(
-        PointstillError, match="^the student is no student of pointstill, or is dam"
+        PointstillError, match=r"^the student is no student of pointstill, or is dam"
     ):
         Classifier(b"student.onnx")
 
@@ -554,7 +554,7 @@ def test_many_clouds_are_taken_as_they_are_needed(classifier, points, monkeypatc
     monkeypatch.setattr(Classifier, "_run", counted)
     assert len(classifier.predict_many(clouds(), threads=2)) == 50
     assert all(ahead - number <= 6 for number, ahead in enumerate(seen))
-    with pytest.raises(DataError, match="^cloud 1 has 3 points, but a cloud needs 8"):
+    with pytest.raises(DataError, match=r"^cloud 1 has 3 points, but a cloud needs 8"):
         classifier.predict_many([points, points[:3]])
     with pytest.raises(DataError, match=r"^cloud 0: a cloud of shape \(64, 2\) was given"):
         classifier.predict_many([points[:, :2]])
