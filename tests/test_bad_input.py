@@ -128,7 +128,6 @@ def test_something_else_at_a_path_is_a_failure(fails, cli, tmp_path, solids, tea
     first, second = err.splitlines()  # one line a file
     assert (code, "gone.npy does not exist" in first) == (1, True)
     assert "bad.npy is damaged" in second
-    fails("predict", teacher_run, tmp_path, named=("is a folder, but a cloud is a file",))
 
 
 def test_empty_class(fails, tmp_path):

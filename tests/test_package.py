@@ -137,8 +137,8 @@ def test_a_package_of_an_extra_that_is_missing_is_named(solids, student_run, tmp
         "error: teacher mine:net cannot be imported from mine (ModuleNotFound"
     )
     assert lines[1] == "exit 1"
-    assert lines[2].startswith(f"{solids / 'rod' / '00.npy'}: ")
-    assert lines[3:] == ["exit 0"]
+    assert str(solids / "rod" / "00.npy") in "".join(lines[2:-1])
+    assert lines[-1] == "exit 0"
     assert not (tmp_path / "out").exists()
 
 

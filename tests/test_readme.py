@@ -55,7 +55,7 @@ def test_readme_commands_run_in_order(folder: Path):
         )
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stderr}"
     assert (folder / "student.onnx").stat().st_size > 10_000
-    assert "scan.ply:" in done.stdout
+    assert "scan.ply" in done.stdout
 
 
 def test_readme_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys):

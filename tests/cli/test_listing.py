@@ -1,5 +1,6 @@
 """What is said of data sets, stores and single clouds."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from pointstill.cli.listing import describe_dataset, describe_models, describe_store, predict_files
+from pointstill.cli.listing import (
+    describe_dataset,
+    describe_models,
+    describe_store,
+    open_classifier,
+)
+from pointstill.deployment.predicting.job import predict_files
 from pointstill.data import open_dataset
 from pointstill.deployment.runtime import Classifier
 from pointstill.errors import DataError, PointstillError
@@ -125,14 +132,16 @@ def test_an_unfinished_store(records, tmp_path, capsys):
 
 def test_predictions(student_onnx, student_run, solids, capsys):
     files = [solids / "rod" / "00.npy", solids / "ball" / "03.npy"]
-    predict_files(student_onnx, files, top=2)
-    lines = capsys.readouterr().out.splitlines()
-    for file, line in zip(files, lines, strict=True):
+    rows = {}
+    for model in (student_onnx, student_run):
+        opened = open_classifier(model, False, None)
+        predict_files(opened, [str(file) for file in files], top=2, form="jsonl")
+        rows[model] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for file, row, from_run in zip(files, *rows.values(), strict=True):
         found = Classifier(student_onnx).predict(np.load(file), top=2)
-        assert line == f"{file}: " + ", ".join(f"{name} {p:.1%}" for name, p in found)
-    predict_files(student_run, files, top=2)
-    from_run = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in from_run] == [line.split()[1] for line in lines]
+        assert (row["path"], row["class"]) == (str(file), found[0][0])
+        assert row["probability"] == pytest.approx(found[0][1], abs=1e-6)
+        assert from_run["class"] == row["class"]
 
 
 def test_one_bad_file_does_not_keep_the_others_from_being_read(student_onnx, solids, tmp_path, cli):
@@ -143,12 +152,10 @@ def test_one_bad_file_does_not_keep_the_others_from_being_read(student_onnx, sol
     code, out, err = cli("predict", student_onnx, gone, good, few, good, other, "--top", 1)
     assert code == 1
     assert out.count(str(good)) == 2
-    first, second, third = err.splitlines()
-    assert first.startswith(f"error: {gone} does not exist")
-    assert second.startswith(f"error: {few} has 3 points")
-    assert third.startswith(f"error: {other} has 3 points")
+    assert out.count(str(few)) == 2  # in the table, and among the reasons
+    assert err == "error: 3 of 5 clouds were not classified: the reasons are in their rows\n"
     code, out, err = cli("predict", student_onnx, gone, gone)  # nothing there at all: misuse
-    assert (code, out, err.count("\n")) == (2, "", 2)
+    assert (code, err.count("\n")) == (2, 1)
 
 
 def test_each_file_with_too_few_points_is_warned_of(student_onnx, student_run, cli, tmp_path):
@@ -158,7 +165,7 @@ def test_each_file_with_too_few_points_is_warned_of(student_onnx, student_run, c
         np.save(file, np.random.default_rng(0).normal(size=(count, 3)))
     for model in (student_onnx, student_run):
         code, out, err = cli("predict", model, *files)
-        assert (code, out.count("\n")) == (0, 3)
+        assert (code, out.count(".npy")) == (0, 3)
         said = "has 24 points, fewer than half of the 64 that the student learned from"
         assert err.splitlines() == [
             f"warning: {file}: the cloud {said}: its answer is not to be trusted"
@@ -174,8 +181,8 @@ def test_predictions_without_missing_points(kind, request, cli, solids, tmp_path
     np.save(holes, np.insert(cloud, (0, 9), np.nan, axis=0))
     code, _, err = cli("predict", model, holes)
     assert (code, "pass --drop-missing" in err) == (1, True)
-    code, out, _ = cli("predict", model, holes, whole, "--drop-missing")
-    first, second = (line.split(": ")[1] for line in out.splitlines())
+    code, out, _ = cli("predict", model, holes, whole, "--drop-missing", "--format", "csv")
+    first, second = (line.partition(",")[2] for line in out.splitlines()[1:])
     assert (code, first) == (0, second)
 
 
@@ -193,19 +200,20 @@ def test_how_many_missing_points_were_left_out(cli, solids, tmp_path):
     assert "left out (test): 0 points of 0 clouds" in out
 
 
-def test_no_model(tmp_path, solids):
+def test_no_model(tmp_path):
     with pytest.raises(PointstillError, match="is no student: make one"):
-        predict_files(tmp_path / "x.onnx", [solids / "rod" / "00.npy"], top=1)
+        open_classifier(tmp_path / "x.onnx", False, None)
     with pytest.raises(PointstillError, match="is no run folder"):
-        predict_files(tmp_path, [solids / "rod" / "00.npy"], top=1)
+        open_classifier(tmp_path, False, None)
 
 
 def test_a_glb_is_classified_as_the_data_has_it(student_onnx, tmp_path, capsys, monkeypatch):
     """y up in the file, z up in the data that the student was trained on."""
     seen = []
-    monkeypatch.setattr(Classifier, "predict", lambda _, cloud, *a, **k: seen.append(cloud) or [])
+    logits = np.zeros(3, np.float32)
+    monkeypatch.setattr(Classifier, "logits", lambda _, cloud: seen.append(cloud) or logits)
     trimesh.creation.box((1, 5, 2)).export(tmp_path / "tall.glb")
-    predict_files(student_onnx, [tmp_path / "tall.glb"], 1)
+    predict_files(Classifier(student_onnx), [str(tmp_path / "tall.glb")], top=1)
     assert np.ptp(seen[0]["xyz"], axis=0) == pytest.approx([1, 2, 5], abs=1e-3)
 
 

@@ -21,9 +21,11 @@ from .shared_options import (
     DataOptions,
     EngineOptions,
     Flat,
+    Names,
     RecipeFile,
     TeacherOptions,
     Up,
+    check_names,
     converted,
     finished,
     left_out,
@@ -368,30 +370,41 @@ def export(run: Path, /, *, out: Path) -> None:
 @app.command
 def predict(
     model: Path,
-    files: list[Path],
+    files: Names,
     /,
     *,
     top: int = 3,
     up: Up = None,
     drop_missing: bool = False,
     columns: str | None = None,
+    format: Literal["table", "json", "jsonl", "csv"] | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+    format_in: str | None = None,
 ) -> None:
     """Classify clouds from files; with an .onnx student, PyTorch is not needed.
 
-    What the student does not know is `unknown`, with the classes that it would have been.
+    A file that cannot be classified has a row that says why, and the others go on; the exit code is
+    1 then. What the student does not know is `unknown`, with the classes that it would have been.
 
     **Examples**
 
         pointstill predict student.onnx scan.ply other.las
         pointstill predict runs/nwsd scan.xyz --top 5
         pointstill predict student.onnx from_a_game_engine.obj --up y
+        pointstill predict primitives-n scans/ 'more/**/*.ply' --out rows.csv --workers 8
+        find scans -name '*.las' -print0 | pointstill predict student.onnx - --format jsonl
+        sensor --once | pointstill predict student.onnx - --format-in ply
 
     Parameters
     ----------
     model:
-        An exported .onnx file, or a finished run folder.
+        An exported .onnx file, a finished run folder, or a student that comes with the package
+        (`pointstill models` lists them).
     files:
-        Clouds or meshes: ply, pcd, las, laz, xyz, txt, csv, pts, npy, npz, off, obj, stl, glb.
+        Clouds or meshes: ply, pcd, las, laz, xyz, txt, csv, pts, npy, npz, bin, off, obj, stl, glb.
+        Of folders, all in them and below; patterns, such as 'scans/**/*.ply'; - for a list of files
+        on standard input, one a line or ended by NUL.
     top:
         How many classes to name.
     up:
@@ -400,12 +413,32 @@ def predict(
         Leave out points with a NaN or infinite coordinate, instead of refusing their cloud.
     columns:
         What the files call columns, as x=origin_x,doppler=v_r; as in training if nothing is said.
+    format:
+        How rows are written: table, for people; json; jsonl, a row as soon as it is known; csv. By
+        the suffix of --out if nothing is said, else a table.
+    out:
+        File to write, whole or not at all, instead of standard output.
+    workers:
+        Processes; if nothing is said, one a core for 500 clouds and more, else one.
+    format_in:
+        On standard input is no list but one cloud, in this format, such as ply.
     """
     from ..data.columns import parse_columns
-    from .listing import predict_files
+    from ..deployment.predicting.job import predict_files
+    from .listing import open_classifier
 
+    check_names(files)
     called = None if columns is None else parse_columns(columns)
-    predict_files(model, files, top, drop_missing, called, up)
+    predict_files(
+        open_classifier(model, drop_missing, up),
+        files,
+        top=top,
+        columns=called,
+        form=format,
+        out=out,
+        workers=workers,
+        form_in=format_in,
+    )
 
 
 @app.command

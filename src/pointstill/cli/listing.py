@@ -1,7 +1,5 @@
-"""Looks at what is there: data sets, models, record stores, single clouds."""
+"""Looks at what is there: data sets, models, students, record stores."""
 
-import sys
-import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +9,8 @@ import numpy as np
 from rich.table import Column
 
 from ..data import Dataset, Split
-from ..data.columns import Columns
 from ..data.source import UNLABELLED
-from ..errors import DataError, EmptySplitError, NoDataError
+from ..errors import EmptySplitError
 from ..points.features import XYZ, format_features
 from ..points.features import columns as places
 from ..progress import size
@@ -21,6 +18,7 @@ from ..reporting.tables import draw_table, print_tables
 from .shared_options import needs_torch
 
 if TYPE_CHECKING:
+    from ..deployment.runtime import CloudClassifier
     from ..evaluation.scoring import Evaluation
     from ..records import Store
     from ..teachers import Teacher
@@ -123,6 +121,23 @@ def describe_models() -> None:
         "on the test split. GFLOPs: of matrix products, 2 per multiply-add, as arranged here.",
     )
     print_tables(table)
+
+
+def describe_students() -> None:
+    """Print the students that come with the package."""
+    from ..deployment.runtime import Classifier
+    from ..storage.packaged_students import packaged_students
+
+    rows = []
+    for student in packaged_students():
+        about = Classifier(student.path).about
+        bytes_of = size(student.path.stat().st_size)
+        rows.append(
+            (student.name, f"{len(about['classes'])}", f"{about['points']:,}", bytes_of,
+             student.summary)
+        )  # fmt: skip
+    columns = ["student", "classes", "points", "file", Column("what", overflow="fold")]
+    print_tables(draw_table(columns, rows, title="students in the package, for `predict`"))
 
 
 def describe_store(path: str) -> None:
@@ -258,58 +273,16 @@ def measure_robustness(
     return result
 
 
-def predict_files(
-    model: Path,
-    files: list[Path],
-    top: int,
-    drop_missing: bool = False,
-    columns: Columns | None = None,
-    up: str | None = None,
-) -> None:
-    """Print the most probable classes of clouds in files; torch only for a run folder.
+def open_classifier(model: Path, drop_missing: bool, up: str | None) -> "CloudClassifier":
+    """What classifies, of a file, a run folder or the name of a packaged student.
 
-    A file that cannot be classified has a line of its own on standard error, and the others go on;
-    so has the doubt about one with too few points. Their columns are called as `columns` says, or
-    as those of the files that the student learned from.
-
-    Raises:
-        DataError: the last such file's; a NoDataError if none of them is there.
+    Torch is for a run folder only.
     """
-    from ..data.readers import read_table
-    from ..deployment.runtime import UNKNOWN, Classifier, CloudClassifier
-    from ..points.validity import coordinates
-
     if model.is_dir():
         needs_torch()
         from ..deployment.exporting import RunClassifier
 
-        classifier: CloudClassifier = RunClassifier(model, drop_missing, up)
-    else:
-        classifier = Classifier(model, drop_missing=drop_missing, up=up)
-    reject = classifier.calibration.threshold is not None
-    bad: list[DataError] = []
-    for file in files:
-        try:
-            table = read_table(
-                file,
-                classifier.up,
-                classifier.features[1:],
-                columns=classifier.columns if columns is None else columns,
-            )
-            cloud = table | {"xyz": coordinates(str(file), table["xyz"])}
-            with warnings.catch_warnings(record=True) as doubts:
-                warnings.simplefilter("always")
-                found = classifier.predict(cloud, top, reject=reject)
-        except DataError as error:
-            if bad:
-                print(f"error: {bad[-1]}", file=sys.stderr, flush=True)
-            bad.append(error.but(where=file))
-            continue
-        unknown = reject and len(found) > min(top, len(classifier.classes))
-        classes = ", ".join(f"{name} {share:.1%}" for name, share in found[unknown:])
-        print(f"{file}: {UNKNOWN} ({classes})" if unknown else f"{file}: {classes}")
-        for doubt in doubts:
-            print(f"warning: {file}: {doubt.message}", file=sys.stderr, flush=True)
-    if bad:
-        gone = all(isinstance(error, NoDataError) for error in bad)
-        raise (NoDataError if gone else DataError)(str(bad[-1]))
+        return RunClassifier(model, drop_missing, up)
+    from ..deployment.runtime import Classifier
+
+    return Classifier(model, drop_missing=drop_missing, up=up)

@@ -65,16 +65,21 @@ def teacher_describe(
 
 
 def models() -> None:
-    """List the built-in models: parameters, cost, and what their authors published.
+    """List the built-in models: parameters, cost, what their authors published; and the students.
+
+    Models are trained with PyTorch; students that come with the package classify without.
 
     **Examples**
 
         pointstill models
     """
-    needs_torch()
-    from .listing import describe_models
+    from importlib.util import find_spec
 
-    describe_models()
+    from .listing import describe_models, describe_students
+
+    if find_spec("torch"):
+        describe_models()
+    describe_students()
 
 
 def profile(

@@ -31,6 +31,8 @@ TRAIN = (
 Flat = Parameter(name="*")
 """The fields of a class of options as flags of their own."""
 RecipeFile = Annotated[Path | None, Parameter(name="--recipe")]
+Names = Annotated[list[str], Parameter(allow_leading_hyphen=True)]
+"""Files, and - for standard input; to be looked at by `check_names`."""
 PATHS = (Path, Path | None, list[Path], list[Path] | None)
 
 
@@ -382,6 +384,17 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
             name = token.keyword or "a number"
             raise UsageError(f"{name} is {token.value}", fix="give a whole number")
     return convert(kind, tokens)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """See that no name of a file is a flag, mistyped, which Cyclopts takes for one there.
+
+    Raises:
+        UsageError: one is.
+    """
+    for name in names:
+        if name.startswith("-") and name != "-" and not Path(name).exists():
+            raise UsageError(f"unknown option {name}", fix="--help lists those that there are")
 
 
 def whole_numbers(name: str, text: str) -> list[int]:

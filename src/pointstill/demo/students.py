@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
+from ..deployment.runtime import cores
 from ..errors import TrainingError
 from ..progress import Track
 from .experiment import DATA, STORE, Job, Plan
@@ -23,7 +24,7 @@ def trainers(most: int) -> Iterator[Executor]:
 
     Results do not depend on how many they are.
     """
-    pool = ProcessPoolExecutor(min(_cores(), most), get_context("spawn"), _begin)
+    pool = ProcessPoolExecutor(min(cores(), most), get_context("spawn"), _begin)
     try:
         yield pool
     except BaseException:
@@ -107,10 +108,3 @@ def _train(job: Job, plan: Plan, out: Path) -> None:
     else:
         taught = plan.recorded_recipe(method.loss, job.seed)
         distill(plan.student, data, records=out / STORE, out=folder, recipe=taught, quiet=True)
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,7 +9,9 @@ import os
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +38,7 @@ from ..points.upright import turn_up
 from ..points.validity import check_points, check_stretch, finite
 from ..storage.calibration import Calibration
 from ..storage.files import check_readable
+from ..storage.packaged_students import packaged_students, student_path
 from ..storage.paths import here
 from ..storage.student_file import check_about, check_content
 from .given_clouds import read_given
@@ -136,21 +139,92 @@ class CloudClassifier(ABC):
             UsageError: `top` is no whole number from 1 up; or `reject` of a student without a
                 threshold.
         """
-        top = whole_number("top", top, 1)
+        top = self._check_asked(top, reject)
+        return self._named(self._answer(points), top, reject)
+
+    def predict_many(
+        self,
+        clouds: Iterable[Given],
+        top: int = 3,
+        reject: bool = False,
+        threads: int | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """What `predict` says of each of many clouds, which need not have as many points.
+
+        Clouds are taken one after the other, as they are needed: a generator may read them.
+
+        Args:
+            clouds: each as `logits` takes it.
+            top: see `predict`.
+            reject: see `predict`.
+            threads: how many clouds are classified at once; None: one a core.
+
+        Returns:
+            The answers, in the order of the clouds.
+
+        Raises:
+            DataError: a cloud that cannot be classified; the message has its number, from 0.
+            UsageError: see `predict`; or a number of threads that is none.
+
+        Warns:
+            SparseCloudWarning: see `logits`.
+        """
+        top = self._check_asked(top, reject)
+        many = cores() if threads is None else whole_number("threads", threads, 1, MOST_THREADS)
+        found: list[list[tuple[str, float]]] = []
+        waiting: deque[Future[NDArray[np.float32]]] = deque()
+
+        def finish() -> None:
+            logits = self._check_logits(waiting.popleft().result())
+            found.append(self._named(logits, top, reject))
+
+        with ThreadPoolExecutor(many) as pool:
+            for number, points in enumerate(clouds):
+                try:
+                    cloud = self._cloud(points)
+                except DataError as error:
+                    raise _numbered(error, number) from error
+                waiting.append(pool.submit(self._run, cloud))
+                # The first alone: in a process that was forked it opens a session for all.
+                while len(waiting) > (2 * many if number else 0):
+                    finish()
+            while waiting:
+                finish()
+        return found
+
+    def most_probable(self, logits: ArrayLike, top: int) -> list[tuple[str, float]]:
+        """The `top` most probable classes by logits (C,), the first one first."""
+        probabilities = self.calibration.probabilities(logits)
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [(self.classes[index], float(probabilities[index])) for index in order]
+
+    def _check_asked(self, top: int, reject: bool) -> int:
+        """See that what `predict` is asked for can be had.
+
+        Raises:
+            UsageError: it cannot.
+        """
         if reject and self.calibration.threshold is None:
             raise UsageError(
                 "the student has no threshold for what is unknown",
                 fix="train it with --val above 0, on more shapes, and export it with this version",
             )
-        logits = self._answer(points)
-        probabilities = self.calibration.probabilities(logits)
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        found = [(self.classes[index], float(probabilities[index])) for index in order]
+        return whole_number("top", top, 1)
+
+    def _named(
+        self, logits: NDArray[np.float32], top: int, reject: bool
+    ) -> list[tuple[str, float]]:
+        """What `predict` says by logits."""
+        found = self.most_probable(logits, top)
         if reject and not self.calibration.known(logits):
             found.insert(0, (UNKNOWN, found[0][1]))
         return found
 
     def _answer(self, points: Given) -> NDArray[np.float32]:
+        return self._check_logits(self._run(self._cloud(points, asked_by=3)))
+
+    def _cloud(self, points: Given, asked_by: int = 2) -> NDArray[np.float32]:
+        """The cloud (n, 3 + F) that `_run` takes; warns whoever is so many calls above."""
         cloud = near_origin(
             points, self.drop_missing, self.features, self.up, self.columns, self.normalization
         )
@@ -163,9 +237,11 @@ class CloudClassifier(ABC):
                 f"the cloud has {len(cloud):,} points, fewer than half of the {self.fewest:,} that "
                 "the student learned from: its answer is not to be trusted",
                 SparseCloudWarning,
-                stacklevel=3,  # whoever called `logits` or `predict`
+                stacklevel=asked_by + 1,
             )
-        logits = self._run(cloud)
+        return cloud
+
+    def _check_logits(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         if logits.shape != (len(self.classes),):
             raise PointstillError(
                 f"the student answers with logits of shape {logits.shape}, and has "
@@ -180,14 +256,22 @@ class CloudClassifier(ABC):
         return logits
 
 
+def _numbered(error: DataError, number: int) -> DataError:
+    """The error of a cloud, as that of one of many."""
+    if error.where == "the cloud":
+        return error.but(where=f"cloud {number}")
+    return error.but(what=f"cloud {number}: {error.what}")
+
+
 class Classifier(CloudClassifier):
     """A student from `pointstill export`.
 
     It can be copied and pickled, and used in a process that was forked: each has a session of ONNX
-    Runtime of its own.
+    Runtime of its own. Several threads may use one.
 
     Args:
-        path: the .onnx file.
+        path: the .onnx file, or its bytes; or the name of a student that comes with the package, as
+            `pointstill models` lists them, where there is no such file.
         threads: threads that ONNX Runtime may use for one cloud; 0 for as many as it chooses.
         drop_missing: first leave out the points of a cloud with a NaN or infinite coordinate, as
             depth cameras mark what they do not see; otherwise such a cloud is refused.
@@ -208,20 +292,24 @@ class Classifier(CloudClassifier):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | bytes | bytearray | memoryview,
         threads: int = 1,
         drop_missing: bool = False,
         up: str | None = None,
     ):
         threads = whole_number("threads", threads, 0, MOST_THREADS)
-        if not isinstance(path, str | os.PathLike):
+        if isinstance(path, bytes | bytearray | memoryview):
+            named, self._content = "the student", bytes(path)
+        elif isinstance(path, str | os.PathLike):
+            file = student_path(here(path, "model"))
+            named, self._content = str(file), _read(file)
+        else:
             raise UsageError(
                 f"a student is named by a path, not by {type(path).__name__}",
-                fix="give the .onnx file that `pointstill export` wrote",
+                fix="give the .onnx file that `pointstill export` wrote, or its bytes",
             )
-        file = here(path, "model")
-        self._content, self._threads = _read(file), threads
-        self._session, about = _open(file, self._content, threads)
+        self._threads = threads
+        self._session, about = _open(named, self._content, threads)
         self._process = os.getpid()
         super().__init__(about, drop_missing, up)
 
@@ -249,6 +337,13 @@ class Classifier(CloudClassifier):
 
 
 _LEFT_BEHIND: list[onnxruntime.InferenceSession] = []
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def whole_number(name: str, value: object, least: int, most: int | None = None) -> int:
@@ -345,7 +440,9 @@ def _read(path: Path) -> bytes:
     except OSError:  # a name that is too long
         there = False
     if not there:
-        raise UsageError("is no student", where=path, fix="make one with `pointstill export`")
+        names = ", ".join(each.name for each in packaged_students())
+        fix = "make one with `pointstill export`" + f", or choose one of {names}" * bool(names)
+        raise UsageError("is no student", where=path, fix=fix)
     check_readable(path, PointstillError)
     if path.stat().st_size > MOST_BYTES:
         raise PointstillError(
@@ -386,7 +483,7 @@ def start(content: bytes, threads: int) -> onnxruntime.InferenceSession:
 
 
 def _open(
-    path: Path, content: bytes, threads: int
+    named: str, content: bytes, threads: int
 ) -> tuple[onnxruntime.InferenceSession, dict[str, Any]]:
     """A session of an exported student, and what its metadata say.
 
@@ -405,7 +502,7 @@ def _open(
     except ValueError as error:
         raise PointstillError(
             f"is no student of pointstill, or is damaged: it {error}",
-            where=path,
+            where=named,
             fix="export it again with `pointstill export`",
         ) from error
     except Exception as error:  # ONNX Runtime's exceptions share no base of their own
@@ -416,7 +513,7 @@ def _open(
             what = "is no student of pointstill, or is damaged"
             fix = "export it again with `pointstill export`"
         raise PointstillError(
-            f"{what} (ONNX Runtime {onnxruntime.__version__}: {reason})", where=path, fix=fix
+            f"{what} (ONNX Runtime {onnxruntime.__version__}: {reason})", where=named, fix=fix
         ) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ...data.columns import Columns, format_columns
 from ...errors import UsageError
 from ...points.features import Features
+from ...storage.packaged_students import student_path
 from ..runtime import Classifier
 
 
@@ -35,14 +36,15 @@ def features_of(students: Iterable[Student]) -> Features:
 
 
 def open_students(paths: Iterable[Path]) -> list[Student]:
-    """Students by the names of their files.
+    """Students by the names of their files, or those of the package by theirs.
 
     Raises:
         PointstillError: a file is no student.
         UsageError: none, two of one name, or of several axes up or names of columns, which no one
             cloud can have.
     """
-    students = [Student(path.stem, path, Classifier(path)) for path in paths]
+    files = map(student_path, paths)
+    students = [Student(path.stem, path, Classifier(path)) for path in files]
     names = [student.name for student in students]
     ups = {student.classifier.about["up"] for student in students}
     if not names:

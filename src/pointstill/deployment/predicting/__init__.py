@@ -1,0 +1,1 @@
+"""Classify files of clouds: one or thousands, over processes, as rows for people or programs."""
