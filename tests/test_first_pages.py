@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packaged import lay_student
-
 ROOT = Path(__file__).parents[1]
 FEW = {"--epochs": "1", "--views": "2", "--points": "64"}
 
@@ -45,7 +43,6 @@ def run(page: str, folder: Path, *more: str) -> list[str]:
 
 
 def test_the_first_cloud(tmp_path, monkeypatch, capsys):
-    lay_student(tmp_path)
     _, answer = run("first_cloud.md", tmp_path)
     assert answer.startswith("chair.xyz: ")
     (program,) = blocks("first_cloud.md", "python")

@@ -178,8 +178,6 @@ class Run:
             TrainingError: the folder holds a run of another recipe, or something else, or cannot
                 be written; or an unfinished run is another version's.
         """
-        import safetensors  # noqa: F401  # what ends a run: if it lacks, better said now
-
         path = Path(folder)
         recipe = json.loads(json.dumps(recipe))  # plain data, as YAML gives it back
         if (path / RECIPE).exists():

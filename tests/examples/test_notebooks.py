@@ -6,8 +6,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from packaged import lay_student
-
 HERE = Path(__file__).parents[2] / "examples/notebooks"
 NOTEBOOKS = sorted(HERE.glob("*.ipynb"))
 
@@ -42,7 +40,6 @@ def shown(path: Path, folder: Path) -> list[str]:
 
 
 def test_the_first_cloud(tmp_path):
-    lay_student(tmp_path)
     classes, shape, _, answer, moved, *_, about = shown(HERE / "first_cloud.ipynb", tmp_path)
     assert eval(shape)[1] == 3
     first, again = eval(answer), eval(moved)

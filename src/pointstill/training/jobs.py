@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors  # noqa: F401  # what a run ends with: if it lacks, better said now
 import torch
 
 from .. import torchrun
