@@ -15,8 +15,8 @@ from pointstill.cli.listing import (
     describe_store,
     open_classifier,
 )
-from pointstill.deployment.predicting.job import predict_files
 from pointstill.data import open_dataset
+from pointstill.deployment.predicting.job import predict_files
 from pointstill.deployment.runtime import Classifier
 from pointstill.errors import DataError, PointstillError
 from pointstill.models import MODELS
