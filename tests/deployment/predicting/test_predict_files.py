@@ -142,7 +142,7 @@ def test_a_fault_of_ours_is_a_row_too(clouds, stored_student):
     assert str(answer.error).endswith("(a fault of pointstill: report it)")
 
 
-def test_names_are_what_they_are_to_the_byte(cli, stored_student, clouds, capfdbinary):
+def test_names_are_what_they_are_to_the_byte(stored_student, clouds):
     name = os.fsdecode(b'caf\xe9 "a", \x1b[31m\nb.npy')
     Path("solids/rod/00.npy").rename(name)
     done = subprocess.run(
