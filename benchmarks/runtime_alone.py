@@ -17,10 +17,11 @@ from typing import Any
 from conditions import conditions
 
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 spent, clock = time.process_time, time.perf_counter
-def memory():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory():  # ru_maxrss would be that of the process which started this one
+    with open("/proc/self/status") as status:
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
 found = {"python_mib": memory()}
 started = spent()
 from pointstill import Classifier
@@ -46,10 +47,10 @@ for _ in range(int(sys.argv[3])):
     classifier.logits(cloud)
     products.append(between - started)
     answers.append(clock() - between)
-middle = len(answers) // 2
-found["answer_ms"] = 1000 * sorted(answers)[middle]
-found["product_ms"] = 1000 * sorted(products)[middle]
-found["answers_over_products"] = found["answer_ms"] / found["product_ms"]
+for name, times in {"answer": answers, "product": products}.items():
+    found[name + "_ms"] = 1000 * sorted(times)[len(times) // 2]
+    found["least_" + name + "_ms"] = 1000 * min(times)
+found["answers_over_products"] = found["least_answer_ms"] / found["least_product_ms"]
 found["at_last_mib"] = memory()
 heavy = [name for name in ("torch", "zarr", "scipy", "matplotlib") if name in sys.modules]
 assert not heavy, heavy
@@ -85,14 +86,15 @@ def middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """The figures as a page shows them."""
     lines = [
-        "| | file | threads | import | opening | first answer | memory | an answer | over a product |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| | file | threads | import | open | first | memory | answer | least | over a product |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for run in found["runs"]:
         lines.append(
             f"| `{run['model']}` | {run['file_kb']} kB | {run['threads']} "
             f"| {run['import_s']:.2f} s | {run['open_s']:.2f} s | {1000 * run['first_s']:.0f} ms "
             f"| {run['at_last_mib']:.0f} MiB | {run['answer_ms']:.2f} ms "
+            f"| {run['least_answer_ms']:.2f} ms "
             f"| {run['answers_over_products']:.2f} |"
         )
     return "\n".join(lines)
