@@ -5,7 +5,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from .. import torchrun
 from .._version import __version__
@@ -18,13 +18,13 @@ from .shared_options import (
     ENGINE,
     RECORD,
     TEACHER,
-    TYPED,
     DataOptions,
     EngineOptions,
     Flat,
     RecipeFile,
     TeacherOptions,
     Up,
+    converted,
     finished,
     left_out,
     needs_torch,
@@ -45,13 +45,13 @@ app = App(
         pointstill export run --out student.onnx
     """,
     help_format="markdown",
-    default_parameter=TYPED,
+    default_parameter=Parameter(negative=(), converter=converted),
     suppress_keyboard_interrupt=False,
 )
 app.register_install_completion_command(help="Make the shell complete commands and flags.")
-app.command(data_app)
-app.command(records_app)
-app.command(teacher_app)
+for group in (data_app, records_app, teacher_app):
+    group.default_parameter = app.default_parameter  # else docs do not know it
+    app.command(group)
 app.command(models)
 app.command(profile)
 app.command(serve)

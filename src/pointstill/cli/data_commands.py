@@ -2,9 +2,9 @@
 
 from cyclopts import App
 
-from .shared_options import TYPED, DataOptions, Up
+from .shared_options import DataOptions, Up
 
-data_app = App(name="data", help="Look at data sets.", default_parameter=TYPED)
+data_app = App(name="data", help="Look at data sets.")
 
 
 @data_app.command(name="info")

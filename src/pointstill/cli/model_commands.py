@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import App
 
-from .shared_options import TYPED, DataOptions, Flat, NetworkOptions, needs_torch
+from .shared_options import DataOptions, Flat, NetworkOptions, needs_torch
 
-teacher_app = App(name="teacher", help="Look at teachers.", default_parameter=TYPED)
+teacher_app = App(name="teacher", help="Look at teachers.")
 NETWORK = NetworkOptions()
 
 

@@ -12,7 +12,6 @@ from .shared_options import (
     ENGINE,
     RECORD,
     TEACHER,
-    TYPED,
     DataOptions,
     EngineOptions,
     Flat,
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
     from ..recording.estimate import Estimate
     from ..teachers import Teacher
 
-records_app = App(
-    name="records", help="Look at record stores, and after them.", default_parameter=TYPED
-)
+records_app = App(name="records", help="Look at record stores, and after them.")
 
 NO_DATA = MaybeData()
 Teachers = Annotated[TeacherOptions, Flat]

@@ -384,10 +384,6 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
     return convert(kind, tokens)
 
 
-TYPED = Parameter(negative=(), converter=converted)
-"""How what is typed becomes an option, of the program and of the groups of its commands."""
-
-
 def whole_numbers(name: str, text: str) -> list[int]:
     """Whole numbers from a text such as `16,64,256`.
 
