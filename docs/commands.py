@@ -1,9 +1,7 @@
 """python docs/commands.py: writes the page of commands, commands.md, from the program itself."""
 
 import re
-import sys
 from pathlib import Path
-from unittest.mock import patch
 
 from pointstill.cli.commands import app
 
@@ -17,8 +15,7 @@ same. Exit codes: 0 done, 1 failed, 2 the command line is wrong, 128 + n ended b
 
 def page() -> str:
     """What Cyclopts says of the program, under a head of ours and without a table of contents."""
-    with patch.object(sys, "argv", ["pointstill"]):  # of which one line of usage is made
-        text = app.generate_docs(output_format="markdown")
+    text = app.generate_docs(output_format="markdown")
     listed = text.index("**Commands**:")
     # Where a heading has a flag, its anchor keeps the dashes.
     body = text[listed:].replace("(#pointstill-install-", "(#pointstill---install-")
