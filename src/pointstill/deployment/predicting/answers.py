@@ -3,6 +3,9 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ...data.columns import Columns
 from ...data.readers import read_table
@@ -81,7 +84,7 @@ class FileClassifier:
             warnings=[_said_of(cloud, str(each.message)) for each in doubts],
         )
 
-    def _table(self, cloud: NamedCloud) -> dict[str, object]:
+    def _table(self, cloud: NamedCloud) -> dict[str, NDArray[Any]]:
         classifier = self.classifier
         features = classifier.features[1:]
         table = read_table(cloud.path, classifier.up, features, columns=self.columns)
