@@ -65,7 +65,7 @@ def radar_shares(found: Found, docs: Path) -> str:
                 *(mean_and_spread(runs[kind], "shift") for kind in ("ce", "kd")),
             ]
         )
-    if not rows:
+    if len(rows) < 2:
         return ""
     others = [
         f"{share} % {difference(kd, ce, without=SEEN_BEFORE).text}"
