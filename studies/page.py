@@ -8,10 +8,12 @@ from .figures import forest, shares_picture
 from .job import outcomes
 from .outcome import Difference, Outcome, difference, mean_and_spread
 from .radar import BETAS, METHODS, SEEDS, SEEN_BEFORE, SHARES, SMOOTHINGS, sign_name
+from .radar import jobs as radar_jobs
 
 Found = dict[str, Outcome]
 """Outcomes by the name of their job."""
 RADAR_SPLITS = ("test", "shift")
+PLANS = {"radar": radar_jobs, "modelnet40": ground.jobs}
 WORDS = {
     "ce": "labels alone",
     "kd": "KD, T = 4",
@@ -238,8 +240,11 @@ def opened(study: str, found: Found) -> str:
     if not measured:
         return ""
     hours = sum(each.found["seconds"] for each in found.values()) / 3600
+    planned = sum(job.verb != "record" for job in PLANS[study]())
+    rest = planned - len(found)
     return (
         f"The test splits of this section were opened for {len(measured)} finished runs, each "
         f"once, after all of the plan was fixed (`studies/{study}.py`); {len(found)} runs took "
         f"{hours:.1f} core-hours."
+        + (f" {rest} more runs are planned; the other tables come with them." if rest else "")
     )
