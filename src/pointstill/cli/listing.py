@@ -136,7 +136,8 @@ def describe_students() -> None:
             (student.name, f"{len(about['classes'])}", f"{about['points']:,}", bytes_of,
              student.summary)
         )  # fmt: skip
-    columns = ["student", "classes", "points", "file", Column("what", overflow="fold")]
+    what = Column("what", overflow="fold")
+    columns: list[str | Column] = ["student", "classes", "points", "file", what]
     print_tables(draw_table(columns, rows, title="students in the package, for `predict`"))
 
 

@@ -139,7 +139,11 @@ def _written(out: Path | None) -> Iterator[Callable[[str], None]]:
     """A function that writes text: to a file that is there when all is, or to standard output."""
     if out:
         with whole(out) as draft, draft.open("wb") as file:
-            yield lambda text: file.write(_bytes(text)) and None
+
+            def to_file(text: str) -> None:
+                file.write(_bytes(text))
+
+            yield to_file
     elif sys.stdout.isatty():
         yield lambda text: print(printable(text), end="", flush=True)
     else:

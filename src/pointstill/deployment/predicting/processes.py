@@ -37,7 +37,9 @@ def spread(ask: Ask, clouds: Sequence[NamedCloud], workers: int) -> Iterator[Ans
         return
     size = max(1, min(MOST_AT_ONCE, len(clouds) // (4 * workers)))
     starts = range(0, len(clouds), size)
-    batches = deque(range(start, min(start + size, len(clouds))) for start in starts)
+    batches: deque[Sequence[int]] = deque(
+        range(start, min(start + size, len(clouds))) for start in starts
+    )
     found: dict[int, Answer] = {}
     crew: dict[Connection, _Worker] = {}
     try:
