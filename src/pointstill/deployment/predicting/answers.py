@@ -3,11 +3,8 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from numpy.typing import NDArray
-
-from ...data.columns import Columns
+from ...data.columns import Columns, Table
 from ...data.readers import read_table
 from ...errors import NoDataError, PointstillError, one_line
 from ...points.validity import coordinates
@@ -84,7 +81,7 @@ class FileClassifier:
             warnings=[_said_of(cloud, str(each.message)) for each in doubts],
         )
 
-    def _table(self, cloud: NamedCloud) -> dict[str, NDArray[Any]]:
+    def _table(self, cloud: NamedCloud) -> Table:
         classifier = self.classifier
         features = classifier.features[1:]
         table = read_table(cloud.path, classifier.up, features, columns=self.columns)

@@ -140,10 +140,10 @@ def _written(out: Path | None) -> Iterator[Callable[[str], None]]:
     if out:
         with whole(out) as draft, draft.open("wb") as file:
 
-            def write(text: str) -> None:
+            def to_file(text: str) -> None:
                 file.write(_bytes(text))
 
-            yield write
+            yield to_file
     elif sys.stdout.isatty():
         yield lambda text: print(printable(text), end="", flush=True)
     else:

@@ -133,8 +133,8 @@ class NamedClouds:
             below = [(folder / name, above | {same}) for name in reversed(contents.folders)]
             waiting += below
         if not count:
-            none = DataError(f"has no clouds (no file in it is {SUFFIXES})", where=root)
-            yield NamedCloud(str(root), root, none)
+            nothing = DataError(f"has no clouds (no file in it is {SUFFIXES})", where=root)
+            yield NamedCloud(str(root), root, nothing)
         if passed_over:
             reasons = Counter(each.reason for each in passed_over).most_common()
             listed = ", ".join(f"{many:,} {reason}" for reason, many in reasons)
