@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from solid_clouds import solid
+
 # A failed assertion in what tests share shows its values, as one in a test does.
 pytest.register_assert_rewrite("stand_ins", "distilling", "rank_launcher")
 
@@ -37,20 +39,6 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POINTSTILL_CACHE", str(folder))
         yield folder
-
-
-def solid(name: str, points: int, seed: int) -> np.ndarray:
-    """Points on a ball or a box, or in a rod: (points, 3) float32, about 2 units long."""
-    draw = np.random.default_rng(seed)
-    cloud = draw.uniform(-1, 1, (points, 3))
-    if name == "ball":
-        cloud = draw.normal(size=(points, 3))
-        cloud /= np.linalg.norm(cloud, axis=1, keepdims=True)
-    elif name == "box":
-        cloud /= np.abs(cloud).max(axis=1, keepdims=True)
-    else:
-        cloud[:, :2] *= 0.1
-    return cloud.astype(np.float32)
 
 
 def write_solids(root: Path, each: int = 20, first_seed: int = 0) -> Path:

@@ -182,8 +182,8 @@ def test_warnings_are_one_plain_line(monkeypatch, capsys):
     def warn(*_: object) -> None:
         warnings.warn("two\nlines", stacklevel=1)
 
-    monkeypatch.setattr("pointstill.cli.listing.open_classifier", warn)
-    monkeypatch.setattr("sys.argv", ["pointstill", "predict", "x.onnx", "y.npy"])
+    monkeypatch.setattr("pointstill.cli.listing.describe_models", warn)
+    monkeypatch.setattr("sys.argv", ["pointstill", "models"])
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         with pytest.raises(SystemExit) as end:

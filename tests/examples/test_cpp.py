@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 import pytest
 
-from conftest import solid
 from pointstill import Classifier
 from pointstill.deployment.runtime import UNKNOWN
 from pointstill.storage.calibration import score
 from pointstill.storage.digests import seal
 from pointstill.storage.student_file import write_about
+from solid_clouds import solid
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "build/onnxruntime"

@@ -14,10 +14,10 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from conftest import solid
 from pointstill import Classifier
 from pointstill.errors import DataError
 from pointstill.storage.calibration import Calibration
+from solid_clouds import solid
 
 HERE = Path(__file__).parents[2] / "examples/ros2"
 STUDENT = Path(__file__).parents[1] / "stored/nwsd.onnx"

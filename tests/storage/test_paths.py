@@ -53,7 +53,7 @@ def test_a_url_is_refused(empty, door, where):
         ("evaluate stillnet-n --weights URL --data primitives", "--weights"),
         ("evaluate run --data primitives --json URL", "--json"),
         ("export URL --out student.onnx", "this"),
-        ("predict student.onnx scan.ply URL", "this"),
+        ("predict primitives-n scan.ply URL", "a cloud"),
         ("demo --out URL", "--out"),
     ],
 )

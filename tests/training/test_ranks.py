@@ -125,6 +125,7 @@ def test_two_ranks_are_two_shards(solids, records, tmp_path, alone):
     assert done.stderr.count("training stillnet-n") == done.stderr.count("215 of 215 shapes") == 1
     assert sorted(each.name for each in out.iterdir()) == [
         "calibration.json",
+        "curves.svg",
         "metrics.jsonl",
         "recipe.yaml",
         WEIGHTS,
