@@ -1,6 +1,7 @@
 import torch
 
-from pointstill.points.onnx_nodes import divided, rows
+from pointstill.models.layers.nearest_neighbours import rows
+from pointstill.points.onnx_nodes import divided
 
 
 class Both(torch.nn.Module):

@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..points.onnx_nodes import divided, rows
+from ..points.onnx_nodes import divided
 from ..points.zorder import along_curve
-from .layers.nearest_neighbours import gather, k_nearest
+from .layers.nearest_neighbours import gather, k_nearest, rows
 from .layers.pooling import largest
 
 

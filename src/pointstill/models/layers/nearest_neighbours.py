@@ -63,3 +63,16 @@ def gather(values: Tensor, index: Tensor) -> Tensor:
     flat = index + first.view(-1, *(1 for _ in index.shape[1:]))
     rows = values.reshape(batch * n, channels).index_select(0, flat.flatten())
     return rows.view(*index.shape, channels)
+
+
+def rows(tables: Tensor, places: Tensor) -> Tensor:
+    """A row of each table: (B, n, C), int64 (B, 1, 1) -> (B, 1, C); in a graph a single node."""
+    if torch.onnx.is_in_onnx_export():
+        return torch.onnx.ops.symbolic(
+            "GatherND",
+            (tables, places),
+            {"batch_dims": 1},
+            dtype=tables.dtype,
+            shape=(tables.shape[0], 1, tables.shape[2]),
+        )
+    return gather(tables, places[..., 0])

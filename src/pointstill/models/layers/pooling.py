@@ -12,7 +12,7 @@ from .nearest_neighbours import tracing
 def largest(values: Tensor, dim: int) -> Tensor:
     """`values.amax(dim)`; equal largest values share the gradient equally, as they do there.
 
-    PyTorch counts these as 64-bit integers, which is half of a step of `stillnet-n` on a CPU.
+    PyTorch counts these as 64-bit integers, which is two fifths of a step of `stillnet-n` on a CPU.
     """
     plain = tracing() or torch.compiler.is_compiling()
     if plain or not (torch.is_grad_enabled() and values.requires_grad):
