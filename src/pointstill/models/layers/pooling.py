@@ -32,5 +32,6 @@ class _Largest(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         values, found = ctx.saved_tensors
-        share = (values == found.unsqueeze(ctx.dim)).to(grad.dtype)
+        share = torch.empty_like(values, dtype=grad.dtype)
+        torch.eq(values, found.unsqueeze(ctx.dim), out=share)  # a bool would be slow to convert
         return share.mul_((grad / share.sum(ctx.dim)).unsqueeze(ctx.dim)), None
