@@ -3,7 +3,9 @@
     python benchmarks/robustness.py DATA RUN [RUN ...]     measure, write, draw; --limit 200 to try
     python benchmarks/robustness.py                        only write and draw, from the JSON
 
-A run is a folder, or an exported student; NAME=PATH gives it a name in the tables.
+A run is a folder, an exported student, or a teacher's description; NAME=PATH gives it a name in the
+tables. `--beside NAME=PATH` measures a slow one on ModelNet-C alone, and all others again, on the
+first --few shapes.
 """
 
 import argparse
@@ -58,10 +60,15 @@ def with_strays(name: str, points: Points, share: float) -> Points:
     return moved
 
 
-def measure(source: str, named: dict[str, str], limit: int | None) -> dict[str, Any]:
-    """Ask all runs about everything."""
+def measure(
+    source: str, named: dict[str, str], limit: int | None, slow: dict[str, str], few: int
+) -> dict[str, Any]:
+    """Ask all runs about everything, and slow ones beside them about a few corrupted shapes."""
     data = open_dataset(source)
-    models = [load_teacher(path, classes=data.classes, up=data.up) for path in named.values()]
+    models, others = (
+        [load_teacher(path, classes=data.classes, up=data.up) for path in paths.values()]
+        for paths in (named, slow)
+    )
     clean = evaluate(models, data, limit=limit)
     clouds = KnownClouds(data, "test", limit)
     with Track("strays", len(models) * len(STRAYS) * len(clouds), "clouds") as track:
@@ -82,6 +89,15 @@ def measure(source: str, named: dict[str, str], limit: int | None) -> dict[str, 
         "points": [asdict(s) for s in measure_points(models, data, COUNTS, limit=limit)],
         "strays": strays,
         "strangers": [asdict(score) for score in unknown],
+        "beside": {
+            "names": [*named, *slow],
+            "shapes": few,
+            "corruptions": [
+                asdict(score) for score in measure_corruptions([*models, *others], data, limit=few)
+            ],
+        }
+        if slow
+        else None,
         **surroundings(1),
     }
 
@@ -89,6 +105,29 @@ def measure(source: str, named: dict[str, str], limit: int | None) -> dict[str, 
 def percent(value: float | None) -> str:
     """A share, as percent."""
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def corruption_rows(gone: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """What is said of ModelNet-C, a model a column."""
+    return [
+        ("OA clean, %", *(percent(each["clean"]) for each in gone)),
+        *(
+            (
+                f"CE {name}" if name != "mCE" else name,
+                *(f"{each['errors'][name]:.3f}" for each in gone),
+            )
+            for name in gone[0]["errors"]
+        ),
+        ("RmCE", *(f"{each['relative_errors']['RmCE']:.3f}" for each in gone)),
+    ]
+
+
+def beside(found: dict[str, Any] | None) -> list[str]:
+    """ModelNet-C on a few shapes, with slow models."""
+    if not found:
+        return []
+    title = f"**ModelNet-C**, the same on {found['shapes']} of these shapes, with published weights"
+    return [title, table(("", *found["names"]), corruption_rows(found["corruptions"]))]
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -103,14 +142,7 @@ def markdown(found: dict[str, Any]) -> str:
         (f"{100 * float(share):g} %", *map(percent, values))
         for share, values in found["strays"].items()
     ]
-    corruptions = [
-        ("OA clean, %", *(percent(each["clean"]) for each in gone)),
-        *(
-            (f"CE {name}", *(f"{each['errors'][name]:.3f}" for each in gone))
-            for name in gone[0]["errors"]
-        ),
-        ("RmCE", *(f"{each['relative_errors']['RmCE']:.3f}" for each in gone)),
-    ]
+    corruptions = corruption_rows(gone)
     unknown = [
         ("AUROC", *(f"{each['auroc']:.3f}" for each in strange)),
         ("FPR at 95 % recall, %", *(percent(each["false_positives"]) for each in strange)),
@@ -138,6 +170,7 @@ def markdown(found: dict[str, Any]) -> str:
             table(head, unknown),
             "**ModelNet-C**, on our sampling: errors over those of DGCNN as published",
             table(head, corruptions),
+            *beside(found["beside"]),
             "**Few points**: overall accuracy, %",
             table(("points", *names), points),
             "![accuracy by points](accuracy_by_points.svg)",
@@ -200,13 +233,20 @@ def main() -> None:
     parser.add_argument("data", nargs="?")
     parser.add_argument("runs", nargs="*")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--beside", action="append", default=[])
+    parser.add_argument("--few", type=int, default=150)
     asked = parser.parse_args()
     if asked.data:
         if not asked.runs:
             raise UsageError("there is nothing to measure", fix="name runs behind the data")
-        pairs = [run.rpartition("=")[::2] for run in asked.runs]
-        named = {name or Path(path).name: path for name, path in pairs}
-        found = measure(asked.data, named, asked.limit)
+        named, slow = (
+            {
+                name or Path(path).name: path
+                for name, _, path in (run.rpartition("=") for run in runs)
+            }
+            for runs in (asked.runs, asked.beside)
+        )
+        found = measure(asked.data, named, asked.limit, slow, asked.few)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     write()
 

@@ -17,7 +17,9 @@ from pointstill.augment.student_only import StudentOnly
 from pointstill.data import Dataset, open_dataset
 from pointstill.deployment.exporting import RunClassifier, export
 from pointstill.errors import DataError, PointstillError, RecordsError, TrainingError, UsageError
+from pointstill.evaluation.robustness import measure_points
 from pointstill.evaluation.scoring import evaluate
+from pointstill.evaluation.unknown import measure_unknown
 from pointstill.models import build_model
 from pointstill.models.layers.channel_scaling import ScaledChannels
 from pointstill.points.features import Scale
@@ -457,3 +459,29 @@ def test_the_commands(gestures: Path, tmp_path: Path, cli) -> None:
     code, _, err = cli("train", "--model", "stillnet-n", "--data", gestures, "--out", "r",
                        "--student-augment", "mute")  # fmt: skip
     assert (code, "mute has nothing to mute" in err) == (2, True)
+
+
+def test_clouds_of_few_points_keep_their_channels(run: Run, data: Dataset) -> None:
+    """Doppler alone tells the two, at any number of points."""
+    loaded = load_teacher(str(run.folder), classes=data.classes, features=data.features)
+    (found,) = measure_points([loaded], data, [16, 10_000], quiet=True)
+    plain = evaluate([loaded], data, quiet=True).scores[0].overall_accuracy
+    assert found.accuracy[10_000] == plain
+    assert min(found.accuracy.values()) >= 0.9
+
+
+def test_unknown_clouds_have_the_same_channels(run: Run, data: Dataset, tmp_path: Path) -> None:
+    loaded = load_teacher(str(run.folder), classes=data.classes, features=data.features)
+    others = write(tmp_path / "others", turned=0.0)
+    for split in ("train", "test"):
+        for name in data.classes:
+            (others / split / name).rename(others / split / f"still {name}")
+    (found,) = measure_unknown([loaded], data, open_dataset(others, features=SEEN), quiet=True)
+    assert set(found.taken_for) == {"still away", "still nearer"}
+    unknown = open_dataset(others, features=SEEN).test
+    clouds = Clouds(unknown.points, unknown.offsets, extra=unknown.extra)
+    answers = loaded.logits(clouds.plain(torch.arange(len(unknown)), POINTS)).argmax(1)
+    counted = sum(each.get(data.classes[0], 0) for each in found.taken_for.values())
+    assert counted == int((answers == 0).sum())
+    with pytest.raises(UsageError, match=r"has xyz a point, .* has xyz,doppler,time: open both"):
+        measure_unknown([loaded], data, open_dataset(others), quiet=True)

@@ -111,7 +111,10 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(cli, solids, teac
     for options, said in (
         (["--split", "all", "--points", "16"], "in one split, not in all: name one by --split"),
         (["--split", "all", "--unknown", "strangers"], "in one split, not in all"),
-        (["--features", "xyz,height", "--corruptions", "modelnet-c"], "by xyz alone"),
+        (
+            ["--features", "xyz,height", "--corruptions", "modelnet-c"],
+            "ModelNet-C corrupts xyz alone",
+        ),
         (["--points", "64,4"], "points is 64, 4: give numbers of 8 or more"),
         (["--unknown", "nowhere"], "nowhere"),
     ):

@@ -297,9 +297,11 @@ def evaluate(
     opened = data.open()
     parts = split_names(opened, split)
     if corruptions or counts or unknown:
-        from ..evaluation.robustness import check_counts, check_one_split
+        from ..evaluation.robustness import check_corruptible, check_counts, check_one_split
 
         check_one_split(opened, split)
+        if corruptions:
+            check_corruptible(opened)
         if counts:
             check_counts(counts)
     others = data.beside(unknown).open() if unknown else None

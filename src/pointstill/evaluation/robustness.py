@@ -1,7 +1,7 @@
 """Clouds gone wrong, and clouds of few points: how much of its accuracy a model keeps."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -72,8 +72,9 @@ def measure_corruptions(
     are not those of the published files, as these points are not theirs.
 
     Raises:
-        UsageError: see `check_one_split`.
+        UsageError: points have more than xyz; or see `check_one_split`.
     """
+    check_corruptible(data)
     clouds = KnownClouds(data, split, limit)
     cases = [(name, level) for name in CORRUPTIONS for level in LEVELS]
     total = len(models) * (1 + len(cases)) * len(clouds)
@@ -149,17 +150,24 @@ def check_one_split(data: Dataset, split: SplitName) -> None:
     """Refuse what clouds that went wrong, of few points, or unknown are not measured beside.
 
     Raises:
-        UsageError: all splits as one; or points have more than xyz.
+        UsageError: all splits as one.
     """
     if split == "all":
         raise UsageError(
             "clouds are corrupted, thinned and compared with unknown ones in one split, not in all",
             fix="name one by --split, or leave out --corruptions, --points and --unknown",
         )
+
+
+def check_corruptible(data: Dataset) -> None:
+    """Refuse features of which ModelNet-C does not say what becomes of them.
+
+    Raises:
+        UsageError: points have more than xyz.
+    """
     if data.features != XYZ:
         raise UsageError(
-            "clouds are corrupted, thinned and compared with unknown ones by xyz alone",
-            fix="leave out --features, or --corruptions, --points and --unknown",
+            "ModelNet-C corrupts xyz alone", fix="leave out --features, or --corruptions"
         )
 
 
@@ -175,7 +183,7 @@ def _corrupted(kind: str, level: int, name: str, points: Points) -> Points:
 
 
 def _thinned(count: int, name: str, points: Points) -> Points:
-    """What is left of a cloud, in its order."""
+    """What is left of a cloud (n, 3 + F), in its order."""
     return points[np.sort(permutation(f"few points:{name}", len(points))[:count])]
 
 
@@ -185,12 +193,21 @@ class KnownClouds:
     def __init__(self, data: Dataset, name: SplitName, limit: int | None):
         check_one_split(data, name)
         self.split: Split = data.split(name)
+        self.extra = self.split.extra
         labels = np.asarray(self.split.labels, np.int64)
         self.shapes = labelled(labels, limit)
         self.labels = torch.from_numpy(labels[self.shapes])
 
     def __len__(self) -> int:
         return len(self.shapes)
+
+    def _cloud(self, shape: int) -> Points:
+        """Points (n, 3 + F) of a cloud."""
+        points = self.split.cloud(shape)
+        if self.extra is None:
+            return points
+        begin, end = self.split.offsets[shape : shape + 2].tolist()
+        return np.hstack([points, self.extra.values[begin:end]])
 
     def accuracy(
         self,
@@ -199,17 +216,21 @@ class KnownClouds:
         batch_size: int,
         track: Track,
     ) -> list[float]:
-        """Overall accuracy of each model on the clouds as they are changed, by name and points."""
+        """Overall accuracy of each model on the clouds as they are changed.
+
+        `change` gets the name and the points (n, 3 + F) of a cloud, with whatever features.
+        """
         right = [0] * len(models)
         for rows in np.array_split(np.arange(len(self)), -(-len(self) // 256)):
             changed = [
-                change(self.split.names[shape], self.split.cloud(shape))
+                change(self.split.names[shape], self._cloud(shape))
                 for shape in self.shapes[rows].tolist()
             ]
             offsets = np.cumsum([0, *map(len, changed)])
             points = np.concatenate(changed)
+            extra = self.extra and replace(self.extra, values=points[:, 3:])
             for place, model in enumerate(models):
-                clouds = Clouds(points, offsets, model.device, version=normalization(model))
+                clouds = Clouds(points[:, :3], offsets, model.device, extra, normalization(model))
                 logits = predict_all(model, clouds, torch.arange(len(rows)), batch_size, track)
                 right[place] += int((logits.argmax(1) == self.labels[rows]).sum())
         return [each / len(self) for each in right]

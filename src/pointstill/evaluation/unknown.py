@@ -13,6 +13,7 @@ from ..data import Dataset
 from ..data.selection import labelled
 from ..data.source import UNLABELLED, SplitName
 from ..errors import UsageError
+from ..points.features import format_features
 from ..points.upright import turn_up
 from ..progress import Track
 from ..storage.calibration import RECALL, Calibration, score
@@ -57,7 +58,7 @@ def measure_unknown(
         data: the known classes.
         source: the unknown clouds, such as `open_dataset("strangers")`: its test split. Its classes
             that are among the known ones by name are left out; it is turned so that the same axis
-            is up.
+            is up. Its points have the same features.
         split: of the known data.
         limit: so many known, and so many unknown clouds at most (stratified). Clouds without a
             label are neither.
@@ -65,10 +66,24 @@ def measure_unknown(
         quiet: report nothing.
 
     Raises:
-        UsageError: all its classes are known; or see `robustness.check_one_split`.
+        UsageError: all its classes are known; its features are others, or its normals would have
+            to be turned; or see `robustness.check_one_split`.
     """
     check_one_split(data, split)
+    if source.features != data.features:
+        raise UsageError(
+            f"has {format_features(source.features)} a point, {data.name} has "
+            f"{format_features(data.features)}",
+            where=source.name,
+            fix="open both with the same --features",
+        )
     known, unknown = data.split(split), source.test
+    if "normal" in data.features and unknown.up != data.up:
+        raise UsageError(
+            f"has {unknown.up} up, and {data.name} {data.up}; normals are not turned",
+            where=source.name,
+            fix="say by --up which axis is, or leave normal out of --features",
+        )
     kinds = np.asarray(unknown.labels)
     strange = [index for index, name in enumerate(unknown.classes) if name not in data.classes]
     shapes = labelled(np.where(np.isin(kinds, strange), kinds, UNLABELLED), limit)
@@ -83,7 +98,7 @@ def measure_unknown(
             turned = turn_up(unknown.points, unknown.up, data.up)
             version = normalization(model)
             clouds = (
-                Clouds(turned, unknown.offsets, model.device, version=version),
+                Clouds(turned, unknown.offsets, model.device, unknown.extra, version),
                 Clouds.of(known, model.device, version),
             )
             strange_logits, known_logits = (
