@@ -155,7 +155,7 @@ def test_all_methods_get_the_same() -> None:
         chosen = training_shapes(split, recipe, options)
         assert len(chosen.train) == Job(method).shapes(FULL, 1600)
         assert recipe.epochs == Job(method).epochs(FULL)
-        assert np.bincount(chosen.known[chosen.known >= 0]).tolist() == [10] * 16
+        assert np.bincount(chosen.known[chosen.known >= 0]).tolist() == [5] * 16
     losses = {method.key: method.loss and method.loss.loss_options for method in METHODS}
     nwsd, weaker, towards = (losses[key] for key in ("nwsd", "kd-weaker", "towards-past"))
     assert nwsd
