@@ -98,7 +98,7 @@ def predicting(student: str, folder: Path, processes: int) -> float:
     """Processor seconds of the whole command, its start and its processes included."""
     command = [sys.executable, "-m", "pointstill", "predict", student, str(folder)]
     command += ["--out", f"{folder}.csv", "--workers", str(processes)]
-    known = os.environ | {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    known = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     before = spent_by_children()
     subprocess.run(command, check=True, capture_output=True, env=known)
     return spent_by_children() - before
@@ -149,10 +149,10 @@ def text(found: dict[str, Any]) -> str:
         f"Clouds a second of processor time, which is a core's second: {found['files']:,} files of "
         f"{found['points']:,} points of each format, `{found['student']}`, medians of "
         f"{found['repeat']} measurements in turns. The last three columns are computed: the last "
-        "two for processes on cores of their own that nothing else uses. The command takes {cost['start']:.2f} s to "
-        f"start, a process {cost['process']:.2f} s more. Measured {found['date']} on "
-        f"{found['processor']}, ONNX Runtime {found['onnxruntime']}, while other work shared the "
-        f"cores (load {found['load']}).",
+        "two for processes on cores of their own that nothing else uses. The command takes "
+        f"{cost['start']:.2f} s to start, a process {cost['process']:.2f} s more. "
+        f"Measured {found['date']} on {found['processor']}, ONNX Runtime {found['onnxruntime']}, "
+        f"while other work shared the cores (load {found['load']}).",
     ]
     return "\n".join(lines)
 

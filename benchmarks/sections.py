@@ -1,7 +1,7 @@
 """python benchmarks/sections.py: writes what benchmarks found into the pages that show it.
 
-Each part of a page that stands between `<!-- written from results of NAME -->` and `<!-- end -->`
-is what `benchmarks/NAME.py` makes, by its `text`, of the newest `benchmarks/results/NAME-*.json`."""
+Each part of a page between `<!-- written from results of NAME -->` and `<!-- end -->` is what the
+function `text` of `benchmarks/NAME.py` makes of the newest `benchmarks/results/NAME-*.json`."""
 
 import importlib
 import json

@@ -197,7 +197,9 @@ def text(found: dict) -> str:
     sent = found["requests"] - sum(hostile.values())
     crowd = found["thousand_at_once"]
     gets = [f"{count} times {status}" for status, count in sorted(crowd.items())]
-    loaded = f", while other work shared the cores (load {found['load']})" if "load" in found else ""
+    loaded = (
+        f", while other work shared the cores (load {found['load']})" if "load" in found else ""
+    )
     lines = [
         "| requests | at once | a second | p50 | p99 | slowest | memory after 1,000 | at last |",
         "|---|---|---|---|---|---|---|---|",
