@@ -8,6 +8,7 @@ matrix product of NumPy on as many threads, and their ratio is what can be compa
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def table(found: dict[str, Any]) -> str:
+def text(found: dict[str, Any]) -> str:
     """The figures as a page shows them."""
     lines = [
         "| | file | threads | import | open | first | memory | answer | least | over a product |",
@@ -97,7 +98,30 @@ def table(found: dict[str, Any]) -> str:
             f"| {run['least_answer_ms']:.2f} ms "
             f"| {run['answers_over_products']:.2f} |"
         )
+    lines += [
+        "",
+        f"Measured {found['date']} on {found['processor']}, ONNX Runtime {found['onnxruntime']}, "
+        f"load {found['load']}: fresh processes, medians of {found['processes']}. Import, opening "
+        "and the first answer are processor time, which is what they take where nothing else runs "
+        "and the files are in memory. Memory is the largest that the process had, with Python, "
+        "NumPy and ONNX Runtime. An answer is that of a cloud of 1,024 points, its checks "
+        f"included: the median, and the least of {found['answers']}. The last column is the least "
+        "answer over the least product of two 512 x 512 matrices in NumPy, taken in turns with it "
+        "on as many threads.",
+    ]
+    if found["load"] > cores_of(found):
+        lines += [
+            "",
+            "Other work had more than all of the machine: **import, opening, memory and the least "
+            "answer on one thread can be believed; medians, and what has two threads, cannot**.",
+        ]
     return "\n".join(lines)
+
+
+def cores_of(found: dict[str, Any]) -> int:
+    """Of the machine, by what is said of its processor."""
+    (count,) = re.findall(r"\((\d+) cores\)", found["processor"])
+    return int(count)
 
 
 def main() -> None:
@@ -121,7 +145,7 @@ def main() -> None:
             for (student, threads), each in runs.items()
         ],
     }
-    print(table(found))
+    print(text(found))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import io
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -42,10 +43,11 @@ def main() -> None:
         port = int(re.search(r":(\d+)/", server.stdout.readline())[1])
         found = asyncio.run(load(server.pid, port, options))
         found["alive"] = server.poll() is None
+        found["load"] = round(os.getloadavg()[1], 1)
     finally:
         server.terminate()
         server.wait(30)
-    print(table(found))
+    print(text(found))
     if options.json:
         options.json.write_text(json.dumps(conditions(1) | found, indent=1) + "\n")
     sys.exit(0 if found["alive"] and not found["wrong"] else 1)
@@ -187,20 +189,36 @@ def resident(pid: int) -> float:
     return round(total / 1024, 1)
 
 
-def table(found: dict) -> str:
-    memory = found["memory_mib"]
+def text(found: dict) -> str:
+    """The figures as a page shows them."""
+    memory, outcomes = found["memory_mib"], found["outcomes"]
+    hostile = {name: count for name, count in outcomes.items() if not name.startswith("sound")}
+    answered = outcomes["sound: 200"]
+    sent = found["requests"] - sum(hostile.values())
+    crowd = found["thousand_at_once"]
+    gets = [f"{count} times {status}" for status, count in sorted(crowd.items())]
+    loaded = (
+        f", while other work shared the cores (load {found['load']})" if "load" in found else ""
+    )
     lines = [
-        "| requests | clients | a second | p50 | p99 | slowest | memory after 1,000, at last |",
-        "|---|---|---|---|---|---|---|",
-        f"| {found['requests']:,} | {found['clients']} | {found['requests_a_second']} "
-        f"| {found['p50_ms']} ms | {found['p99_ms']} ms | {found['most_ms']} ms "
-        f"| {memory['after_1000']}, {memory['at_last']} MiB |",
+        "| requests | at once | a second | p50 | p99 | slowest | memory after 1,000 | at last |",
+        "|---|---|---|---|---|---|---|---|",
+        f"| {found['requests']:,} | {found['clients']} | {found['requests_a_second']:.0f} "
+        f"| {found['p50_ms']:.0f} ms | {found['p99_ms']:.0f} ms | {found['most_ms'] / 1000:.1f} s "
+        f"| {memory['after_1000']:.0f} MiB | {memory['at_last']:.0f} MiB |",
         "",
-        *(f"{name}: {count:,}" for name, count in found["outcomes"].items()),
-        f"1,000 at once: {found['thousand_at_once']}",
-        f"wrong: {found['wrong'] or 'none'}; the server {'lives' if found['alive'] else 'died'}",
+        f"Measured {found['date']} on {found['processor']}{loaded}, in {found['seconds']:.0f} s: "
+        "the times are upper bounds. Memory is that of the server and its readers. "
+        f"{answered:,} of {sent:,} sound requests were answered, {len(found['wrong'])} of all got "
+        f"what they should not get, and the server {'lived on' if found['alive'] else 'died'}.",
+        "",
+        "| request | gets |",
+        "|---|---|",
     ]
-    return "\n".join(lines)
+    for name, count in hostile.items():
+        what, got = name.rsplit(": ", 1)
+        lines.append(f"| {what} | {count} times {got} |")
+    return "\n".join([*lines, f"| 1,000 sound ones at once | {', '.join(gets)} |"])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Wheel and sdist, built as `make dist` does, and installed where nothing else is."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -75,8 +76,9 @@ def test_a_bare_environment_classifies(bare, tmp_path):
     assert run(bare / "pointstill", "--version").stdout == f"{__version__}\n"
     cloud = np.random.default_rng(0).normal(size=(100, 3))
     np.save(tmp_path / "cloud.npy", cloud)
-    shown = run(bare / "pointstill", "predict", STUDENT, tmp_path / "cloud.npy").stdout
-    assert shown.startswith(f"{tmp_path / 'cloud.npy'}: ")
+    words = ("predict", STUDENT, tmp_path / "cloud.npy", "--format", "json")
+    (shown,) = json.loads(run(bare / "pointstill", *words).stdout)
+    assert shown["path"] == str(tmp_path / "cloud.npy")
     program = (
         "import sys; from pointstill import Classifier; import numpy as np;"
         "print(*Classifier(sys.argv[1]).predict(np.load(sys.argv[2]))[0]);"
@@ -84,7 +86,10 @@ def test_a_bare_environment_classifies(bare, tmp_path):
     )
     asked = run(bare / "python", "-c", program, STUDENT, tmp_path / "cloud.npy")
     name, probability = asked.stdout.split()
-    assert f"{name} {float(probability):.1%}" in shown
+    assert name == shown["class"]
+    assert float(probability) == pytest.approx(shown["probability"], abs=1e-6)
+    named = run(bare / "pointstill", "predict", "primitives-n", tmp_path / "cloud.npy").stdout
+    assert "cloud.npy" in named
     assert "torch" not in run(bare / "pip", "list").stdout
 
 

@@ -1,4 +1,4 @@
-"""The table of costs on the page is that of the newest results."""
+"""What is said of processes that classify is plausible, and the middle of what they said."""
 
 import importlib
 import json
@@ -9,16 +9,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_page_has_the_table_of_the_newest_results(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    made = importlib.import_module("runtime_alone")
+def test_memory_grows():
     *_, newest = sorted((ROOT / "benchmarks/results").glob("runtime_alone-*.json"))
-    found = json.loads(newest.read_text())
-    page = (ROOT / "docs/on_the_robot.md").read_text()
-    assert made.table(found) in page
-    assert f"Measured {found['date']}" in page
-    assert f"medians of {found['processes']}" in page
-    for run in found["runs"]:
+    for run in json.loads(newest.read_text())["runs"]:
         assert run["python_mib"] < run["imported_mib"] <= run["answered_mib"] <= run["at_last_mib"]
 
 

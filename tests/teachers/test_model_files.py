@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pointstill.data import open_dataset
+from pointstill.deployment.runtime import Classifier
 from pointstill.errors import TeacherError, UsageError
+from pointstill.storage.packaged_students import packaged_students
 from pointstill.teachers import load_teacher
 from pointstill.teachers.resolve import kind_of
 
@@ -106,8 +108,6 @@ def test_double_precision_is_fed_as_such(tmp_path: Path, in_file: Write, points:
 
 def test_an_exported_student_teaches(student_onnx: Path, solids: Path) -> None:
     """Class names, points and up axis come from its metadata."""
-    from pointstill.deployment.runtime import Classifier
-
     data = open_dataset(solids)
     teacher = load_teacher(student_onnx, classes=data.classes[::-1], up=data.up)
     classifier = Classifier(student_onnx)
@@ -391,3 +391,19 @@ def test_weights_of_all_kinds_of_damage(tmp_path: Path) -> None:
         with pytest.raises(TeacherError, match=r"w\.pt ") as caught:
             load_teacher("toys:moments", weights=tmp_path / "w.pt", classes=CLASSES)
         assert str(caught.value).isprintable()
+
+
+def test_a_student_of_the_package_teaches_by_its_name(
+    points: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (student,) = packaged_students()
+    classes = Classifier(student.name).classes
+    monkeypatch.chdir(tmp_path)
+    teacher = load_teacher(student.name, classes=classes)
+    assert teacher.spec == student.name  # what a store keeps, on whatever machine
+    named = load_teacher(student.path, classes=classes)
+    assert teacher.fingerprint == named.fingerprint
+    torch.testing.assert_close(teacher.logits(points), named.logits(points))
+    Path(student.name).write_bytes(b"no network")  # a path wins
+    with pytest.raises(TeacherError):
+        load_teacher(student.name, classes=classes)

@@ -132,8 +132,8 @@ def record(
     ----------
     teacher:
         A finished run folder, the name of a built-in model, package.module:callable, a
-        TorchScript, .pt2 or .onnx file, or a description of one (.yaml). Given more than once,
-        the teachers are an ensemble.
+        TorchScript, .pt2 or .onnx file, a student that comes with the package, or a description
+        of one (.yaml). Given more than once, the teachers are an ensemble.
     out:
         Folder of the record store, or its URL, such as s3://bucket/records.zarr.
     part:
@@ -250,8 +250,9 @@ def evaluate(
     Parameters
     ----------
     models:
-        Finished run folders, and teachers as `pointstill record --teacher` takes them. With
-        --ensemble, their mean is measured as well.
+        Finished run folders, and teachers as `pointstill record --teacher` takes them, among them
+        students that come with the package (`pointstill models`). With --ensemble, their mean is
+        measured as well.
     split:
         Which split: test, train, or another that the data have; the test split is for the last
         word. all: every shape of the data, for models that were not trained on it.
@@ -421,7 +422,7 @@ def predict(
     out:
         File to write, whole or not at all, instead of standard output.
     workers:
-        Processes; if nothing is said, one a core for 500 clouds and more, else one.
+        Processes; if nothing is said, one a core for 300 clouds and more, else one.
     format_in:
         On standard input is no list but one cloud, in this format, such as ply.
     """

@@ -81,10 +81,10 @@ def load_teacher(
 
     Args:
         spec: a name from `models.MODELS`, a finished run folder (which comes first where no weights
-            are given and both are so named), `package.module:callable`, a
-            TorchScript, `torch.export` (.pt2) or ONNX file, a description (YAML) of one of
-            these, or a module of torch, which is copied; or a list of any of them, and of loaded
-            teachers: an ensemble.
+            are given and both are so named), `package.module:callable`, a TorchScript,
+            `torch.export` (.pt2) or ONNX file, the name of a student that comes with the package, a
+            description (YAML) of one of these, or a module of torch, which is copied; or a list of
+            any of them, and of loaded teachers: an ensemble.
         weights: files for those of the first and third kind; see `share_weights`.
         classes: class names of the data.
         class_names: the teacher's class names in its own order, where it does not bring them.

@@ -1,4 +1,5 @@
-"""From what a user names to a network: a model, a run, a file, code, or a description of these.
+"""From what a user names to a network: a model, a run, a file, code, or a description of these; or
+a student that comes with the package, which is a file.
 
 Code is run where the user names it: `package.module:callable`, a TorchScript or `.pt2` file, or a
 description, which may name one of these. A description that only lies beside a file that was named
@@ -20,6 +21,7 @@ from ..models import MODELS, build_model
 from ..models.checkpoints import load_weights, read_weights
 from ..points.features import Features, width
 from ..run import RECIPE, Run
+from ..storage.packaged_students import student_path
 from .description import Description, description_path, is_description
 from .file_kind import FileKind
 from .network import Loaded, error_summary
@@ -75,9 +77,9 @@ def resolve(spec: str, weights: Path | None) -> tuple[Description, str, Path | N
         TeacherError: the description is wrong, or of something else, or lies beside weights and
             names code.
     """
-    file = Path(spec)
+    file = student_path(Path(spec))
     if weights is None and file.is_file():
-        return _resolve_file(spec, file)
+        return _resolve_file(str(file), file)
     described = beside(weights)
     if weights and described.teacher not in (None, spec):
         give = f"give --teacher {described.teacher}, or " if is_model(described.teacher) else ""

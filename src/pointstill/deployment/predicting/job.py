@@ -19,7 +19,7 @@ from .formats import FORMATS, as_tables
 from .named_clouds import NamedClouds
 from .processes import spread
 
-MANY = 500
+MANY = 300
 """Clouds from which processes are worth their start, if nothing is said; and progress its line."""
 MOST_WORKERS = 256
 TABLE = "table"
