@@ -1,7 +1,7 @@
 """Students on what goes wrong: figures as JSON, and the tables and the curves of the docs from it.
 
-    python benchmarks/robustness.py DATA RUN [RUN ...]     measure, write, draw; --limit 200 to try
-    python benchmarks/robustness.py                        only write and draw, from the JSON
+    python benchmarks/robustness.py DATA RUN [RUN ...]     measure, and draw; --limit 200 to try
+    python benchmarks/sections.py                          write the page from the JSON
 
 A run is a folder, an exported student, or a teacher's description; NAME=PATH gives it a name in the
 tables. `--beside NAME=PATH` measures a slow one on ModelNet-C alone, and all others again, on the
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from page import table
 from pointstill.data import open_dataset
 from pointstill.data.keyed_draws import uniforms
-from pointstill.errors import UsageError
 from pointstill.evaluation.profiling import surroundings
 from pointstill.evaluation.robustness import KnownClouds, measure_corruptions, measure_points
 from pointstill.evaluation.scoring import evaluate
@@ -34,11 +33,7 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "robustness.json"
-FEW_STRAYS = RESULTS.with_name("strays.json")
-PAGE, CURVES = ROOT / "docs" / "robustness.md", ROOT / "docs" / "accuracy_by_points.svg"
-BEGIN, END = "<!-- measured: from here", "<!-- measured: to here -->"
-COUNTS_OF_STRAYS, RADII = (1, 3, 10), (2, 3, 10, 100)
+RESULTS, CURVES = ROOT / "benchmarks/results", ROOT / "docs/accuracy_by_points.svg"
 COUNTS = [16, 32, 64, 128, 256, 512, 1024]
 STRAYS = [0.005, 0.01, 0.02, 0.05, 0.1]
 """Shares of points that belong to nothing, 2 to 10 radii away."""
@@ -130,7 +125,7 @@ def beside(found: dict[str, Any] | None) -> list[str]:
     return [title, table(("", *found["names"]), corruption_rows(found["corruptions"]))]
 
 
-def markdown(found: dict[str, Any]) -> str:
+def text(found: dict[str, Any]) -> str:
     """The tables."""
     names, clean, gone = found["names"], found["clean"], found["corruptions"]
     by_points, strange = found["points"], found["strangers"]
@@ -180,24 +175,6 @@ def markdown(found: dict[str, Any]) -> str:
     )
 
 
-def few_strays(found: dict[str, Any]) -> str:
-    """What `strays.py` found: one to ten strays, with both versions of the normalisation."""
-    said, pair = found["conditions"], "{1:.1f} / {2:.1f}"
-    rows = [
-        (str(count), *(pair.format(0, *found[f"{count} at {far}"].values()) for far in RADII))
-        for count in COUNTS_OF_STRAYS
-    ]
-    clean = pair.format(0, *found["as they are"].values())
-    return "\n\n".join(
-        [
-            f"**One to ten strays**, by `benchmarks/strays.py` on {said['date']}: overall "
-            f"accuracy, %, of the same weights with normalisation 1 / 2, on {found['shapes']} test "
-            f"shapes; without strays {clean}",
-            table(("strays", *(f"{far} radii away" for far in RADII)), rows),
-        ]
-    )
-
-
 def draw(found: dict[str, Any]) -> None:
     """The curves of accuracy by points."""
     style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -216,39 +193,24 @@ def draw(found: dict[str, Any]) -> None:
         plt.close(figure)
 
 
-def write() -> None:
-    """Fill the page in, and draw the curves."""
-    found = json.loads(RESULTS.read_text("utf-8"))
-    page = PAGE.read_text("utf-8")
-    before, rest = page.split(BEGIN)
-    comment, after = rest.split("\n", 1)[0], rest.split(END)[1]
-    tables = f"{markdown(found)}\n\n{few_strays(json.loads(FEW_STRAYS.read_text('utf-8')))}"
-    PAGE.write_text(f"{before}{BEGIN}{comment}\n\n{tables}\n\n{END}{after}", "utf-8")
-    draw(found)
-
-
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", nargs="?")
-    parser.add_argument("runs", nargs="*")
+    parser.add_argument("data")
+    parser.add_argument("runs", nargs="+")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--beside", action="append", default=[])
     parser.add_argument("--few", type=int, default=150)
     asked = parser.parse_args()
-    if asked.data:
-        if not asked.runs:
-            raise UsageError("there is nothing to measure", fix="name runs behind the data")
-        named, slow = (
-            {
-                name or Path(path).name: path
-                for name, _, path in (run.rpartition("=") for run in runs)
-            }
-            for runs in (asked.runs, asked.beside)
-        )
-        found = measure(asked.data, named, asked.limit, slow, asked.few)
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    write()
+    named, slow = (
+        {name or Path(path).name: path for name, _, path in (run.rpartition("=") for run in runs)}
+        for runs in (asked.runs, asked.beside)
+    )
+    found = measure(asked.data, named, asked.limit, slow, asked.few)
+    target = RESULTS / f"robustness-{found['date']}.json"
+    target.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    draw(found)
+    print(text(found))
 
 
 if __name__ == "__main__":

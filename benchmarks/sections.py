@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("predict.md", "on_the_robot.md", "onnx.md", "serve.md")
+PAGES = ("predict.md", "on_the_robot.md", "onnx.md", "serve.md", "robustness.md")
 PART = re.compile(r"(<!-- written from results of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -6,11 +6,12 @@ Of each of some test shapes, 1, 3 and 10 points are moved 2, 3, 10 and 100 radii
 each in a direction of its own. The weights of the run are deployed with version 1, which scales a
 cloud by its farthest point, and with 2, which leaves strays out. Prints overall accuracies, on all
 test shapes as they are too, and median milliseconds on one thread in ONNX Runtime, in turns, and
-writes them to results/strays.json, for the page that `robustness.py` writes.
+writes them to results/, for the page that `sections.py` writes.
 """
 
 import argparse
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import onnxruntime
 import torch
 
 from conditions import conditions
+from page import table
 from pointstill import open_dataset
 from pointstill.augment import normalize
 from pointstill.data import Split
@@ -27,7 +29,7 @@ from pointstill.deployment.exporting import Deployed, onnx_session
 from pointstill.evaluation.profiling import in_turns
 from pointstill.run import Run
 
-RESULTS = Path(__file__).parent / "results" / "strays.json"
+RESULTS = Path(__file__).parent / "results"
 STRAYS, RADII, SIZES = (1, 3, 10), (2, 3, 10, 100), (1024, 2048, 28_100)
 
 
@@ -57,7 +59,8 @@ def main() -> None:
             print(f"{strays} at {radii} radii", row, flush=True)
     found["milliseconds"] = latencies(sessions, options.seconds)
     print(json.dumps(found, indent=1))
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    target = RESULTS / f"strays-{date.today().isoformat()}.json"
+    target.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
 def accuracies(
@@ -105,6 +108,24 @@ def latencies(
         f"{size}": {version: times[f"{size}", f"{version}"] for version in sessions}
         for size in SIZES
     }
+
+
+def text(found: dict[str, Any]) -> str:
+    """What the page says of it."""
+    said, pair = found["conditions"], "{1:.1f} / {2:.1f}"
+    rows = [
+        (str(count), *(pair.format(0, *found[f"{count} at {far}"].values()) for far in RADII))
+        for count in STRAYS
+    ]
+    clean = pair.format(0, *found["as they are"].values())
+    return "\n\n".join(
+        [
+            f"**One to ten strays**, by `benchmarks/strays.py` on {said['date']}: overall "
+            f"accuracy, %, of the same weights with normalisation 1 / 2, on {found['shapes']} test "
+            f"shapes; without strays {clean}",
+            table(("strays", *(f"{far} radii away" for far in RADII)), rows),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("sections")
 
 
-@pytest.mark.parametrize("name", ["predict.md", "on_the_robot.md", "onnx.md", "serve.md"])
-def test_pages_are_filled_from_the_newest_results(made, name):
-    assert name in made.PAGES
-    page = (ROOT / "docs" / name).read_text()
-    assert len(made.PART.findall(page)) == 1
-    assert made.filled(page) == page
+def test_pages_are_filled_from_the_newest_results(made):
+    for name in made.PAGES:
+        page = (ROOT / "docs" / name).read_text()
+        assert made.PART.search(page), name
+        assert made.filled(page) == page, name
 
 
 def test_a_process_pays_once_it_saves_its_start(monkeypatch):
