@@ -50,7 +50,7 @@ def main() -> None:
             page.wait_for_selector("body:not([aria-busy]) .card")
             page.wait_for_selector("#legend:not([hidden])")
             # How long an answer took says something of the machine that draws this, and no more.
-            page.add_style_tag(content=".took { visibility: hidden }")
+            page.evaluate("document.querySelectorAll('.took').forEach((each) => each.remove())")
             page.screenshot(path=options.out, full_page=True)
             browser.close()
             server.shutdown()
