@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--dark", action="store_true")
-    parser.add_argument("--sample", default="bicycle")
+    parser.add_argument("--sample", default="laptop")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("page.png"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
