@@ -41,7 +41,7 @@ def main() -> None:
     try:
         assert server.stdout
         port = int(re.search(r":(\d+)/", server.stdout.readline())[1])
-        found = asyncio.run(load(server.pid, port, options))
+        found = conditions(1) | asyncio.run(load(server.pid, port, options))
         found["alive"] = server.poll() is None
         found["load"] = round(os.getloadavg()[1], 1)
     finally:
@@ -49,7 +49,7 @@ def main() -> None:
         server.wait(30)
     print(text(found))
     if options.json:
-        options.json.write_text(json.dumps(conditions(1) | found, indent=1) + "\n")
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
     sys.exit(0 if found["alive"] and not found["wrong"] else 1)
 
 

@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--dark", action="store_true")
-    parser.add_argument("--sample", default="bicycle")
+    parser.add_argument("--sample", default="laptop")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("page.png"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -50,7 +50,7 @@ def main() -> None:
             page.wait_for_selector("body:not([aria-busy]) .card")
             page.wait_for_selector("#legend:not([hidden])")
             # How long an answer took says something of the machine that draws this, and no more.
-            page.add_style_tag(content=".took { visibility: hidden }")
+            page.evaluate("document.querySelectorAll('.took').forEach((each) => each.remove())")
             page.screenshot(path=options.out, full_page=True)
             browser.close()
             server.shutdown()
