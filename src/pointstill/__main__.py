@@ -28,13 +28,18 @@ def main() -> None:
     sys.stdout, sys.stderr = (cast(TextIO, _Printable(each)) for each in (sys.stdout, sys.stderr))
     warnings.showwarning = _warn
     # A rank that is told to end may be inside torch, where no handler would run.
+    ours = []
     for name in ("SIGTERM", "SIGHUP") if world() == 1 else ():
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) == signal.SIG_DFL:  # or nohup has it ignored
             signal.signal(number, _stop)
+            ours.append(number)
     # Torch reads it at its first tensor: large ones lie in pages of 2 MB, where Linux has them.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    for number in ours:  # while Python leaves there is nothing to close, and nobody to catch it
+        signal.signal(number, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def run(tokens: list[str]) -> int:
