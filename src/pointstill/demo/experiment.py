@@ -91,9 +91,9 @@ class Plan:
     """Part of them whose labels a student is told: five a class."""
     views: int = 7
     seeds: int = 5
-    """By `benchmarks/demo_pilot.py`, on other shapes and with two teachers of its own, KD gains 6.7 to
-    8.4 points over the better CE, with a spread of 2.4 within a seed at most: 5 seeds tell 4.5 with
-    a power of 0.93 (paired t-test, 0.05), so another teacher may gain a third less."""
+    """By `benchmarks/demo_pilot.py`, on other shapes and with two teachers of its own, KD gains 6.7
+    to 8.4 points over the better CE, with a spread of 2.4 within a seed at most: 5 seeds tell 4.5
+    with a power of 0.93 (paired t-test, 0.05), so another teacher may gain a third less."""
     batch_size: int = 16
     augment: str = "scale,rotate(axis=up)"
     test_limit: int | None = None
