@@ -2,8 +2,10 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 # Tests run small models on small batches: one thread each is fastest, in as many processes.
+# Those that ask for more threads wait asleep for each other, as the processors are busy.
 WORKERS ?= 2
-TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+THREADS = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+TEST = $(THREADS) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: setup demo lint test test-all fuzz bench results docs web cpp dist clean
 
