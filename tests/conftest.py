@@ -3,16 +3,21 @@
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from solid_clouds import solid
+
+if TYPE_CHECKING:
+    from pointstill.run import Run
 
 # A failed assertion in what tests share shows its values, as one in a test does.
 pytest.register_assert_rewrite("stand_ins", "distilling", "rank_launcher")
@@ -49,6 +54,24 @@ def session_cache(common: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POINTSTILL_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_curves(common: Path) -> Iterator[None]:
+    """Runs for all tests alone have a picture of curves: it takes ten times a toy's training."""
+    from pointstill.training import curves
+
+    draw = curves.draw_curves
+
+    def draw_some(run: "Run") -> None:
+        if common in run.folder.parents:
+            draw(run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("curves", "loop"):  # which may have taken it from there already
+            if module := sys.modules.get(f"pointstill.training.{name}"):
+                patch.setattr(module, "draw_curves", draw_some)
+        yield
 
 
 @pytest.fixture(scope="session")
