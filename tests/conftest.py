@@ -1,17 +1,23 @@
 """Fixtures for all tests."""
 
+import fcntl
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from solid_clouds import solid
+
+if TYPE_CHECKING:
+    from pointstill.run import Run
 
 # A failed assertion in what tests share shows its values, as one in a test does.
 pytest.register_assert_rewrite("stand_ins", "distilling", "rank_launcher")
@@ -32,13 +38,61 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of tests, which all of its workers have."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "common"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def session_cache(common: Path) -> Iterator[Path]:
     """The cache of all tests, so that none is written at home."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = common / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POINTSTILL_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_curves(common: Path) -> Iterator[None]:
+    """Runs for all tests alone have a picture of curves: it takes ten times a toy's training."""
+    from pointstill.training import curves
+
+    draw = curves.draw_curves
+
+    def draw_some(run: "Run") -> None:
+        if common in run.folder.parents:
+            draw(run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("curves", "loop"):  # which may have taken it from there already
+            if module := sys.modules.get(f"pointstill.training.{name}"):
+                patch.setattr(module, "draw_curves", draw_some)
+        yield
+
+
+@pytest.fixture(scope="session")
+def once(common: Path) -> Callable[..., Path]:
+    """`once("folder/name", make)`: the path of what the first worker that asks makes by `make`.
+
+    `make` is given the path, and has its folder for itself; what failed there is made again.
+    """
+
+    def made_once(name: str, make: Callable[[Path], object]) -> Path:
+        path, mark = common / name, common / f"{name.replace('/', '-')}.made"
+        with mark.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not mark.exists():
+                shutil.rmtree(path.parent, ignore_errors=True)
+                path.parent.mkdir(parents=True)
+                make(path)
+                mark.touch()
+        return path
+
+    return made_once
 
 
 def write_solids(root: Path, each: int = 20, first_seed: int = 0) -> Path:
@@ -58,25 +112,28 @@ def make_solids() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def solids(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def solids(once: Callable[..., Path]) -> Path:
     """A data set of 60 ragged clouds in 3 classes: 48 to train on, 12 to test on."""
-    return write_solids(tmp_path_factory.mktemp("solids") / "solids")
+    return once("data/solids", write_solids)
 
 
 @pytest.fixture(scope="session")
-def teacher_run(solids: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def teacher_run(solids: Path, once: Callable[..., Path]) -> Path:
     """A finished run of 3 epochs on `solids`, at 64 points."""
     from pointstill.data import open_dataset
     from pointstill.recipe import TrainRecipe
     from pointstill.training.jobs import train
 
     recipe = TrainRecipe(epochs=3, points=64, batch_size=8)
-    out = tmp_path_factory.mktemp("teacher") / "run"
-    return train("stillnet-n", open_dataset(solids), out=out, recipe=recipe, quiet=True).folder
+    data = open_dataset(solids)
+    return once(
+        "teacher/run",
+        lambda out: train("stillnet-n", data, out=out, recipe=recipe, quiet=True),
+    )
 
 
 @pytest.fixture(scope="session")
-def records(solids: Path, teacher_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def records(solids: Path, teacher_run: Path, once: Callable[..., Path]) -> Path:
     """Three views of the training shapes of `solids`, recorded from `teacher_run`."""
     from pointstill.data import open_dataset
     from pointstill.recipe import RecordRecipe
@@ -85,29 +142,36 @@ def records(solids: Path, teacher_run: Path, tmp_path_factory: pytest.TempPathFa
 
     data = open_dataset(solids)
     teacher = load_teacher(str(teacher_run), classes=data.classes)
-    out = tmp_path_factory.mktemp("records") / "records.zarr"
-    return record(teacher, data, out=out, recipe=RecordRecipe(views=3), quiet=True).path
+    recipe = RecordRecipe(views=3)
+    return once(
+        "records/records.zarr",
+        lambda out: record(teacher, data, out=out, recipe=recipe, quiet=True),
+    )
 
 
 @pytest.fixture(scope="session")
-def student_run(solids: Path, records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def student_run(solids: Path, records: Path, once: Callable[..., Path]) -> Path:
     """A student of 3 epochs, distilled from `records`."""
     from pointstill.data import open_dataset
     from pointstill.recipe import DistillRecipe
     from pointstill.training.jobs import distill
 
     recipe = DistillRecipe(loss="nwsd", epochs=3, batch_size=8, snapshot_age=1)
-    out = tmp_path_factory.mktemp("student") / "run"
     data = open_dataset(solids)
-    return distill("stillnet-n", data, records=records, out=out, recipe=recipe, quiet=True).folder
+    return once(
+        "student/run",
+        lambda out: distill(
+            "stillnet-n", data, records=records, out=out, recipe=recipe, quiet=True
+        ),
+    )
 
 
 @pytest.fixture(scope="session")
-def student_onnx(student_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`student_run`, exported."""
+def student_onnx(student_run: Path, once: Callable[..., Path]) -> Path:
+    """`student_run`, exported: the slowest of all that is shared, as torch traces the network."""
     from pointstill.deployment.exporting import export
 
-    return export(student_run, tmp_path_factory.mktemp("onnx") / "student.onnx")
+    return once("exported/student.onnx", lambda out: export(student_run, out))
 
 
 @pytest.fixture
@@ -141,15 +205,18 @@ def unprivileged() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="module")
 def toy() -> Iterator[str]:
-    """Name of a small PointNet with all that a resumed run may forget: BatchNorm and dropout."""
+    """Name of a small PointNet with all that a resumed run may forget: BatchNorm and dropout.
+
+    It takes features too, and is exported in a third of the time of a student.
+    """
     from torch import Tensor, nn
 
-    from pointstill.models import MODELS
+    from pointstill.models import FEATURED, MODELS
 
     class Toy(nn.Module):
-        def __init__(self, classes: int):
+        def __init__(self, classes: int, channels: int = 3):
             super().__init__()
-            self.lift, self.norm = nn.Linear(3, 16), nn.BatchNorm1d(16)
+            self.lift, self.norm = nn.Linear(channels, 16), nn.BatchNorm1d(16)
             self.head = nn.Sequential(nn.Dropout(0.3), nn.ReLU(), nn.Linear(16, classes))
 
         def forward(self, points: Tensor) -> Tensor:
@@ -158,6 +225,7 @@ def toy() -> Iterator[str]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "toy", Toy)
+        patch.setattr("pointstill.models.FEATURED", (*FEATURED, "toy"))
         yield "toy"
 
 

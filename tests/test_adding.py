@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 PROGRAM = """
+import shlex
 import sys
 from own_loss import OwnOptions
 from own_model import OwnModel
@@ -19,23 +20,22 @@ MODELS["own-model"] = OwnModel
 
 from pointstill.__main__ import run
 
-sys.exit(run(sys.argv[1:]))
+sys.exit(max(run(shlex.split(line)) for line in sys.argv[1:]))
 """
 QUICK = "--epochs 2 --batch-size 16 --threads 1 --device cpu"
 
 
-def pointstill(line: str, *more: object) -> subprocess.CompletedProcess[str]:
-    """The command line of a program that adds them."""
+def pointstill(*lines: str) -> subprocess.CompletedProcess[str]:
+    """Command lines of a program that adds them, one after another; the worst of their codes."""
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{PROGRAM}"
-    command = [sys.executable, "-c", code, *line.split(), *map(str, more)]
+    command = [sys.executable, "-c", code, *lines]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_an_own_loss_and_model(solids, records, tmp_path):
-    out = tmp_path / "run"
-    line = f"distill --student own-model --loss own --gamma 3 {QUICK}"
-    where = ("--data", solids, "--records", records, "--out", out)
-    done = pointstill(line, *where)
+    out, labels = tmp_path / "run", tmp_path / "labels"
+    where = f"--data {solids} --records {records} --out {out}"
+    done = pointstill(f"distill --student own-model --loss own --gamma 3 {QUICK} {where}")
     assert done.returncode == 0, done.stderr
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
     own = {"student": "own-model", "loss": "own", "gamma": 3.0, "snapshot_age": 5, "smoothing": 0.0}
@@ -45,14 +45,15 @@ def test_an_own_loss_and_model(solids, records, tmp_path):
     assert first["loss"] > 3 * first["squared"]
     assert (first["pasts"], second["pasts"]) == (0.0, 1.0)  # by its own schedule
     before = (out / "weights.safetensors").stat().st_mtime_ns
-    assert pointstill(f"distill --recipe {out}/recipe.yaml", *where).returncode == 0
-    assert (out / "weights.safetensors").stat().st_mtime_ns == before  # the same run
 
-    labels = tmp_path / "labels"
-    done = pointstill(f"train --model own-model {QUICK} --data", solids, "--out", labels)
+    done = pointstill(
+        f"distill --recipe {out}/recipe.yaml {where}",
+        f"train --model own-model {QUICK} --data {solids} --out {labels}",
+        f"evaluate {out} {labels} --data {solids}",
+    )
     assert done.returncode == 0, done.stderr
-    done = pointstill(f"evaluate {out} {labels} --data", solids)
-    assert done.returncode == 0, done.stderr
+    assert (out / "weights.safetensors").stat().st_mtime_ns == before  # the same run
+    assert "own-model" in (labels / "recipe.yaml").read_text()
 
 
 def test_its_options_are_flags(solids, records, tmp_path):
@@ -60,9 +61,11 @@ def test_its_options_are_flags(solids, records, tmp_path):
     assert "own: Labels, and the squared distance from the teacher's logits" in told
     assert "--gamma FLOAT Weight of the squared distance. (own; default: 0.5)" in told
     assert "(nwsd, own; default: snapshot)" in told
-    where = ("--data", solids, "--records", records, "--out", tmp_path / "run")
-    done = pointstill("distill --student own-model --gamma 3", *where)
+    where = f"--data {solids} --records {records} --out {tmp_path / 'run'}"
+    done = pointstill(
+        f"distill --student own-model --gamma 3 {where}",
+        f"distill --student own-model --loss own --gamma -1 {where}",
+    )
     wrong = "gamma is 3.0, and loss kd does not use it: leave it out, or choose loss own"
-    assert (done.returncode, done.stderr) == (2, f"error: {wrong}\n")
-    done = pointstill("distill --student own-model --loss own --gamma -1", *where)
-    assert (done.returncode, done.stderr) == (2, "error: gamma is -1.0: choose 0 or more\n")
+    low = "gamma is -1.0: choose 0 or more"
+    assert (done.returncode, done.stderr) == (2, f"error: {wrong}\nerror: {low}\n")

@@ -330,11 +330,13 @@ def test_a_student_with_channels_is_a_teacher(run: Run, student: Path, gestures:
         stand_ins.refused(caught.value)
 
 
-def test_height_is_measured_in_the_graph(gestures: Path, tmp_path: Path, cloud: np.ndarray) -> None:
+def test_height_is_measured_in_the_graph(
+    gestures: Path, tmp_path: Path, cloud: np.ndarray, toy: str
+) -> None:
     """A student of xyz, height and time is given xyz and time; what evaluation sees is the same."""
     data = open_dataset(gestures, features=("xyz", "height", "time"))
     recipe = TrainRecipe(epochs=1, points=POINTS, batch_size=8)
-    run = train("stillnet-n", data, out=tmp_path / "run", recipe=recipe, quiet=True)
+    run = train(toy, data, out=tmp_path / "run", recipe=recipe, quiet=True)
     classifier = Classifier(export(run, tmp_path / "s.onnx"))
     assert classifier.features == ("xyz", "time")
     split, clouds = data.test, Clouds.of(data.test)
@@ -423,12 +425,12 @@ def test_the_scaling_is_part_of_the_recipe(run: Run, data: Dataset) -> None:
     assert "scaling: robust then, none now" in said
 
 
-def test_the_commands(gestures: Path, tmp_path: Path, cli) -> None:
+def test_the_commands(gestures: Path, tmp_path: Path, cli, toy: str) -> None:
     """Columns of other names are said once: `predict` knows them, of a run and of its file."""
     options = ("--data", gestures, "--features", "xyz,v,time", "--columns", "v=doppler")
     run, file = tmp_path / "run", tmp_path / "s.onnx"
     code, out, err = cli(
-        *("train", "--model", "stillnet-n", *options, "--epochs", "1", "--points", POINTS),
+        *("train", "--model", toy, *options, "--epochs", "1", "--points", POINTS),
         *("--student-augment", "mute", "--out", run),
     )
     assert code == 0, err

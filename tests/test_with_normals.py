@@ -379,12 +379,10 @@ def test_a_description_names_the_features(data: Dataset, teacher: Teacher, tmp_p
 
 
 def test_a_student_with_normals_is_exported(
-    store: Store, data: Dataset, shapes: Path, tmp_path: Path, cli
+    store: Store, data: Dataset, shapes: Path, tmp_path: Path, cli, toy: str
 ) -> None:
     """Its file and its run classify arrays, whatever the length of their normals, and files."""
-    run = distill(
-        "stillnet-n", data, records=store.path, out=tmp_path / "s", recipe=RECIPE, quiet=True
-    )
+    run = distill(toy, data, records=store.path, out=tmp_path / "s", recipe=RECIPE, quiet=True)
     assert run.recipe["origin"]["scaling"] == {}
     file = export(run, tmp_path / "s.onnx")
     classifier = Classifier(file)

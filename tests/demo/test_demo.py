@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -59,12 +61,20 @@ def found(**right: list[int]) -> Findings:
     return Findings.of(a_score(90), scores, LABELS)
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished quick demo."""
+SMALLER = replace(QUICK, teacher_epochs=1, teacher_limit=64, epochs=1, limit=64, test_limit=64)
+
+
+@pytest.fixture(scope="module", params=[SMALLER, pytest.param(QUICK, marks=pytest.mark.slow)])
+def demo(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A finished quick demo, in a smaller size than a user's, and in that."""
     out = tmp_path_factory.mktemp("still") / "demo"
-    run_demo(out, quick=True)
-    return out
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("run", "report"):
+            patch.setattr(f"pointstill.demo.{module}.QUICK", request.param)
+        run_demo(out, quick=True)
+        yield out
 
 
 # The demo itself

@@ -226,6 +226,18 @@ def test_each_score_of_an_evaluation_says_what_computed_it(solids, student_run, 
     assert found.about["onnxruntime"] == onnxruntime.__version__
 
 
+@pytest.mark.parametrize("dimension", [0, 1])
+def test_a_graph_of_so_many_is_refused(student_run, student_onnx, tmp_path, monkeypatch, dimension):
+    """Of clouds, or of points."""
+    made = onnx.load(student_onnx)
+    made.graph.input[0].type.tensor_type.shape.dim[dimension].dim_value = 2
+    monkeypatch.setattr("torch.onnx.export", lambda *_, **__: SimpleNamespace(model_proto=made))
+    with pytest.raises(TrainingError, match="fixes the number of clouds or points"):
+        export(student_run, tmp_path / "student.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 def test_a_graph_of_one_size_is_refused():
     """DGCNN's graph is fixed to the clouds of the example, which no other number fits."""
     with pytest.raises(TrainingError, match="fixes the number of clouds"):

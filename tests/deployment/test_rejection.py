@@ -1,33 +1,38 @@
 """What an exported student says of clouds that it does not know, or that lie on a side."""
 
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
-from pointstill.data import open_dataset
 from pointstill.deployment.exporting import RunClassifier, export
 from pointstill.deployment.predicting.job import predict_files
 from pointstill.deployment.runtime import Classifier
 from pointstill.errors import UsageError
 from pointstill.points.upright import turn_up
-from pointstill.recipe import TrainRecipe
 from pointstill.run import Run
-from pointstill.training.jobs import train
+from pointstill.storage.calibration import Calibration
 
 
 @pytest.fixture(scope="module")
-def run(solids, tmp_path_factory) -> Run:
-    """A run that has a threshold."""
-    recipe = TrainRecipe(epochs=2, points=32, batch_size=8, val=0.5, threads=1)
-    out = tmp_path_factory.mktemp("rejecting") / "run"
-    return train("stillnet-n", open_dataset(solids), out=out, recipe=recipe, quiet=True)
+def run(student_run, tmp_path_factory) -> Run:
+    """`student_run`, with a threshold."""
+    run = Run(shutil.copytree(student_run, tmp_path_factory.mktemp("rejecting") / "run"))
+    run.calibrate(Calibration(temperature=1.7, threshold=0.1, shapes=24))
+    return run
 
 
 @pytest.fixture(scope="module")
-def file(run):
-    return export(run, run.folder.parent / "student.onnx")
+def file(run, student_onnx):
+    """The run, exported: the graph is that of `student_onnx`, as the weights are."""
+    graph = SimpleNamespace(model_proto=onnx.load(student_onnx))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.onnx.export", lambda *_, **__: graph)
+        return export(run, run.folder.parent / "student.onnx")
 
 
 @pytest.fixture

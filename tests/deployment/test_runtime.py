@@ -231,7 +231,7 @@ def test_copies(student_onnx, points, tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_after_a_fork(student_onnx, points, threads):
+def test_after_a_fork(student_onnx, points, threads, tmp_path):
     """In a process of its own: pytest has threads, which forks do not like."""
     program = """
 import os, sys
@@ -247,7 +247,7 @@ for _ in range(2):
     assert os.waitpid(child, 0)[1] == 0
 assert np.abs(classifier.logits(points) - expected).max() < 1e-5
 """
-    np.save(file := student_onnx.parent.parent / "fork.npy", points)
+    np.save(file := tmp_path / "fork.npy", points)
     command = [sys.executable, "-c", program, student_onnx, file, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")

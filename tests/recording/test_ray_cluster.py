@@ -31,7 +31,7 @@ from pointstill.records import Store, layout
 from pointstill.records.store import SIDECAR
 from stand_ins import files
 
-ray = module._ray(None)  # before anyone else imports it: that is when it learns of the loopback
+pytestmark = pytest.mark.slow  # a cluster ends when its last agent does, a minute later and more
 
 NETWORK = """
 import time
@@ -67,7 +67,13 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def by_value() -> Iterator[None]:
+def ray() -> Any:
+    """Ray itself, which learns of the loopback when it is imported, so by the engine."""
+    return module._ray(None)
+
+
+@pytest.fixture
+def by_value(ray: Any) -> Iterator[None]:
     """Let workers know what is defined here and in what tests share."""
     modules = sys.modules[__name__], ray_stand_ins, stand_ins
     for each in modules:
@@ -107,7 +113,7 @@ class Mortal(Toy):
         return super().logits(points)
 
 
-def test_two_workers_of_which_one_is_killed(sessions, by_value, solids, tmp_path, monkeypatch):
+def test_two_workers_of_which_one_is_killed(ray, sessions, by_value, solids, tmp_path, monkeypatch):
     nodes: list[dict[str, Any]] = []
     hand_out = module._hand_out
 
@@ -189,7 +195,6 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.slow
 def test_a_worker_is_killed_from_outside(sessions, place):
     store, draw = place.folder / "killed.zarr", random.Random(0)
     process = place.start("killed.zarr", "--engine", "ray", "--workers", 2)
@@ -203,7 +208,6 @@ def test_a_worker_is_killed_from_outside(sessions, place):
     assert err.count("a worker died in view") == 3
 
 
-@pytest.mark.slow
 def test_resumed_five_times(sessions, place):
     """Coordinators are killed, or interrupted with all of their processes; engines take turns."""
     store = place.folder / "resumed.zarr"
@@ -231,7 +235,6 @@ def test_resumed_five_times(sessions, place):
     assert files(store) == place.whole
 
 
-@pytest.mark.slow
 def test_four_workers_and_four_processes(sessions, place):
     code, _, err = ended(place.start("four.zarr", "--engine", "ray", "--workers", 4))
     assert code == 0, err
@@ -244,8 +247,7 @@ def test_four_workers_and_four_processes(sessions, place):
     assert files(place.folder / "joined.zarr") == place.whole
 
 
-@pytest.mark.slow
-def test_a_running_cluster_by_its_address(sessions, by_value, place, make_solids, tmp_path):
+def test_a_running_cluster_by_its_address(ray, sessions, by_value, place, make_solids, tmp_path):
     """Its workers start elsewhere, and refuse what is not the same; it stays up."""
     own = {"include_dashboard": False, "object_store_memory": 80 * 2**20, "logging_level": "ERROR"}
     with contextlib.chdir("/"):

@@ -1,7 +1,7 @@
 """Documents from outside are bounded, and have the shape that is expected."""
 
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -46,11 +46,11 @@ def bomb(lines: int, each: int = 9) -> str:
     ],
 )
 def test_yaml_that_is_refused_in_a_line(text: str | bytes, reason: str) -> None:
-    start = perf_counter()
+    start = process_time()
     with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
         parse_yaml(text)
     assert reason in str(error.value)
-    assert perf_counter() - start < 2
+    assert process_time() - start < 2
 
 
 @pytest.mark.parametrize(

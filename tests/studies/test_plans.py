@@ -31,7 +31,9 @@ def test_commands_are_understood(name: str) -> None:
         if kind in seen:
             continue
         seen.add(kind)
-        app.parse_args(command, exit_on_error=False, print_error=False)
+        called, _, _ = app.parse_args(command, exit_on_error=False, print_error=False)
+        assert called.__name__ == job.verb
+    assert seen
 
 
 def test_a_part_of_a_plan_comes_behind_what_it_needs() -> None:

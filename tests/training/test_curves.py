@@ -9,7 +9,7 @@ import pytest
 from pointstill.data import open_dataset
 from pointstill.recipe import TrainRecipe
 from pointstill.run import CURVES, Run
-from pointstill.training.curves import charts
+from pointstill.training.curves import charts, draw_curves
 from pointstill.training.jobs import train
 
 LINES = [
@@ -59,6 +59,7 @@ def test_a_picture_that_fails_ends_no_training(solids, tmp_path, monkeypatch):
     def failing(charts: object) -> None:
         raise RuntimeError("no font")
 
+    monkeypatch.setattr("pointstill.training.loop.draw_curves", draw_curves)
     monkeypatch.setattr("pointstill.reporting.figures.curve_sheet", failing)
     recipe = TrainRecipe(epochs=1, points=64, batch_size=8, limit=24)
     data = open_dataset(solids)

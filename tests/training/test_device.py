@@ -99,6 +99,17 @@ def test_the_c_library_takes_the_options(monkeypatch):
     assert told == {-1: 2**31 - 1, -3: 32 * 2**20}
 
 
-def test_elsewhere_nothing_is_kept(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+@pytest.mark.parametrize("missing", [AttributeError, OSError, TypeError])
+def test_elsewhere_nothing_is_kept(monkeypatch, missing):
+    """No such option, no such library, and none that is named by None, as on Windows."""
+    asked = []
+
+    def library(name: None) -> object:
+        asked.append(name)
+        if missing is AttributeError:
+            return object()
+        raise missing
+
+    monkeypatch.setattr(ctypes, "CDLL", library)
     keep_memory()
+    assert asked == [None]

@@ -322,6 +322,8 @@ def test_a_push_towards_the_past_needs_no_pull_to_the_teacher(data, records, tmp
     recipe = DistillRecipe(loss="nwsd", alpha=0.0, beta=-0.1, epochs=2, batch_size=8)
     run = distill("toy", data, records=records, out=tmp_path / "run", recipe=recipe, quiet=True)
     assert run.finished
+    for line in run.metrics():  # all the pull is the past's: at most a tenth of its distance
+        assert 0 < line["loss"] - line["ce"] <= 0.1 * line["repulsion"] < 0.1 * line["kd"]
 
 
 class _Burst(torch.autograd.Function):

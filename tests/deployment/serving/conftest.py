@@ -48,24 +48,27 @@ def serve(students: list[Student]) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="session")
-def measuring(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measuring(once: Callable[..., Path]) -> Path:
     """A student of points with normals, doppler (v_r in its files) and time; it has a threshold."""
     from pointstill.data import open_dataset
     from pointstill.deployment.exporting import export
     from pointstill.recipe import TrainRecipe
     from pointstill.training.jobs import train
 
-    root = tmp_path_factory.mktemp("measured")
-    for split, count in (("train", 60), ("test", 6)):
-        for i in range(count):
-            file = root / "data" / split / ("away", "nearer")[i % 2] / f"{i:02}.npy"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.save(file, measured_ball(i % 2, i + len(split)))
-    features = ("xyz", "normal", "doppler", "time")
-    data = open_dataset(root / "data", features=features, columns={"doppler": "v_r"})
-    recipe = TrainRecipe(epochs=4, points=48, batch_size=8, val=0.5, threads=1)
-    run = train("stillnet-n", data, out=root / "run", recipe=recipe, quiet=True)
-    return export(run, root / "measuring.onnx")
+    def make(out: Path) -> None:
+        for split, count in (("train", 60), ("test", 6)):
+            for i in range(count):
+                name = Path(split, ("away", "nearer")[i % 2], f"{i:02}.npy")
+                (file := out.parent / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+                np.save(file, measured_ball(i % 2, i + len(split)))
+        features = ("xyz", "normal", "doppler", "time")
+        columns = {"doppler": "v_r"}
+        data = open_dataset(out.parent / "data", features=features, columns=columns)
+        recipe = TrainRecipe(epochs=4, points=48, batch_size=8, val=0.5, threads=1)
+        run = train("stillnet-n", data, out=out.parent / "run", recipe=recipe, quiet=True)
+        export(run, out)
+
+    return once("measuring/measuring.onnx", make)
 
 
 @contextmanager
