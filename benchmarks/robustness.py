@@ -10,6 +10,7 @@ first --few shapes.
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -37,6 +38,8 @@ RESULTS, CURVES = ROOT / "benchmarks/results", ROOT / "docs/accuracy_by_points.s
 COUNTS = [16, 32, 64, 128, 256, 512, 1024]
 STRAYS = [0.005, 0.01, 0.02, 0.05, 0.1]
 """Shares of points that belong to nothing, 2 to 10 radii away."""
+CLEAN = ("overall_accuracy", "temperature", "calibration_error", "tempered_error")
+"""What is kept of the scores on clouds as they are."""
 Points = NDArray[np.float32]
 
 
@@ -79,22 +82,27 @@ def measure(
         "data": Path(source).name,
         "shapes": len(clouds),
         "names": list(named),
-        "clean": [asdict(score) for score in clean.scores],
-        "corruptions": [asdict(s) for s in measure_corruptions(models, data, limit=limit)],
-        "points": [asdict(s) for s in measure_points(models, data, COUNTS, limit=limit)],
+        "clean": [{name: getattr(score, name) for name in CLEAN} for score in clean.scores],
+        "corruptions": figures(measure_corruptions(models, data, limit=limit)),
+        "points": figures(measure_points(models, data, COUNTS, limit=limit)),
         "strays": strays,
-        "strangers": [asdict(score) for score in unknown],
+        "strangers": figures(unknown),
         "beside": {
             "names": [*named, *slow],
             "shapes": few,
-            "corruptions": [
-                asdict(score) for score in measure_corruptions([*models, *others], data, limit=few)
-            ],
+            "corruptions": figures(measure_corruptions([*models, *others], data, limit=few)),
         }
         if slow
         else None,
         **surroundings(1),
     }
+
+
+def figures(scores: Sequence[Any]) -> list[dict[str, Any]]:
+    """What was measured of each model, without where it lies: `names` has its name."""
+    return [
+        {name: value for name, value in asdict(score).items() if name != "name"} for score in scores
+    ]
 
 
 def percent(value: float | None) -> str:
@@ -130,7 +138,7 @@ def text(found: dict[str, Any]) -> str:
     names, clean, gone = found["names"], found["clean"], found["corruptions"]
     by_points, strange = found["points"], found["strangers"]
     points = [
-        (count, *(percent(each["accuracy"][count]) for each in by_points))
+        (str(count), *(percent(each["accuracy"][count]) for each in by_points))
         for count in by_points[0]["accuracy"]
     ]
     strays = [
