@@ -9,13 +9,9 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -24,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from conditions import conditions
+from local_site import served
 from pointstill.data import open_dataset
 from pointstill.deployment.exporting import Deployed, export
 from pointstill.deployment.runtime import near_origin
@@ -101,21 +98,6 @@ def web_version() -> str:
     """Of ONNX Runtime Web, by the head of its file."""
     head = (web() / "ort.wasm.min.mjs").read_text("utf-8")[:400]
     return re.search(r"v(\d+\.\d+\.\d+)", head)[1]
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder, at this machine alone."""
-    handler = partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 def compared(found: Logits, reference: Logits) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """What leaving strays out is worth on radar clouds, half of which have clutter metres away.
 
-    python benchmarks/radar_strays.py DATA --out FOLDER [--seed 0]
+    PYTHONPATH=. python benchmarks/radar_strays.py DATA --out FOLDER [--seed 0]
 
 DATA is mTransSee (`examples/radar_gestures/mtranssee.yaml`). The student by labels alone on xyz and
 time of `make results` is trained again as before 0.4, with version 1 of the normalisation, which
@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from studies.job import outcomes
 
 from conditions import conditions
 from page import table
-from pointstill import Dataset, evaluate, open_dataset, train
+from pointstill import evaluate, open_dataset, train
 from pointstill.augment import normalize
+from pointstill.data import Dataset
 from pointstill.recipe import TrainRecipe
 
 SPLITS = {"test": "people never seen", "shift": "beside reflectors"}
@@ -32,6 +32,8 @@ RESULTS = ROOT / "benchmarks/results"
 
 def main() -> None:
     """Train, ask, and write what was found."""
+    from studies.job import outcomes  # whose place is the repository's root, not this folder
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--out", required=True)

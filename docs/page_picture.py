@@ -1,17 +1,15 @@
 """Draw `page.png`: the page of `pointstill page` in Chromium, with a cloud and what is said of it.
 
-Run from the repository's root: `python docs/page_picture.py [--width 390] [--dark] [--out FILE]`.
-It needs Chromium, playwright and what `make web` fetches.
+Run from the repository's root: `PYTHONPATH=. python docs/page_picture.py [--width 390] [--dark]
+[--out FILE]`. It needs Chromium, playwright and what `make web` fetches.
 """
 
 import argparse
 import shutil
 import tempfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
+from benchmarks.local_site import served
 from playwright.sync_api import sync_playwright
 
 from pointstill.deployment.serving.site import write_site
@@ -32,9 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         write_site(open_students([each.path for each in packaged_students()]), Path(folder))
-        handler = partial(SimpleHTTPRequestHandler, directory=folder)
-        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            Thread(target=server.serve_forever).start()
+        with served(Path(folder)) as address:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"),
                 args=["--no-sandbox", "--enable-unsafe-swiftshader"],
@@ -45,7 +41,7 @@ def main() -> None:
             )
             page = context.new_page()
             page.set_default_timeout(PATIENCE)
-            page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
+            page.goto(address)
             page.click(f"#samples button:has-text('{options.sample}')")
             page.wait_for_selector("body:not([aria-busy]) .card")
             page.wait_for_selector("#legend:not([hidden])")
@@ -53,7 +49,6 @@ def main() -> None:
             page.evaluate("document.querySelectorAll('.took').forEach((each) => each.remove())")
             page.screenshot(path=options.out, full_page=True)
             browser.close()
-            server.shutdown()
 
 
 if __name__ == "__main__":

@@ -92,10 +92,10 @@ def measure_unknown(
             "has no shape of a class that is unknown", where=source.name, fix="give other data"
         )
     some = labelled(np.asarray(known.labels), limit)
+    turned = turn_up(unknown.points, unknown.up, data.up)
     scores = []
     with Track("unknown", len(models) * (len(some) + len(shapes)), "clouds", quiet=quiet) as track:
         for model in models:
-            turned = turn_up(unknown.points, unknown.up, data.up)
             version = normalization(model)
             clouds = (
                 Clouds(turned, unknown.offsets, model.device, unknown.extra, version),

@@ -8,15 +8,13 @@ import shutil
 import struct
 import warnings
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.local_site import served
 from measured_balls import measured_ball
 
 from pointstill.data.primitives import Primitives
@@ -74,16 +72,8 @@ def written(students: list[Student], folder: Path) -> Iterator[str]:
     if not find_spec("pointstill_web"):
         skip("pointstill-web is not there (`make web`)")
     write_site(students, folder)
-    handler = partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
+    with served(folder) as address:
+        yield address
 
 
 @pytest.fixture
