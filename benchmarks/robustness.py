@@ -26,7 +26,6 @@ from pointstill.data.keyed_draws import uniforms
 from pointstill.evaluation.profiling import surroundings
 from pointstill.evaluation.robustness import KnownClouds, measure_corruptions, measure_points
 from pointstill.evaluation.scoring import evaluate
-from pointstill.evaluation.unknown import measure_unknown
 from pointstill.progress import Track
 from pointstill.teachers import load_teacher
 
@@ -76,7 +75,6 @@ def measure(
             )
             for share in STRAYS
         }
-    unknown = measure_unknown(models, data, open_dataset("strangers"), limit=limit)
     return {
         "date": date.today().isoformat(),
         "data": Path(source).name,
@@ -86,7 +84,6 @@ def measure(
         "corruptions": figures(measure_corruptions(models, data, limit=limit)),
         "points": figures(measure_points(models, data, COUNTS, limit=limit)),
         "strays": strays,
-        "strangers": figures(unknown),
         "beside": {
             "names": [*named, *slow],
             "shapes": few,
@@ -136,7 +133,7 @@ def beside(found: dict[str, Any] | None) -> list[str]:
 def text(found: dict[str, Any]) -> str:
     """The tables."""
     names, clean, gone = found["names"], found["clean"], found["corruptions"]
-    by_points, strange = found["points"], found["strangers"]
+    by_points = found["points"]
     points = [
         (str(count), *(percent(each["accuracy"][count]) for each in by_points))
         for count in by_points[0]["accuracy"]
@@ -146,16 +143,6 @@ def text(found: dict[str, Any]) -> str:
         for share, values in found["strays"].items()
     ]
     corruptions = corruption_rows(gone)
-    unknown = [
-        ("AUROC", *(f"{each['auroc']:.3f}" for each in strange)),
-        ("FPR at 95 % recall, %", *(percent(each["false_positives"]) for each in strange)),
-        ("accepted at the threshold, %", *(percent(each["accepted"]) for each in strange)),
-        ("recall at the threshold, %", *(percent(each["recall"]) for each in strange)),
-        *(
-            (f"{kind} accepted, %", *(percent(each["accepted_by_kind"][kind]) for each in strange))
-            for kind in strange[0]["accepted_by_kind"]
-        ),
-    ]
     calibration = [
         ("OA, %", *(percent(each["overall_accuracy"]) for each in clean)),
         ("temperature", *(f"{each['temperature']:.2f}" for each in clean)),
@@ -169,8 +156,6 @@ def text(found: dict[str, Any]) -> str:
             f"{title} ({found['processor']}, torch {found['torch']}).",
             "**Calibration**",
             table(head, calibration),
-            "**Unknown things**: `strangers`, 240 things of six kinds",
-            table(head, unknown),
             "**ModelNet-C**, on our sampling: errors over those of DGCNN as published",
             table(head, corruptions),
             *beside(found["beside"]),

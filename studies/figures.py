@@ -30,18 +30,11 @@ def shares_picture(curves: dict[str, list[tuple[int, list[float]]]], path: Path)
         if curves[kind]:
             shares = [share for share, _ in curves[kind]]
             means = [float(np.mean(each)) for _, each in curves[kind]]
-            axes.plot(shares, means, color=COLOURS[colour])
-            axes.annotate(
-                label,
-                (shares[-1], means[-1]),
-                (6, 0),
-                textcoords="offset points",
-                va="center",
-                color=COLOURS[colour],
-            )
+            axes.plot(shares, means, color=COLOURS[colour], label=label)
             for share, each in curves[kind]:
                 axes.plot([share] * len(each), each, "o", color=COLOURS[colour], alpha=0.5, ms=3.5)
     shown = sorted({share for each in curves.values() for share, _ in each})
+    axes.legend(loc="lower right", frameon=False)
     axes.set_xscale("log")
     axes.set_xticks(shown, [f"{share:g}" for share in shown])
     axes.grid(axis="y")
@@ -70,4 +63,4 @@ def forest(rows: list[tuple[str, Difference]], title: str, path: Path) -> None:
 def save(figure: Figure, path: Path) -> None:
     """As SVG, the same file from the same numbers."""
     about: dict[str, Any] = dict.fromkeys(NOTES)
-    figure.savefig(path, format="svg", transparent=True, metadata=about)
+    figure.savefig(path, format="svg", metadata=about)

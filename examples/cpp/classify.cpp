@@ -28,6 +28,7 @@ struct About {
     double temperature = 1.0;          // logits are divided by it
     bool rejects = false;              // whether it has a threshold
     double threshold = 0.0;            // a cloud with a lower score is unknown
+    nlohmann::json typical;            // what logits look like: see score()
     std::size_t fewest = 0;            // points that nearly every cloud of its training had
     std::string up;                    // the axis that must point up
 };
@@ -37,7 +38,7 @@ About read_about(const Ort::Session& session) {
     const auto text = session.GetModelMetadata().LookupCustomMetadataMapAllocated("pointstill", allocator);
     if (!text) throw std::runtime_error("is no student: export one with `pointstill export`");
     const auto entries = nlohmann::json::parse(text.get());
-    if (entries.value("format", 1) > 2) throw std::runtime_error("is of a newer format than 2");
+    if (entries.value("format", 1) > 3) throw std::runtime_error("is of a newer format than 3");
     if (entries.value("channels", 3) != 3)
         throw std::runtime_error("takes channels beside x, y and z: read them too, and give (1, n, 3 + F)");
     About about;
@@ -49,6 +50,7 @@ About read_about(const Ort::Session& session) {
     const auto threshold = calibration.find("threshold");
     about.rejects = threshold != calibration.end() && !threshold->is_null();
     if (about.rejects) about.threshold = threshold->get<double>();
+    about.typical = calibration.value("typical", nlohmann::json());
     return about;
 }
 
@@ -109,13 +111,36 @@ double log_sum_exp(const std::vector<float>& logits, double temperature) {
     return top + std::log(sum);
 }
 
+// How well a cloud is known: the lower of how high its energy is, and how near its logits are to the
+// mean of their class, as multiples of what is usual. Of older files it is the energy alone.
+double score(const About& about, const std::vector<float>& logits) {
+    const double energy = log_sum_exp(logits, 1.0);
+    if (about.typical.is_null()) return energy;
+    const auto rows = [&](const char* name) {
+        return about.typical.at(name).get<std::vector<std::vector<double>>>();
+    };
+    const auto usual = [&](const char* name) {
+        return about.typical.at(name).get<std::array<double, 2>>();
+    };
+    const auto taken = std::max_element(logits.begin(), logits.end()) - logits.begin();
+    const auto mean = rows("means").at(taken);
+    double distance = 0.0;
+    for (const auto& row : rows("whitening")) {
+        double part = 0.0;
+        for (std::size_t i = 0; i < row.size(); ++i) part += row[i] * (logits[i] - mean.at(i));
+        distance += part * part;
+    }
+    const auto level = usual("energy"), near = usual("distance");
+    return std::min((energy - level[0]) / level[1], (near[0] - distance) / near[1]);
+}
+
 void print_answer(const About& about, const std::vector<float>& logits) {
     if (logits.size() != about.classes.size())
         throw std::runtime_error("gives another number of logits than it names classes");
     if (!std::all_of(logits.begin(), logits.end(), [](float each) { return std::isfinite(each); }))
         throw std::runtime_error("answers with NaN or infinite logits");
     // The score by which a cloud is known is that of temperature 1; probabilities are calibrated.
-    const bool known = !about.rejects || log_sum_exp(logits, 1.0) >= about.threshold;
+    const bool known = !about.rejects || score(about, logits) >= about.threshold;
     const double total = log_sum_exp(logits, about.temperature);
     std::vector<std::size_t> order(logits.size());
     std::iota(order.begin(), order.end(), 0);

@@ -415,7 +415,7 @@ class Run:
             lines, sealed = digests.open_lines(read_regular(path).decode(), _name(self.recipe))
             if len(lines) != 1 or sealed != self.sealed:
                 raise ValueError("is another run's")
-            return Calibration.of(lines[0])
+            return Calibration.of(lines[0], len(self.classes))
         except PermissionError as error:
             raise forbidden(path, error, TrainingError) from error
         except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ from pointstill.deployment.runtime import Classifier
 from pointstill.errors import UsageError
 from pointstill.points.upright import turn_up
 from pointstill.run import Run
-from pointstill.storage.calibration import Calibration
+from pointstill.storage.calibration import Calibration, Typical
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,38 @@ def test_what_is_below_the_threshold_is_unknown(file, points, tmp_path, capsys):
     assert classifier.predict(points) == plain
 
 
+def test_what_is_far_from_its_class_is_unknown(run, file, points):
+    classifier = Classifier(file)
+    logits = classifier.logits(points).astype(float)
+    count = len(logits)
+    typical = Typical(
+        means=tuple(tuple(logits + 3) for _ in range(count)),
+        whitening=tuple((0.0,) * place + (2.0,) for place in range(count)),
+        energy=(-1e9, 1.0),
+        distance=(0.0, float(count)),
+    )
+    assert typical.squared_distance(logits) == pytest.approx(36 * count)
+    assert typical.score(logits) == pytest.approx(-36)
+    plain = classifier.predict(points)
+    for threshold, known in ((-36.001, True), (-35.999, False)):
+        kept = Calibration(threshold=threshold, typical=typical)
+        classifier.calibration = kept
+        assert (classifier.predict(points, reject=True)[0][0] != "unknown") == known
+    assert [name for name, _ in classifier.predict(points)] == [name for name, _ in plain]
+
+
+def test_a_run_keeps_what_is_typical(run):
+    before = run.calibration
+    rows = ((1.0,), (0.5, 2.0), (0.25, 1.0, 4.0))
+    kept = replace(before, typical=Typical(((1.0, 2.0, 3.0),) * 3, rows, (5.0, 1.0), (9.0, 3.0)))
+    run.calibrate(kept)
+    assert Run(run.folder).calibration == kept
+    run.calibrate(before)
+
+
 def test_predict_says_unknown_with_what_it_would_be(file, points, tmp_path, capsys, monkeypatch):
     np.save(tmp_path / "rod.npy", points)
-    monkeypatch.setattr("pointstill.storage.calibration.score", lambda logits: -1e9)
+    monkeypatch.setattr("pointstill.storage.calibration.energy", lambda logits: -1e9)
     predict_files(Classifier(file), [str(tmp_path / "rod.npy")], top=1)
     said = capsys.readouterr().out
     assert "rod.npy" in said

@@ -6,7 +6,7 @@ from pointstill.data import open_dataset
 from pointstill.errors import UsageError
 from pointstill.evaluation.scoring import predict_all
 from pointstill.evaluation.unknown import auroc, measure_unknown, unknown_score
-from pointstill.storage.calibration import AS_THEY_ARE, Calibration, score
+from pointstill.storage.calibration import AS_THEY_ARE, Calibration, energy
 from pointstill.teachers import load_teacher
 from stand_ins import relabelled
 
@@ -26,9 +26,9 @@ def test_shares_are_counted_by_kind():
     assert (found.auroc, found.accepted, found.recall) == (7 / 8, 0.5, 0.75)
     assert found.accepted_by_kind == {"dust": 1, "wire": 0}
     assert found.taken_for == {"dust": {"a": 1}, "wire": {"b": 1}}
-    least = np.quantile(score(known), 0.05)
+    least = np.quantile(energy(known), 0.05)
     plain = unknown_score("net", known, unknown, ["dust", "wire"], ["a", "b"], AS_THEY_ARE)
-    assert plain.false_positives == np.mean(score(unknown) >= least)
+    assert plain.false_positives == np.mean(energy(unknown) >= least)
     assert plain.accepted is None
 
 

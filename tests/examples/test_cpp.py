@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from pointstill import Classifier
 from pointstill.deployment.runtime import UNKNOWN
-from pointstill.storage.calibration import score
+from pointstill.storage.calibration import Calibration, Typical
 from pointstill.storage.digests import seal
 from pointstill.storage.student_file import write_about
 from solid_clouds import solid
@@ -19,6 +20,12 @@ from solid_clouds import solid
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "build/onnxruntime"
 STORED = ROOT / "tests/stored/nwsd.onnx"
+TYPICAL = Typical(
+    means=((1.0, -1.0, -1.5), (-1.0, 1.5, -0.5), (-1.0, -0.5, 2.0)),
+    whitening=((1.5,), (-0.5, 2.0), (0.25, 0.5, 1.0)),
+    energy=(1.0, 0.08),
+    distance=(2.0, 4.0),
+)
 pytestmark = pytest.mark.slow
 
 
@@ -38,11 +45,11 @@ def classify(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build / "classify"
 
 
-def calibrated(path: Path, threshold: float | None) -> Path:
-    """A student with a temperature and a threshold."""
+def calibrated(path: Path, **calibration: object) -> Path:
+    """A student with a temperature, and whatever else."""
     proto = onnx.load(STORED)
     about = json.loads({each.key: each.value for each in proto.metadata_props}["pointstill"])
-    about["calibration"] = {"temperature": 1.7, "threshold": threshold}
+    about["calibration"] = {"temperature": 1.7, **calibration}
     onnx.helper.set_model_props(proto, write_about(about))
     path.write_bytes(seal(proto.SerializeToString()))
     return path
@@ -61,13 +68,16 @@ def clouds() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.filterwarnings("ignore:the cloud has 8 points")
-@pytest.mark.parametrize("rejects", [False, True])
-def test_the_same_answers(classify, tmp_path, rejects):
-    plain = Classifier(STORED)
-    middle = float(np.median([score(plain.logits(cloud)) for cloud in clouds().values()]))
-    threshold = middle - 1e-3 if rejects else None
-    student = calibrated(tmp_path / "student.onnx", threshold)
+@pytest.mark.parametrize(("rejects", "typical"), [(False, None), (True, None), (True, TYPICAL)])
+def test_the_same_answers(classify, tmp_path, rejects, typical):
+    logits = np.stack([Classifier(STORED).logits(cloud) for cloud in clouds().values()])
+    scores = Calibration(typical=typical).score(logits)
+    kept = {"threshold": float(np.median(scores)) - 1e-3 if rejects else None}
+    if typical:
+        kept |= {"typical": asdict(typical)}
+    student = calibrated(tmp_path / "student.onnx", **kept)
     classifier = Classifier(student)
+    assert classifier.calibration.typical == typical
     seen = set()
     for name, cloud in clouds().items():
         file = tmp_path / "cloud.xyz"

@@ -57,6 +57,8 @@ def test_a_page_of_all_results_has_every_table(tmp_path: Path) -> None:
     for folder in ("studies", "docs"):
         (tmp_path / folder).mkdir()
     (tmp_path / "studies/introduction.md").write_text("# Results")
+    part = "<!-- written by make results -->\n{}<!-- end -->"
+    (tmp_path / "README.md").write_text("before\n" + part.format("old\n") + "\nafter\n")
     for study, (place, jobs) in STUDIES.items():
         groups = [(name, 5) for name in "abcdefgh"] if study == "radar" else None
         for job in jobs():
@@ -77,6 +79,12 @@ def test_a_page_of_all_results_has_every_table(tmp_path: Path) -> None:
     assert "No table" not in page
     wanted = ("sees less", "10 % of the labels", "The sign of the weight", "### Students")
     assert all(heading in page for heading in wanted)
+    readme = (tmp_path / "README.md").read_text()
+    assert readme.startswith("before\n<!-- written by make results -->\n\n![")
+    assert readme.endswith("<!-- end -->\nafter\n")
+    assert "old" not in readme
+    for share in ("1 %", "10 %"):
+        assert f"\n- {share} of the labels: " in readme
     assert page.count("### Few labels, many clouds") == 2
     for words in WORDS.values():
         assert f"| {words} |" in page, words

@@ -3,16 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import mahalanobis
 
 from pointstill.data import open_dataset
 from pointstill.errors import Stopped, TrainingError
 from pointstill.recipe import TrainRecipe
 from pointstill.run import CALIBRATION, WEIGHTS, Run
-from pointstill.storage.calibration import AS_THEY_ARE, Calibration, score
-from pointstill.training.calibration import calibrate, recall_range
+from pointstill.storage.calibration import AS_THEY_ARE, Calibration, Typical, energy
+from pointstill.training.calibration import RIDGE, calibrate, recall_range, typical_of
 from pointstill.training.jobs import train
 from pointstill.training.stopping import Stop
 
+NONE = torch.empty(0, 5)
 SMALL = TrainRecipe(epochs=1, batch_size=8, points=32, val=0.5, outliers=0.5, threads=1)
 
 
@@ -27,32 +29,102 @@ def drawn(count: int, sharper: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("sharper", [0.5, 3.0])
 def test_the_temperature_undoes_what_was_too_sure_or_unsure(sharper):
-    found = calibrate(*drawn(4000, sharper))
+    found = calibrate(*drawn(4000, sharper), NONE)
     assert found.temperature == pytest.approx(sharper, rel=0.06)
     assert found.error_after < 0.03 < found.error_before
 
 
 def test_a_student_that_never_erred_is_not_taken_to_be_perfect():
     labels = torch.arange(100) % 5
-    found = calibrate(30 * torch.nn.functional.one_hot(labels, 5).double(), labels)
+    found = calibrate(30 * torch.nn.functional.one_hot(labels, 5).double(), labels, NONE)
     sure = found.probabilities(30 * np.eye(5)[0])[0]
     assert sure == pytest.approx(1 - 4 / 5 / 102, abs=1e-3)  # the smoothed label
 
 
-def test_one_in_twenty_is_below_the_threshold():
+@pytest.mark.parametrize("seen", [NONE, drawn(500, 1.2)[0]])
+def test_one_in_twenty_is_below_the_threshold(seen):
     logits, labels = drawn(399, 1)
-    found = calibrate(logits, labels)
-    assert sum(each < found.threshold for each in score(logits.numpy())) == 19  # k = 20 of 400
+    found = calibrate(logits, labels, seen)
+    assert (found.typical is None) == (not len(seen))
+    below = found.score(logits.numpy()) < found.threshold
+    assert below.sum() == 19  # k = 20 of 400
     assert found.shapes == 399
+    assert found.known(logits.numpy()).sum() == 380
+
+
+def test_the_distance_is_that_of_mahalanobis():
+    seen, held_out = drawn(500, 1.2)[0].numpy(), drawn(300, 1)[0].numpy()
+    found = typical_of(seen, held_out)
+    taken = seen.argmax(1)
+    means = np.stack([seen[taken == each].mean(0) for each in range(5)])
+    within = np.cov((seen - means[taken]).T, bias=True)
+    inverse = np.linalg.inv(within + RIDGE * np.diag(within).mean() * np.eye(5))
+    wanted = [mahalanobis(z, means[z.argmax()], inverse) ** 2 for z in held_out]
+    assert found.squared_distance(held_out) == pytest.approx(wanted, rel=1e-4)
+    middle, far = np.quantile(wanted, (0.5, 0.95))
+    low, level = np.quantile(energy(held_out), (0.05, 0.5))
+    scores = np.minimum(
+        (energy(held_out) - level) / (level - low), (middle - wanted) / (far - middle)
+    )
+    assert found.score(held_out) == pytest.approx(scores, abs=1e-3)
+
+
+def test_what_is_surer_than_anything_is_not_typical():
+    seen, held_out = drawn(500, 1)[0].numpy(), drawn(300, 1)[0].numpy()
+    found = typical_of(seen, held_out)
+    sure = np.array([60.0, 0, 0, 0, 0])
+    assert energy(sure) > energy(held_out).max()
+    assert found.score(sure) < found.score(held_out).min()
+
+
+def test_a_class_that_is_never_answered_is_far_from_all():
+    seen, held_out = drawn(500, 1)[0].numpy(), drawn(300, 1)[0].numpy()
+    some = seen[seen.argmax(1) != 2]
+    found = typical_of(some, held_out)
+    assert found.means[2] == pytest.approx(some.mean(0), rel=1e-4)
+
+
+def test_where_it_cannot_be_told_what_is_typical_the_energy_decides():
+    seen, held_out = drawn(500, 1)[0].numpy(), drawn(300, 1)[0].numpy()
+    assert typical_of(seen[:9], held_out) is None  # fewer than twice as many as classes
+    assert typical_of(np.ones((50, 5)), held_out) is None
+    assert typical_of(seen, np.ones((50, 5))) is None
+    assert typical_of(np.random.default_rng(0).normal(size=(300, 101)), held_out) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"means": ((1.0, 2.0),)},
+        {"whitening": ((1.0, 0.0), (0.0, 1.0))},
+        {"energy": (0.0, 0.0)},
+        {"distance": (0.0, -1.0)},
+        {"distance": (0.0, float("nan"))},
+        {"energy": (0.0,)},
+        {"means": ((float("nan"), 2.0), (1.0, 2.0))},
+    ],
+)
+def test_a_typical_that_cannot_be_is_refused(changed):
+    sound = {
+        "means": ((1.0, 2.0), (3.0, 4.0)),
+        "whitening": ((1.0,), (0.0, 1.0)),
+        "energy": (0.0, 1.0),
+        "distance": (0.0, 1.0),
+    }
+    assert Calibration.of({"typical": sound}, 2).typical == Typical(**sound)
+    with pytest.raises(ValueError, match="is of 2 classes, and there are 3"):
+        Calibration.of({"typical": sound}, 3)
+    with pytest.raises(ValueError, match=r"other sizes|not above 0|is of 1 classes|Expected"):
+        Calibration.of({"typical": sound | changed}, 2)
 
 
 def test_few_or_unlabelled_shapes_give_no_threshold():
     logits, labels = drawn(40, 1)
-    assert calibrate(logits[:18], labels[:18]).threshold is None
-    assert calibrate(logits[:19], labels[:19]).threshold == score(logits[:19].numpy()).min()
+    assert calibrate(logits[:18], labels[:18], logits).threshold is None
+    assert calibrate(logits[:19], labels[:19], NONE).threshold == energy(logits[:19].numpy()).min()
     labels[18:] = -1
-    assert calibrate(logits, labels) == calibrate(logits[:18], labels[:18])
-    assert calibrate(logits, torch.full((40,), -1)) == AS_THEY_ARE
+    assert calibrate(logits, labels, NONE) == calibrate(logits[:18], labels[:18], NONE)
+    assert calibrate(logits, torch.full((40,), -1), logits) == AS_THEY_ARE
 
 
 def test_the_range_of_the_recall_is_that_of_draws():

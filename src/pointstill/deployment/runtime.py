@@ -80,9 +80,9 @@ class CloudClassifier(ABC):
             raise UsageError(f"up is {repr(up)[:40]}", fix="choose x, y or z")
         self.about, self.drop_missing = about, drop_missing
         self.asked_up = up
-        self.calibration = Calibration.of(about.get("calibration"))
-        """How logits are read: temperature, and threshold for what is unknown."""
         self.classes: list[str] = about["classes"]
+        self.calibration = Calibration.of(about.get("calibration"), len(self.classes))
+        """How logits are read: temperature, and threshold for what is unknown."""
         self.normalization: int = about.get("origin", {}).get("normalization", 1)
         """Version of the normalisation; the first keeps strays."""
         self.fewest: int = about.get("fewest", about["points"])

@@ -137,7 +137,7 @@ def unknown_table(scores: Sequence[UnknownScore], source: str) -> Table:
             ]
             for score in scores
         ],
-        title=f"clouds of {Path(source).name} among the known ones, by energy",
+        title=f"clouds of {Path(source).name} among the known ones, by their scores",
         caption="FPR95: unknown clouds taken for known where 95 % of the known ones are; accepted "
         "and recall: unknown and known clouds above the threshold that the model brings.",
     )

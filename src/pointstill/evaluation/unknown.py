@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..points.features import format_features
 from ..points.upright import turn_up
 from ..progress import Track
-from ..storage.calibration import RECALL, Calibration, score
+from ..storage.calibration import RECALL, Calibration
 from ..teachers import Teacher
 from .robustness import check_one_split
 from .scoring import calibration_of, normalization, predict_all
@@ -128,7 +128,7 @@ def unknown_score(
     calibration: Calibration,
 ) -> UnknownScore:
     """Measure logits (R, C) of known and (U, C) of unknown clouds, of U kinds."""
-    high, low = score(known), score(unknown)
+    high, low = calibration.score(known), calibration.score(unknown)
     at_recall = low >= np.quantile(high, 1 - RECALL)
     accepted, recall, passed = None, None, at_recall
     if calibration.threshold is not None:

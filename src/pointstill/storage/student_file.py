@@ -17,7 +17,7 @@ from .digests import blank_seal, check_seal
 from .documents import check, parse_json
 
 ABOUT, SEAL = "pointstill", "pointstill.sha256"
-FORMAT = 2
+FORMAT = 3
 """Of the metadata. 1, which they do not say, had no seal."""
 BLANK = blank_seal("student")
 # The key without which ONNX looks for no other file: a text of its length, however that is written.
@@ -159,7 +159,7 @@ def check_about(session: Session, sealed: bool) -> dict[str, Any]:
     form = about.get("format", 1)
     if form > FORMAT:
         raise ValueError(f"is of format {form}, and this version knows {FORMAT} at most")
-    if form == FORMAT and not sealed:
+    if form >= 2 and not sealed:
         raise ValueError("has lost the SHA-256 that it was exported with")
     classes, origin = about["classes"], about.get("origin", {})
     if not classes or len(set(classes)) < len(classes):
@@ -168,6 +168,7 @@ def check_about(session: Session, sealed: bool) -> dict[str, Any]:
         raise ValueError("says that it was trained on no points")
     if origin.get("classes", classes) != classes or origin.get("up", about["up"]) != about["up"]:
         raise ValueError("has classes or axes that are not those of its run")
+    Calibration.of(said.get("calibration"), len(classes))
     _check_graph(session, len(classes), about.get("channels", 3))
     return said
 

@@ -108,7 +108,7 @@ class OnnxNetwork:
     def calibration(self) -> Calibration:
         """How the logits of an exported student are read; as they are where the file is none."""
         try:
-            return Calibration.of(self.about.get("calibration"))
+            return Calibration.of(self.about.get("calibration"), len(self.about.get("classes", ())))
         except ValueError:
             return AS_THEY_ARE
 

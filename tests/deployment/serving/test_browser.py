@@ -8,6 +8,7 @@ import shutil
 import struct
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pointstill.deployment.serving.students import Student, open_students
 from pointstill.errors import DataError
 from pointstill.points.strays import STRETCHES, body, spread
 from pointstill.points.upright import turn_up
+from pointstill.storage.calibration import Calibration, Typical
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -343,21 +345,30 @@ def test_another_axis_up(page, students):
     agree(page.evaluate("pointstill"), students[0].classifier, cloud)
 
 
-def test_unknown_is_the_answer_and_shares_are_tempered(page, students):
+@pytest.mark.parametrize("scored", ["by the energy", "by what is typical"])
+def test_unknown_is_the_answer_and_shares_are_tempered(page, students, scored):
     cloud = clouds(1)[0]
-    logits = students[0].classifier.logits(cloud).astype(float)
-    score = float(np.log(np.exp(logits).sum()))
+    classifier = students[0].classifier
+    logits = classifier.logits(cloud).astype(float)
+    typical = Typical(
+        means=tuple(tuple(logits - place) for place in range(1, len(logits) + 1)),
+        whitening=tuple((0.5,) * place + (2.0,) for place in range(len(logits))),
+        energy=(-10.0, 0.25),
+        distance=(0.0, 10.0),
+    )
+    about = Calibration(3.0, typical=typical if scored == "by what is typical" else None)
+    score = float(about.score(logits))
     site = json.loads(page.evaluate("fetch('site.json').then((response) => response.text())"))
     for shift, first in ((0.1, "unknown"), (-0.1, None)):
-        site["students"][0]["calibration"] = {"temperature": 3.0, "threshold": score + shift}
+        site["students"][0]["calibration"] = asdict(replace(about, threshold=score + shift))
         page.route("**/site.json", lambda route: route.fulfill(json=site))
         page.reload()
         page.wait_for_selector("#samples button")
         said = classified(page, "a.ply", ply(cloud))
         shares = np.exp(logits / 3) / np.exp(logits / 3).sum()
-        assert said["answers"][0]["score"] == pytest.approx(score, abs=1e-3)
+        assert said["answers"][0]["score"] == pytest.approx(score, rel=1e-3, abs=1e-3)
         assert next(iter(probabilities(said).values())) == pytest.approx(shares.max(), abs=1e-4)
-        best = students[0].classifier.classes[int(logits.argmax())]
+        best = classifier.classes[int(logits.argmax())]
         assert page.text_content(".card .answer").startswith(first or best)
         assert page.get_attribute(".meter", "role") == "img"
         page.unroute("**/site.json")

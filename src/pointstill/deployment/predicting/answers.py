@@ -8,7 +8,6 @@ from ...data.columns import Columns, Table
 from ...data.readers import read_table
 from ...errors import NoDataError, PointstillError, one_line
 from ...points.validity import coordinates
-from ...storage.calibration import score
 from ..runtime import CloudClassifier
 from .named_clouds import STANDARD_INPUT, NamedCloud
 
@@ -76,7 +75,7 @@ class FileClassifier:
         return Answer(
             cloud.name,
             classifier.most_probable(logits, self.top),
-            score=float(score(logits)),
+            score=float(classifier.calibration.score(logits)),
             known=bool(classifier.calibration.known(logits)) if known else None,
             warnings=[_said_of(cloud, str(each.message)) for each in doubts],
         )

@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field
 from ...errors import DataError
 from ...points.strays import body
 from ...points.upright import turn_up
-from ...storage.calibration import score
 from .parts import FEWEST, grouped, importance
 from .students import Student
 
@@ -38,7 +37,7 @@ class Answer(BaseModel):
     unknown: bool | None = None
     """Whether it does not know the cloud; only of a student with a threshold, as are these:"""
     score: float | None = None
-    """Log sum exp of its logits: higher is better known."""
+    """How well it knows the cloud: higher is better."""
     threshold: float | None = None
     """Of the score."""
     parts: list[float] | None = None
@@ -126,7 +125,7 @@ def _read(student: Student, logits: NDArray[np.float32], top: int) -> Answer:
     classes = [ClassProbability(name=names[i], probability=float(shares[i])) for i in order]
     said = Answer(student=student.name, classes=classes)
     if calibration.threshold is not None:
-        said.threshold, said.score = calibration.threshold, float(score(logits))
+        said.threshold, said.score = calibration.threshold, float(calibration.score(logits))
         said.unknown = not calibration.known(logits)
     return said
 

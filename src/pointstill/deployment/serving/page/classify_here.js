@@ -102,7 +102,7 @@ async function run(session, points, width) {
 
 /** Probabilities of logits, tempered; and how well the cloud is known, where there is a threshold. */
 function readLogits(student, logits) {
-  const { temperature = 1, threshold = null } = student.calibration ?? {};
+  const { temperature = 1, threshold = null, typical = null } = student.calibration ?? {};
   if (!logits.every(Number.isFinite)) throw new Error(`${student.name} answers with no numbers`);
   const top = Math.max(...logits);
   const shares = Array.from(logits, (value) => Math.exp((value - top) / temperature));
@@ -111,8 +111,17 @@ function readLogits(student, logits) {
     .map((name, i) => ({ name, probability: shares[i] / total }))
     .sort((a, b) => b.probability - a.probability)
     .slice(0, 5);
-  const score = top + Math.log(Array.from(logits).reduce((sum, value) => sum + Math.exp(value - top), 0));
+  const energy = top + Math.log(Array.from(logits).reduce((sum, value) => sum + Math.exp(value - top), 0));
+  const score = typical ? typicality(typical, logits, energy) : energy;
   return { student: student.name, classes, ...(threshold === null ? {} : { score, threshold }) };
+}
+
+/** The lower of how high the energy is and how near the logits are to the mean of their class. */
+function typicality({ means, whitening, energy: [level, below], distance: [usual, beyond] }, logits, energy) {
+  const mean = means[logits.indexOf(Math.max(...logits))];
+  const distance = whitening.reduce(
+    (sum, row) => sum + row.reduce((part, weight, i) => part + weight * (logits[i] - mean[i]), 0) ** 2, 0);
+  return Math.min((energy - level) / below, (usual - distance) / beyond);
 }
 
 function groupsOf(points, stray) {
