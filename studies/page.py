@@ -90,6 +90,8 @@ def radar_shares(found: Found, docs: Path) -> str:
             "### Few labels, many clouds",
             "![Accuracy on people never seen, against the share of labels](results-shares.svg)",
             table([*head, "by labels, shift", "KD, shift"], rows),
+            "1 % of the labels are of anybody, being less than one person's; larger shares are of "
+            "whole people, and none of the others. Another part in each seed.",
             "Of four people of the test split 252 samples are in the training split too, under "
             "other numbers. On the nine others the gain of the teacher of all labels is "
             f"{', '.join(others)}.",
@@ -230,7 +232,8 @@ def in_short(found: Found) -> str:
     for share in SHARES:
         ce, kd = (seeds(found, f"shares/{share}-{{}}-{kind}") for kind in ("ce", "kd"))
         if ce and kd:
-            labels = "all labels" if share == 100 else f"{share} % of the labels"
+            whose = "anybody" if share < 5 else "a few whole people"
+            labels = "all labels" if share == 100 else f"{share} % of the labels, of {whose}"
             gain = difference(kd, ce)
             clear = "" if gain.clear else ", no difference shown"
             lines.append(

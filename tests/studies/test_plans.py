@@ -83,8 +83,8 @@ def test_a_page_of_all_results_has_every_table(tmp_path: Path) -> None:
     assert readme.startswith("before\n<!-- written by make results -->\n\n![")
     assert readme.endswith("<!-- end -->\nafter\n")
     assert "old" not in readme
-    for share in ("1 %", "10 %"):
-        assert f"\n- {share} of the labels: " in readme
+    for share in ("1 % of the labels, of anybody", "10 % of the labels, of a few whole people"):
+        assert f"\n- {share}: " in readme
     assert page.count("### Few labels, many clouds") == 2
     for words in WORDS.values():
         assert f"| {words} |" in page, words
