@@ -91,13 +91,17 @@ def test_ranks_end_together(name, to, solids, tmp_path):
 
 def test_a_second_signal_ends_at_once():
     before = signal.getsignal(signal.SIGTERM)
-    with OnSignal() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.number == signal.SIGTERM
-        with pytest.raises(Stopped) as caught:
-            os.kill(os.getpid(), signal.SIGINT)
-        assert caught.value.number == signal.SIGINT
-    assert signal.getsignal(signal.SIGTERM) is before
+    started = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        with OnSignal() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.number == signal.SIGTERM
+            with pytest.raises(Stopped) as caught:
+                os.kill(os.getpid(), signal.SIGINT)
+            assert caught.value.number == signal.SIGINT
+        assert signal.getsignal(signal.SIGTERM) is before
+    finally:
+        signal.signal(signal.SIGINT, started)
 
 
 def test_what_was_ignored_stays_ignored():
