@@ -20,8 +20,13 @@ KINDS = {
 
 
 @rc_context(STYLE)
-def shares_picture(curves: dict[str, list[tuple[int, list[float]]]], path: Path) -> None:
-    """Accuracy (percent) against the share of labels (percent): a dot a seed, a line of means."""
+def shares_picture(
+    curves: dict[str, list[tuple[int, list[float]]]], path: Path, whole: int = 5
+) -> None:
+    """Accuracy (percent) against the share of labels (percent): a dot a seed, a bar the mean.
+
+    From the share `whole` on, labels are of whole people, and a line joins the means.
+    """
     figure = Figure(figsize=(5.6, 3.2))
     axes = figure.add_subplot(
         xlabel="labels, percent of the training samples", ylabel="accuracy, percent"
@@ -30,13 +35,15 @@ def shares_picture(curves: dict[str, list[tuple[int, list[float]]]], path: Path)
         if curves[kind]:
             shares = [share for share, _ in curves[kind]]
             means = [float(np.mean(each)) for _, each in curves[kind]]
-            axes.plot(shares, means, color=COLOURS[colour], label=label)
+            joined = [(s, mean) for s, mean in zip(shares, means, strict=True) if s >= whole]
+            axes.plot(*zip(*joined, strict=True), color=COLOURS[colour], label=label)
+            axes.plot(shares, means, "_", color=COLOURS[colour], ms=14)
             for share, each in curves[kind]:
                 axes.plot([share] * len(each), each, "o", color=COLOURS[colour], alpha=0.5, ms=3.5)
     shown = sorted({share for each in curves.values() for share, _ in each})
     axes.legend(loc="lower right", frameon=False)
     axes.set_xscale("log")
-    axes.set_xticks(shown, [f"{share:g}" for share in shown])
+    axes.set_xticks(shown, [f"{s:g}" + "\nof anybody" * (s < whole) for s in shown])
     axes.grid(axis="y")
     axes.spines[:].set_visible(False)
     save(figure, path)
