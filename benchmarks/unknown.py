@@ -6,7 +6,7 @@
 
 `split` writes thirty of ModelNet40's classes to one file and the test shapes of the ten others
 (every fourth by name) to another. Runs of all classes are asked about `strangers`, and about views
-of nothing made of training shapes, which no choice of a score spoils; a run of thirty classes about
+of nothing made of training shapes, by which a score may be chosen; a run of thirty classes about
 the ten others too.
 """
 
