@@ -16,12 +16,12 @@ from pointstill.errors import PointstillError
 
 
 def ask(cloud: NamedCloud) -> Answer:
-    """The process, and its end where that is asked for; even ones take longer."""
+    """The process, and its end where that is asked for; odd ones take longer."""
     if cloud.name == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if cloud.name == "exit":
         os._exit(3)
-    time.sleep(0.002 * (len(cloud.name) % 2))
+    time.sleep(0.02 * (len(cloud.name) % 2))  # long enough for another process to start
     return Answer(cloud.name, [(str(os.getpid()), 1.0)])
 
 
