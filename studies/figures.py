@@ -11,6 +11,7 @@ from pointstill.reporting.figures import NOTES, STYLE
 from pointstill.reporting.templates import COLOURS
 
 from .outcome import Difference
+from .radar import WHOLE
 
 KINDS = {
     "ce": ("by labels alone", "ink"),
@@ -20,12 +21,10 @@ KINDS = {
 
 
 @rc_context(STYLE)
-def shares_picture(
-    curves: dict[str, list[tuple[int, list[float]]]], path: Path, whole: int = 5
-) -> None:
+def shares_picture(curves: dict[str, list[tuple[int, list[float]]]], path: Path) -> None:
     """Accuracy (percent) against the share of labels (percent): a dot a seed, a bar the mean.
 
-    From the share `whole` on, labels are of whole people, and a line joins the means.
+    A line joins the means of shares that are of whole people.
     """
     figure = Figure(figsize=(5.6, 3.2))
     axes = figure.add_subplot(
@@ -35,7 +34,7 @@ def shares_picture(
         if curves[kind]:
             shares = [share for share, _ in curves[kind]]
             means = [float(np.mean(each)) for _, each in curves[kind]]
-            joined = [(s, mean) for s, mean in zip(shares, means, strict=True) if s >= whole]
+            joined = [(s, mean) for s, mean in zip(shares, means, strict=True) if s >= WHOLE]
             axes.plot(*zip(*joined, strict=True), color=COLOURS[colour], label=label)
             axes.plot(shares, means, "_", color=COLOURS[colour], ms=14)
             for share, each in curves[kind]:
@@ -43,7 +42,7 @@ def shares_picture(
     shown = sorted({share for each in curves.values() for share, _ in each})
     axes.legend(loc="lower right", frameon=False)
     axes.set_xscale("log")
-    axes.set_xticks(shown, [f"{s:g}" + "\nof anybody" * (s < whole) for s in shown])
+    axes.set_xticks(shown, [f"{s:g}" + "\nof anybody" * (s < WHOLE) for s in shown])
     axes.grid(axis="y")
     axes.spines[:].set_visible(False)
     save(figure, path)

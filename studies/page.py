@@ -1,14 +1,14 @@
 """docs/results.md, its pictures and the README's part, from results: nobody types a figure."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from . import modelnet40 as ground
 from .figures import forest, shares_picture
 from .job import outcomes
 from .outcome import Difference, Outcome, difference, mean_and_spread
-from .radar import BETAS, METHODS, SEEDS, SEEN_BEFORE, SHARES, SMOOTHINGS, sign_name
+from .radar import BETAS, METHODS, SEEDS, SEEN_BEFORE, SHARES, SMOOTHINGS, WHOLE, sign_name
 from .radar import jobs as radar_jobs
 
 Found = dict[str, Outcome]
@@ -46,35 +46,38 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def by_share(found: Found) -> Iterator[tuple[int, list[Outcome], list[Outcome]]]:
+    """Each share of the labels, with the students by labels and by the teacher of all of them."""
+    for share in SHARES:
+        ce, kd = (seeds(found, f"shares/{share}-{{}}-{kind}") for kind in ("ce", "kd"))
+        if ce and kd:
+            yield share, ce, kd
+
+
 def radar_shares(found: Found, docs: Path) -> str:
     """Accuracy against the share of labels."""
     rows, curves = [], {"ce": [], "kd": [], "own": []}  # type: ignore[var-annotated]
-    for share in SHARES:
-        runs = {kind: seeds(found, f"shares/{share}-{{}}-{kind}") for kind in ("ce", "kd", "own")}
-        if not runs["ce"] or not runs["kd"]:
-            continue
-        for kind, each in runs.items():
+    for share, ce, kd in by_share(found):
+        own = seeds(found, f"shares/{share}-{{}}-own")
+        for kind, each in (("ce", ce), ("kd", kd), ("own", own)):
             if each:
                 curves[kind].append((share, [run.accuracy() for run in each]))
-        own = runs["own"]
         rows.append(
             [
                 f"{share} %",
-                mean_and_spread(runs["ce"]),
-                mean_and_spread(runs["kd"]),
-                difference(runs["kd"], runs["ce"]).text,
+                mean_and_spread(ce),
+                mean_and_spread(kd),
+                difference(kd, ce).text,
                 mean_and_spread(own) if own else "",
-                difference(own, runs["ce"]).text if own else "",
-                *(mean_and_spread(runs[kind], "shift") for kind in ("ce", "kd")),
+                difference(own, ce).text if own else "",
+                *(mean_and_spread(each, "shift") for each in (ce, kd)),
             ]
         )
     if len(rows) < 2:
         return ""
     others = [
         f"{share} % {difference(kd, ce, without=SEEN_BEFORE).text}"
-        for share in SHARES
-        if (kd := seeds(found, f"shares/{share}-{{}}-kd"))
-        and (ce := seeds(found, f"shares/{share}-{{}}-ce"))
+        for share, ce, kd in by_share(found)
     ]
     shares_picture(curves, docs / "results-shares.svg")
     head = [
@@ -229,17 +232,15 @@ README_PART = re.compile(r"(<!-- written by make results -->\n).*?(<!-- end -->)
 def in_short(found: Found) -> str:
     """What was found on radar, in a few lines for the README."""
     lines = []
-    for share in SHARES:
-        ce, kd = (seeds(found, f"shares/{share}-{{}}-{kind}") for kind in ("ce", "kd"))
-        if ce and kd:
-            whose = "anybody" if share < 5 else "a few whole people"
-            labels = "all labels" if share == 100 else f"{share} % of the labels, of {whose}"
-            gain = difference(kd, ce)
-            clear = "" if gain.clear else ", no difference shown"
-            lines.append(
-                f"- {labels}: {mean_and_spread(ce)} % right by labels alone, "
-                f"{mean_and_spread(kd)} % with the teacher: {gain.text} points{clear}"
-            )
+    for share, ce, kd in by_share(found):
+        whose = "anybody" if share < WHOLE else "a few whole people"
+        labels = "all labels" if share == 100 else f"{share} % of the labels, of {whose}"
+        gain = difference(kd, ce)
+        clear = "" if gain.clear else ", no difference shown"
+        lines.append(
+            f"- {labels}: {mean_and_spread(ce)} % right by labels alone, "
+            f"{mean_and_spread(kd)} % with the teacher: {gain.text} points{clear}"
+        )
     if len(lines) < 2:
         return ""
     first = (
@@ -262,12 +263,16 @@ def write_page(root: Path) -> Path:
         text += written or ["No table of it is complete yet."]
         text.append(opened(name, found))
         if name == "radar" and (short := in_short(found)):
-            readme = root / "README.md"
-            said = README_PART.sub(rf"\1\n{short}\n\n\2", readme.read_text())
-            readme.write_text(said)
+            write_readme(root / "README.md", short)
     page = root / "docs/results.md"
     page.write_text("\n\n".join(each for each in text if each) + "\n")
     return page
+
+
+def write_readme(readme: Path, short: str) -> None:
+    """Put a text in the part of the README that is written here."""
+    said = README_PART.sub(lambda part: f"{part[1]}\n{short}\n\n{part[2]}", readme.read_text())
+    readme.write_text(said)
 
 
 def opened(study: str, found: Found) -> str:

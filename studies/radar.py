@@ -16,6 +16,8 @@ SEEN_BEFORE = ("81", "88", "89", "91")
 """People of `test` of whom 252 samples are in `train`, point by point, under other numbers."""
 SHARES = (1, 5, 10, 25, 100)
 """Percent of the training samples whose labels are used."""
+WHOLE = 5
+"""The least share that is of whole people: 1 % is less than a person."""
 VIEWS = 10
 FIT = ("--points", "256", "--batch-size", "64", "--val", "0", "--threads", "1")
 EPOCHS = 20
@@ -31,7 +33,7 @@ def shared(share: int, seed: int) -> tuple[str, ...]:
     if share == 100:
         return ()
     said = ("--label-share", str(share / 100), "--label-seed", str(seed))
-    return (*said, "--group", "user") if share >= 5 else said  # 1 % is less than a person
+    return (*said, "--group", "user") if share >= WHOLE else said
 
 
 def taught(
